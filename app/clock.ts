@@ -1,0 +1,18 @@
+/** Time as a parameter: tests turn it by hand where seconds matter. */
+export interface Clock {
+  /** Milliseconds, monotonic, from an arbitrary start. */
+  now(): number
+  /** Calls `fire` once after `ms`; returns what takes it back. */
+  after(ms: number, fire: () => void): () => void
+}
+
+/** Longest delay setTimeout takes; a longer one would fire at once. */
+const maxDelayMs = 2 ** 31 - 1
+
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  after(ms, fire) {
+    const timer = setTimeout(fire, Math.min(ms, maxDelayMs))
+    return () => clearTimeout(timer)
+  },
+}

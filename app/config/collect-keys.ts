@@ -1,0 +1,53 @@
+import { extensionKeys } from './extensions.ts'
+import { type Fault, got, type Origin, type RawValue, type Reading } from './fault.ts'
+import { fileKey } from './setting.ts'
+import { settingNamed } from './settings.ts'
+import { unknownName } from './unknown-name.ts'
+
+/** A key of a file or of a program's object, with its value and place. */
+export interface WrittenKey {
+  readonly written: string
+  readonly value: unknown
+  readonly origin: Origin
+  readonly itemOrigins?: readonly Origin[]
+}
+
+/** Turns written keys, in any of their spellings, into values of settings. `code`: functions are possible here. */
+export function collectKeys(keys: Iterable<WrittenKey>, code: boolean): Reading {
+  const values = new Map<string, RawValue>()
+  const faults: Fault[] = []
+  for (const { written, ...given } of keys) {
+    const found = keyOf(written, given.origin, code)
+    if (typeof found !== 'string') faults.push(found)
+    else if (values.has(found))
+      faults.push({ name: written, origin: given.origin.text, problem: 'given twice, in two spellings' })
+    else values.set(found, { ...given, key: found })
+  }
+  return { values: [...values.values()], faults }
+}
+
+function keyOf(written: string, origin: Origin, code: boolean): string | Fault {
+  const name = fileKey(written)
+  const extension = extensionKeys.find((key) => fileKey(key) === name)
+  if (extension !== undefined && code) return extension
+  if (extension !== undefined) {
+    const hint = 'it is code: use a TypeScript or JavaScript file'
+    return { name: written, origin: origin.text, problem: 'not possible in this file', hint }
+  }
+  const entry = settingNamed(name)
+  if (entry === undefined)
+    return { ...unknownName('key', name, origin.text, spelling(origin)), name: written }
+  if (entry.key === 'config' && origin.source === 'file')
+    return { name: written, origin: origin.text, problem: 'a file cannot name another file' }
+  return entry.key
+}
+
+/** Programs write camelCase, files kebab-case. */
+function spelling(origin: Origin): (flag: string) => string {
+  return origin.source === 'option' ? (flag) => settingNamed(flag)?.key ?? flag : (flag) => flag
+}
+
+/** The fault for a file whose content is not a set of keys at all. */
+export function notKeys(name: string, origin: string, content: unknown): Fault {
+  return { name, origin, problem: got(content), allowed: 'keys with values, such as port: 8080' }
+}

@@ -1,0 +1,40 @@
+import { readFile as readFromDisk } from 'node:fs/promises'
+import { extname, resolve } from 'node:path'
+import { readCode } from './code-file.ts'
+import { got, type RawValue, type Reading } from './fault.ts'
+import { settingOf } from './settings.ts'
+import { readYaml } from './yaml-file.ts'
+
+export type ReadFile = (path: string) => Promise<string>
+
+const programs = ['.ts', '.mts', '.js', '.mjs']
+const data = ['.yaml', '.yml', '.json']
+
+/** Reads the file that `--config` names. A missing, unreadable or broken file is a fault like any other. */
+export async function readConfigFile(
+  given: RawValue,
+  { cwd, readFile = (path) => readFromDisk(path, 'utf8') }: { cwd: string; readFile?: ReadFile | undefined },
+): Promise<Reading> {
+  const file = String(given.value).trim()
+  const path = resolve(cwd, file)
+  const extension = extname(path).toLowerCase()
+  if (programs.includes(extension)) return readCode(path, file)
+  const fault = { name: '--config', origin: given.origin.text }
+  if (!data.includes(extension)) {
+    const { allowed } = settingOf('config').kind
+    return { values: [], faults: [{ ...fault, problem: got(file), allowed }] }
+  }
+  try {
+    return readYaml(await readFile(path), file)
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+    const why = reasons[code] ?? (error instanceof Error ? error.message : String(error))
+    return { values: [], faults: [{ ...fault, problem: `cannot read ${path}: ${why}` }] }
+  }
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EISDIR: 'it is a directory',
+  EACCES: 'no permission',
+}

@@ -1,0 +1,109 @@
+import { isWhollyNotBuilt, notBuilt } from './not-built.ts'
+import { notSupportedNames, notSupportedVariables } from './not-supported.ts'
+import { groups, type NamedSetting, settings } from './settings.ts'
+
+/**
+ * docs/configuration.md, made from the list of settings, so that the page cannot fall behind. A test compares the two
+ * and says how to write the page again.
+ */
+export function configurationPage(): string {
+  const tables = groups.map(({ title }) => table(title))
+  return `${[introduction.trim(), ...tables, closing()].join('\n\n')}\n`
+}
+
+const introduction = `
+# Configuration
+
+<!-- Made from app/config/settings.ts by app/config/document.ts. Do not edit by hand. -->
+
+A setting can be given as a flag, as an environment variable or as a key of a file. **Flag beats environment beats file
+beats default.** With anything wrong the router does not start: it lists every fault at once, with where the value came
+from, what it was and what is allowed, and exits with code 2.
+
+| \`vllm-router ...\` | |
+|---|---|
+| \`[serve] [flags]\` | run the router |
+| \`check-config [flags]\` | check everything, start nothing; exit code 0 or 2 |
+| \`print-config [flags]\` | print the configuration that results, as YAML, with the origin of each value; keys are not shown |
+| \`health [--url <url>] [flags]\` | ask a running router for \`/health\`; exit code 0 or 1. Without \`--url\` the address follows from the settings |
+| \`--help\`, \`--help-all\`, \`--version\` | |
+
+## How values are written
+
+- **Variables** are the flag in capitals after \`VLLM_ROUTER_\`: \`--worker-urls\` is \`VLLM_ROUTER_WORKER_URLS\`.
+- **Files** (\`--config\`): \`.yaml\`, \`.yml\` and \`.json\` with the flag's name as key (\`worker-urls\`; \`worker_urls\` and
+  \`workerUrls\` are the same key). \`.ts\`, \`.mts\`, \`.js\` and \`.mjs\` export an object by default, or a function that returns one.
+- **Lists**: \`--worker-urls a b c\`, or the flag repeated, or \`a,b,c\`. In YAML a list or such a text. \`none\` is the empty list.
+- **Switches**: \`--demo\`, \`--no-demo\`, \`--demo=false\`; also \`on\`/\`off\`, \`yes\`/\`no\`, \`1\`/\`0\`.
+- **Sizes**: bytes, or \`64MiB\` (2^20), \`10MB\` (10^6), \`64Mi\` as Kubernetes writes it.
+- **Durations** are in the unit of the name; seconds may have decimals.
+- An **empty** value is a fault, also in a variable: an empty list of keys would open the router. Unset it instead, or write the
+  word that the table gives (\`none\`, \`off\`, \`unlimited\`).
+- A value that another source overrides is checked too: it would bite on the day the other one goes.
+- A flag that takes one value may be repeated only with the same value.
+- An **unknown** flag, \`VLLM_ROUTER_*\` variable or file key is a fault. Left alone are the variables that Kubernetes sets for a
+  Service called \`vllm-router...\` (\`VLLM_ROUTER_SERVICE_HOST\`, \`VLLM_ROUTER_PORT=tcp://...\` and their kind).
+
+\`\`\`yaml
+# router.yaml
+host: 0.0.0.0
+worker-urls:
+  - http://gpu1:8000
+  - http://gpu2:8000
+max-payload-size: 32MiB
+\`\`\`
+
+\`\`\`ts
+// router.config.ts: the same in TypeScript, which can carry code too
+import type { ConfigInput } from 'vllm-router'
+
+export default {
+  host: '0.0.0.0',
+  workerUrls: ['http://gpu1:8000', 'http://gpu2:8000'],
+  selectionPolicies: {
+    first: () => ({ select: ([candidate]) => candidate }),
+  },
+  policy: 'first',
+} satisfies ConfigInput
+\`\`\`
+
+Only a program (a TypeScript or JavaScript file, or \`createGateway\`) can give these two:
+
+| key | what |
+|---|---|
+| \`middleware\` | a list of Hono middleware, each a function or \`{ position: 'before' \\| 'after', middleware }\` |
+| \`selectionPolicies\` | names for \`--policy\`, each with a function that makes the policy |
+`
+
+function table(title: string): string {
+  const rows = settings.filter(({ group }) => group === title).map(row)
+  return [`## ${title}`, '', '| flag | default | allowed | effect |', '|---|---|---|---|', ...rows].join('\n')
+}
+
+function row(entry: NamedSetting): string {
+  const { flag, kind, help, unit, danger, aliases = [] } = entry
+  const usual = kind.show(entry.default)
+  const measure = unit !== undefined && /^[\d.]+$/.test(usual) ? ` ${unit}` : ''
+  const notes = [
+    isWhollyNotBuilt(entry.key) ? '**Not supported yet.**' : undefined,
+    danger === undefined ? undefined : `Mind: ${danger}.`,
+    aliases.length === 0 ? undefined : `Also ${aliases.map((name) => `\`--${name}\``).join(', ')}.`,
+  ].filter((note) => note !== undefined)
+  const effect = [`${help}.`, ...notes].join(' ')
+  const cells = [`\`--${flag}\``, `\`${usual}\`${measure}`, kind.item ?? kind.allowed, effect]
+  return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
+}
+
+function closing(): string {
+  const policies = notBuilt.flatMap(({ key, values = [] }) => (key === 'policy' ? values : []))
+  const variables = Object.keys(notSupportedVariables)
+  return `## Not supported yet
+
+These are refused by name, never ignored. Policies: ${code(policies)}. Settings: those marked in the tables, with another value than
+the default. Flags of the vLLM Router and of the SGLang router: ${code(notSupportedNames.map((name) => `--${name}`))}.
+Variables: ${code(variables)}.`
+}
+
+function code(names: readonly string[]): string {
+  return names.length === 0 ? 'none' : names.map((name) => `\`${name}\``).join(', ')
+}

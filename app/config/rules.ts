@@ -1,0 +1,116 @@
+import { selectionPolicies } from '../../policies/selection/index.ts'
+import { got } from './fault.ts'
+import { nearest } from './nearest.ts'
+import { isNotBuilt } from './not-built.ts'
+import type { Config, SettingKey } from './settings.ts'
+import { canonicalUrl } from './worker-url.ts'
+
+/** What a rule found: the setting to name, and the words of the fault. */
+export interface Finding {
+  readonly key: SettingKey
+  readonly problem: string
+  readonly allowed?: string
+  readonly hint?: string | undefined
+}
+
+/** A check over settings together. It runs when each of them is right by itself. */
+export interface Rule {
+  readonly keys: readonly SettingKey[]
+  check(config: Config): Iterable<Finding>
+}
+
+const wildcards = ['0.0.0.0', '::', '']
+const loopback = ['127.0.0.1', 'localhost', '::1', ...wildcards]
+
+export const rules: readonly Rule[] = [
+  {
+    keys: ['policy'],
+    *check({ policy, selectionPolicies: own }) {
+      const names = [...new Set([...Object.keys(selectionPolicies), ...Object.keys(own)])]
+      if (names.includes(policy)) return
+      const meant = nearest(policy.replaceAll('-', '_'), names)
+      yield {
+        key: 'policy',
+        problem: isNotBuilt('policy', policy) ? `${got(policy)}, which is not supported yet` : got(policy),
+        allowed: names.join(', '),
+        hint: meant === undefined ? undefined : `did you mean "${meant}"?`,
+      }
+    },
+  },
+  {
+    keys: ['workerUrls'],
+    *check({ workerUrls }) {
+      const seen = new Map<string, string>()
+      for (const url of workerUrls) {
+        const before = seen.get(canonicalUrl(url))
+        if (before === undefined) seen.set(canonicalUrl(url), url)
+        else yield { key: 'workerUrls', problem: `"${url}" is given twice`, hint: 'name each worker once' }
+      }
+    },
+  },
+  {
+    // The default port is a usual port of examples for vLLM: such a router would send its requests to itself.
+    keys: ['workerUrls', 'host', 'port', 'prometheusHost', 'prometheusPort'],
+    *check(config) {
+      for (const written of config.workerUrls) {
+        const url = new URL(written)
+        const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
+        const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80))
+        const api = port === config.port && meets(config.host, host)
+        if (!api && !(port === config.prometheusPort && meets(config.prometheusHost, host))) continue
+        const hint = `give the router another --${api ? 'port' : 'prometheus-port'}`
+        yield { key: 'workerUrls', problem: `"${written}" is this router itself`, hint }
+      }
+    },
+  },
+  {
+    keys: ['demo', 'workerUrls'],
+    *check({ demo, workerUrls }) {
+      if (demo === 0 || workerUrls.length === 0) return
+      yield {
+        key: 'demo',
+        problem: 'not possible together with --worker-urls',
+        hint: 'leave one of them out',
+      }
+    },
+  },
+  {
+    keys: ['host', 'port', 'prometheusHost', 'prometheusPort'],
+    *check({ host, port, prometheusHost, prometheusPort }) {
+      if (port === 0 || port !== prometheusPort || !meets(host, prometheusHost)) return
+      yield { key: 'prometheusPort', problem: `${port} is the port of the API too`, hint: 'choose another' }
+    },
+  },
+  {
+    keys: ['retryInitialBackoffMs', 'retryMaxBackoffMs'],
+    *check({ retryInitialBackoffMs: first, retryMaxBackoffMs: longest }) {
+      if (first <= longest) return
+      const problem = `${first} ms is more than --retry-max-backoff-ms (${longest} ms)`
+      yield { key: 'retryInitialBackoffMs', problem }
+    },
+  },
+  {
+    keys: ['shutdownSettleSecs', 'shutdownGraceSecs'],
+    *check({ shutdownSettleSecs: settle, shutdownGraceSecs: grace }) {
+      if (grace >= settle) return
+      const problem = `${grace} s is less than --shutdown-settle-secs (${settle} s)`
+      yield { key: 'shutdownGraceSecs', problem, hint: 'the grace time includes the settle time' }
+    },
+  },
+  {
+    keys: ['adminApiKey', 'routerApiKeys'],
+    *check({ adminApiKey, routerApiKeys }) {
+      if (adminApiKey === undefined || !routerApiKeys.includes(adminApiKey)) return
+      const problem = 'it is also one of --router-api-keys'
+      yield { key: 'adminApiKey', problem, hint: 'every client would be an administrator' }
+    },
+  },
+]
+
+/** Whether a listener on `listening` takes connections to `host`, as far as the names tell. */
+function meets(listening: string, host: string): boolean {
+  if (listening === host) return true
+  if (wildcards.includes(listening)) return loopback.includes(host)
+  if (wildcards.includes(host)) return loopback.includes(listening)
+  return loopback.includes(listening) && loopback.includes(host)
+}

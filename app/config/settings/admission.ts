@@ -1,0 +1,39 @@
+import { decimal, optional, seconds, wholeNumber } from '../kinds.ts'
+import { setting } from '../setting.ts'
+
+const requests = wholeNumber({ min: 1, max: 1_000_000 })
+
+export const admission = {
+  maxConcurrentRequests: setting({
+    kind: optional(requests, 'unlimited'),
+    default: undefined,
+    unit: 'requests',
+    help: 'cap on requests in flight, to their last byte',
+    common: true,
+  }),
+  maxConcurrentRequestsPerWorker: setting({
+    kind: optional(requests, 'unlimited'),
+    default: undefined,
+    unit: 'requests',
+    help: 'the same per worker; one at its cap is not chosen',
+  }),
+  queueSize: setting({
+    kind: wholeNumber({ min: 0, max: 1_000_000 }),
+    default: 100,
+    unit: 'requests',
+    help: 'waiting room behind that cap; when full, 429',
+    common: true,
+  }),
+  queueTimeoutSecs: setting({
+    kind: seconds(),
+    default: 60,
+    unit: 's',
+    help: 'longest wait in it; then 408',
+  }),
+  rateLimitTokensPerSecond: setting({
+    kind: optional(decimal({ min: 0.001, max: 1_000_000 }), 'off'),
+    default: undefined,
+    unit: 'requests/s',
+    help: 'request rate limit on top of the cap',
+  }),
+}

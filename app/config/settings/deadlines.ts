@@ -1,0 +1,44 @@
+import { bytes, optional, seconds, wholeNumber } from '../kinds.ts'
+import { setting } from '../setting.ts'
+
+export const deadlines = {
+  connectTimeoutMs: setting({
+    kind: wholeNumber({ min: 1, max: 1_000_000_000, of: 'milliseconds' }),
+    default: 2000,
+    unit: 'ms',
+    help: 'time to connect to a worker, per attempt',
+  }),
+  firstTokenTimeoutSecs: setting({
+    kind: seconds(),
+    default: 300,
+    unit: 's',
+    help: 'time to the first content of a stream',
+    danger: 'shorter than a long prompt waits and prefills: good work is thrown away',
+    common: true,
+  }),
+  streamIdleTimeoutSecs: setting({
+    kind: seconds(),
+    default: 120,
+    unit: 's',
+    help: 'longest silence of a stream after that',
+  }),
+  requestTimeoutSecs: setting({
+    kind: optional(seconds(), 'off'),
+    default: undefined,
+    unit: 's',
+    help: 'total for one request, streams included',
+    danger: 'cuts long generations that are well and alive',
+  }),
+  maxEventBytes: setting({
+    kind: bytes({ min: 1024, max: 2 ** 30 }),
+    default: 2 ** 20,
+    unit: 'bytes',
+    help: 'largest single event of a stream',
+  }),
+  maxHoldBytes: setting({
+    kind: bytes({ min: 1024, max: 2 ** 30 }),
+    default: 2 ** 20,
+    unit: 'bytes',
+    help: 'how much of a stream is held back while it has no content yet',
+  }),
+}

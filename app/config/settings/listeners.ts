@@ -1,0 +1,107 @@
+import { isIPv6 } from 'node:net'
+import { bytes, list, optional, type Parsed, seconds, text, wholeNumber } from '../kinds.ts'
+import { setting } from '../setting.ts'
+
+const anyPort = wholeNumber({ min: 0, max: 65535 })
+const address = text('a host name or an IP address, without scheme and port', parseHost, '<host>')
+
+function parseHost(written: string): Parsed<string> {
+  const host = written.replace(/^\[(.*)\]$/, '$1')
+  if (isIPv6(host)) return { value: host }
+  if (/^[a-z]+:\/\//i.test(host)) return { hint: 'leave out the scheme' }
+  if (/:\d+$/.test(host)) return { hint: 'give the port with the flag for the port' }
+  return /^[a-z0-9_.-]+$/i.test(host) ? { value: host } : { hint: undefined }
+}
+
+// Their values would go to the worker, to the client and into the log as a request id.
+const notAnId = ['authorization', 'cookie', 'host', 'content-length', 'content-type', 'x-api-key']
+
+function parseHeaderName(written: string): Parsed<string> {
+  const name = written.toLowerCase()
+  if (notAnId.includes(name)) return { hint: 'this header is not a request id' }
+  // RFC 9110, section 5.6.2: token
+  return /^[!#$%&'*+.^_`|~a-z0-9-]+$/.test(name) ? { value: name } : { hint: undefined }
+}
+
+function parseOrigin(written: string): Parsed<string> {
+  if (written === '*') return { value: written }
+  if (!/^https?:\/\//i.test(written) || !URL.canParse(written)) return { hint: undefined }
+  const { origin } = new URL(written)
+  return written.toLowerCase().replace(/\/$/, '') === origin
+    ? { value: origin }
+    : { hint: `an origin ends after the port: did you mean "${origin}"?` }
+}
+
+const configFiles = 'the path of a .yaml, .yml, .json, .ts, .mts, .js or .mjs file'
+
+export const listeners = {
+  host: setting({
+    kind: address,
+    default: '127.0.0.1',
+    help: 'where the API listens',
+    danger: '0.0.0.0 lets everyone in who can reach the machine: set --router-api-keys',
+    common: true,
+  }),
+  port: setting({
+    kind: anyPort,
+    default: 8080,
+    help: 'its port; 0 picks a free one and prints it',
+    common: true,
+  }),
+  prometheusHost: setting({
+    kind: address,
+    default: '127.0.0.1',
+    help: 'where metrics, probes and admin listen',
+    danger: 'whoever reaches it can add and remove workers unless --admin-api-key is set',
+    common: true,
+  }),
+  prometheusPort: setting({
+    kind: anyPort,
+    default: 29000,
+    help: 'its port; 0 picks a free one',
+    common: true,
+  }),
+  maxPayloadSize: setting({
+    kind: bytes({ min: 1, max: 4 * 2 ** 30 }),
+    default: 64 * 2 ** 20,
+    unit: 'bytes',
+    help: 'largest request body; exactly the limit is accepted, more gets 413',
+    danger: 'bodies are held in memory until a worker has answered',
+  }),
+  requestIdHeaders: setting({
+    kind: list('names of HTTP headers', parseHeaderName),
+    default: ['x-request-id', 'x-correlation-id', 'x-trace-id', 'request-id'],
+    help: 'the first one present is the request id; with none present one is made',
+  }),
+  corsAllowedOrigins: setting({
+    kind: list('origins such as https://chat.example.com, or *', parseOrigin),
+    default: [],
+    help: 'browser origins that may call the API',
+  }),
+  shutdownSettleSecs: setting({
+    kind: seconds({ min: 0 }),
+    default: 5,
+    unit: 's',
+    help: 'how long new requests are still accepted after SIGTERM, not ready already',
+    danger: 'shorter than the load balancer needs to notice: its last requests are refused',
+  }),
+  shutdownGraceSecs: setting({
+    kind: seconds({ min: 0 }),
+    default: 180,
+    unit: 's',
+    help: 'how long running streams may finish after SIGTERM, settle time included',
+    danger: 'terminationGracePeriodSeconds of the pod must be longer, or it is killed first',
+    aliases: ['shutdown-grace-period-secs'],
+  }),
+  processes: setting({
+    kind: wholeNumber({ min: 1, max: 64 }),
+    default: 1,
+    help: 'processes that share the port and behave as one router',
+  }),
+  config: setting({
+    kind: optional(text(configFiles, undefined, '<file>'), 'none'),
+    default: undefined,
+    help: 'YAML, JSON or TypeScript file with settings',
+    common: true,
+  }),
+}

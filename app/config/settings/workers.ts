@@ -1,0 +1,72 @@
+import { howMany, list, seconds, text, wholeNumber } from '../kinds.ts'
+import { setting } from '../setting.ts'
+import { parseWorkerUrl } from '../worker-url.ts'
+import { parseAllowPattern } from '../worker-url-allow.ts'
+
+export const workers = {
+  workerUrls: setting({
+    kind: list('http:// or https:// addresses such as http://gpu1:8000', parseWorkerUrl),
+    default: [],
+    help: 'vLLM servers; more can be added while running',
+    common: true,
+  }),
+  demo: setting({
+    kind: howMany(7, 100),
+    default: 0,
+    help: 'route to simulated vLLM servers, 7 unless told',
+    common: true,
+  }),
+  workerUrlAllow: setting({
+    kind: list('hosts, host:port, *.suffix or IPv4 ranges such as 10.0.0.0/8', parseAllowPattern),
+    default: [],
+    help: 'workers added while running must match one of these; none allows any host',
+    danger: 'without it, whoever may add workers can make the router call any host it can reach',
+  }),
+  intraNodeDataParallelSize: setting({
+    kind: wholeNumber({ min: 1, max: 1024 }),
+    default: 1,
+    help: 'each worker URL is this many data-parallel ranks',
+  }),
+  workerStartupTimeoutSecs: setting({
+    kind: seconds(),
+    default: 600,
+    unit: 's',
+    help: 'patience for a worker that has never been healthy; the router listens at once',
+  }),
+  workerStartupCheckInterval: setting({
+    kind: seconds({ min: 0.01 }),
+    default: 1,
+    unit: 's',
+    help: 'pause between probes of a worker that has never been healthy',
+    aliases: ['worker-startup-check-interval-secs'],
+  }),
+  healthCheckEndpoint: setting({
+    kind: text('a path that starts with /', (path) =>
+      /^\/[^\s#]*$/.test(path) ? { value: path } : { hint: undefined },
+    ),
+    default: '/health',
+    help: "path of a worker's health check",
+  }),
+  healthCheckIntervalSecs: setting({
+    kind: seconds({ min: 0.01 }),
+    default: 2,
+    unit: 's',
+    help: 'pause between probes of a worker; jittered',
+  }),
+  healthCheckTimeoutSecs: setting({
+    kind: seconds({ min: 0.01 }),
+    default: 5,
+    unit: 's',
+    help: 'a probe without answer for this long has failed',
+  }),
+  healthFailureThreshold: setting({
+    kind: wholeNumber({ min: 1, max: 1000 }),
+    default: 3,
+    help: 'failed probes in a row that make a worker unhealthy',
+  }),
+  healthSuccessThreshold: setting({
+    kind: wholeNumber({ min: 1, max: 1000 }),
+    default: 2,
+    help: 'good probes in a row that make it healthy again',
+  }),
+}

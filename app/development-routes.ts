@@ -1,0 +1,48 @@
+/**
+ * Routes of vLLM that are for its developers and operators (most need VLLM_SERVER_DEV_MODE=1 there): they stop, empty,
+ * profile or change the worker, which no client of an inference API should be able to do.
+ */
+const routes = new Set([
+  '/sleep',
+  '/wake_up',
+  '/is_sleeping',
+  '/collective_rpc',
+  '/reset_prefix_cache',
+  '/reset_mm_cache',
+  '/reset_encoder_cache',
+  '/pause',
+  '/resume',
+  '/is_paused',
+  '/abort_requests',
+  '/server_info',
+  '/start_profile',
+  '/stop_profile',
+  '/scale_elastic_ep',
+  '/is_scaling_elastic_ep',
+  '/init_weight_transfer_engine',
+  '/start_weight_update',
+  '/update_weights',
+  '/finish_weight_update',
+  '/get_world_size',
+  '/v1/load_lora_adapter',
+  '/v1/unload_lora_adapter',
+])
+
+/** Whatever the spelling: the worker decodes the path before it looks it up. */
+export function isDevelopmentRoute(path: string): boolean {
+  return routes.has(
+    decoded(path)
+      .replace(/\/{2,}/g, '/')
+      .replace(/(?<=.)\/$/, '')
+      .toLowerCase(),
+  )
+}
+
+function decoded(path: string): string {
+  if (!path.includes('%')) return path
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return path
+  }
+}

@@ -1,0 +1,257 @@
+import { AdmissionQueue } from '../middleware/admission-queue.ts'
+import { incomingFromRequest } from '../middleware/incoming.ts'
+import { Breaker } from '../policies/resilience/breaker.ts'
+import { RetryBudget } from '../policies/resilience/retry-budget.ts'
+import { selectionPolicies } from '../policies/selection/index.ts'
+import { type Clock, systemClock } from './clock.ts'
+import { resolveOptions } from './config/resolve-options.ts'
+import type { Config, ConfigInput } from './config/settings.ts'
+import { createApi } from './http.ts'
+import { Lifecycle } from './lifecycle.ts'
+import { createOperations } from './operations.ts'
+import { detectRuntime } from './runtime/detect.ts'
+import type { HeaderFields } from './runtime/http-client.ts'
+import { openStream } from './runtime/open-stream.ts'
+import type { FetchHandler, Listener, Runtime } from './runtime/runtime.ts'
+import { Accounting } from './telemetry/accounting.ts'
+import { type Log, silentLog } from './telemetry/log.ts'
+import { createMetrics, type Metrics } from './telemetry/metrics.ts'
+import { Observer } from './telemetry/observer.ts'
+import { version } from './version.ts'
+import { WorkerControl } from './workers/control.ts'
+import { Pool } from './workers/pool.ts'
+import { Prober } from './workers/prober.ts'
+import { WorkerRegistry } from './workers/registry.ts'
+
+/** Idle connections to workers end before uvicorn closes them after 5 s, perhaps under a request on its way. */
+const idleSocketMs = 4000
+const maxHeadBytes = 64 * 1024
+
+/** What a program may bring along instead of the real thing. */
+export interface GatewayParts {
+  readonly log?: Log
+  readonly clock?: Clock
+  /** Uniform in [0, 1). */
+  readonly random?: () => number
+  readonly runtime?: Runtime
+}
+
+export interface Gateway {
+  readonly config: Config
+  readonly metrics: Metrics
+  readonly registry: WorkerRegistry
+  /** Answers one API request; for tests and for servers of your own. `start` must have been called, or `probe`. */
+  fetch(request: Request): Promise<Response>
+  /** The same for the operations listener. */
+  operations(request: Request): Promise<Response>
+  /** Starts to probe the workers, without listening. */
+  probe(): void
+  /**
+   * Starts to probe and to listen; resolves with the addresses.
+   * @throws ListenError when an address cannot be had
+   */
+  start(): Promise<{ readonly api: string; readonly operations: string }>
+  /** Drains as after SIGTERM; resolves when the last request has ended and everything is closed. */
+  stop(): Promise<void>
+  /** Closes everything at once. */
+  close(): Promise<void>
+}
+
+/**
+ * A whole router from a configuration: the only place where the parts are wired together.
+ *
+ * @param options any part of the configuration; docs/configuration.md lists the keys and defaults
+ * @throws ConfigError with every fault of the options
+ */
+export async function createGateway(options: ConfigInput = {}, parts: GatewayParts = {}): Promise<Gateway> {
+  const config = resolveOptions(options)
+  const { log = silentLog(), clock = systemClock, random = Math.random } = parts
+  const runtime = parts.runtime ?? (await detectRuntime())
+  const now = () => clock.now()
+
+  const metrics = createMetrics()
+  metrics.buildInfo.set({ version, runtime: runtime.name, runtime_version: runtime.version }, 1)
+  const observer = new Observer({ metrics, log, policy: config.policy })
+  const accounting = new Accounting({ metrics, log, clock })
+  const lifecycle = new Lifecycle({
+    accounting,
+    clock,
+    settleMs: config.shutdownSettleSecs * 1000,
+    graceMs: config.shutdownGraceSecs * 1000,
+  })
+
+  const client = runtime.createClient({
+    connectTimeoutMs: config.connectTimeoutMs,
+    idleSocketMs,
+    maxHeadBytes,
+  })
+  const workerHeaders: HeaderFields =
+    config.apiKey === undefined ? [] : [['authorization', `Bearer ${config.apiKey}`]]
+  const pool = new Pool({
+    policy: createPolicy(config, random),
+    createBreaker: (url) => createBreaker(url, { config, now, random, observer }),
+    maxInFlightPerWorker: config.maxConcurrentRequestsPerWorker ?? Number.POSITIVE_INFINITY,
+    now,
+    events: observer,
+  })
+  const prober = createProber({ config, clock, random, observer, client, headers: workerHeaders })
+  const registry = new WorkerRegistry({ pool, prober, allow: config.workerUrlAllow })
+  const control = new WorkerControl({
+    registry,
+    client,
+    clock,
+    headers: workerHeaders,
+    startupTimeoutMs: config.workerStartupTimeoutSecs * 1000,
+    drainingChanged: (worker) => observer.drainingChanged(worker),
+  })
+  const queue = new AdmissionQueue({
+    maxConcurrent: config.maxConcurrentRequests,
+    queueSize: config.queueSize,
+    queueTimeoutMs: config.queueTimeoutSecs * 1000,
+    observe: observer.admission,
+  })
+
+  const api = createApi({
+    config,
+    accounting,
+    lifecycle,
+    log,
+    queue,
+    control,
+    inference: {
+      clock,
+      metrics,
+      workerKey: config.apiKey,
+      dropClientKey: config.routerApiKeys.length > 0,
+      relay: {
+        pool,
+        exchange: {
+          client,
+          clock,
+          firstTokenMs: milliseconds(config.firstTokenTimeoutSecs),
+          idleMs: milliseconds(config.streamIdleTimeoutSecs),
+          maxHoldBytes: config.maxHoldBytes,
+          maxEventBytes: config.maxEventBytes,
+        },
+        retry: {
+          maxAttempts: config.disableRetries ? 1 : config.retryMaxRetries,
+          initialBackoffMs: config.retryInitialBackoffMs,
+          maxBackoffMs: config.retryMaxBackoffMs,
+          multiplier: config.retryBackoffMultiplier,
+          jitter: config.retryJitterFactor,
+          random,
+        },
+        budget: new RetryBudget({
+          ratio: config.retryBudgetRatio,
+          minimumPerSecond: config.retryBudgetMinPerSec,
+          now,
+        }),
+        probeSoon: (worker) => prober.probeSoon(worker),
+        events: observer,
+      },
+    },
+  })
+  const operations = createOperations({ config, metrics, observer, control, pool, lifecycle, log })
+
+  const serveApi: FetchHandler = (request, env) => api.fetch(request, env)
+  const serveOperations: FetchHandler = (request, env) => operations.fetch(request, env)
+  const listeners: Listener[] = []
+  let probing = false
+
+  function probe(): void {
+    if (probing) return
+    probing = true
+    registry.addConfigured(config.workerUrls)
+  }
+
+  async function close(): Promise<void> {
+    prober.stop()
+    await Promise.all(listeners.splice(0).map((listener) => listener.close()))
+    await client.close()
+  }
+
+  return {
+    config,
+    metrics,
+    registry,
+    fetch: async (request) => serveApi(request, { incoming: plainConnection(request) }),
+    operations: async (request) => serveOperations(request, { incoming: plainConnection(request) }),
+    probe,
+    async start() {
+      try {
+        listeners.push(await runtime.listen({ host: config.host, port: config.port, fetch: serveApi }))
+        const { prometheusHost: host, prometheusPort: port } = config
+        listeners.push(await runtime.listen({ host, port, fetch: serveOperations }))
+      } catch (error) {
+        await close()
+        throw error
+      }
+      probe()
+      return { api: listeners[0]!.url, operations: listeners[1]!.url }
+    },
+    async stop() {
+      // The operations listener stays open: probes and metrics are wanted until the end.
+      await lifecycle.drain(() => listeners[0]?.stopAccepting())
+      await close()
+    },
+    close,
+  }
+}
+
+function createPolicy(config: Config, random: () => number) {
+  const create = config.selectionPolicies[config.policy] ?? selectionPolicies[config.policy]
+  if (create === undefined) throw new TypeError(`no selection policy is called ${config.policy}`)
+  return create({ random })
+}
+
+interface Wiring {
+  readonly config: Config
+  readonly random: () => number
+  readonly observer: Observer
+}
+
+function createBreaker(url: string, { config, now, random, observer }: Wiring & { now: () => number }) {
+  if (config.disableCircuitBreaker) return undefined
+  return new Breaker({
+    failureThreshold: config.cbFailureThreshold,
+    successThreshold: config.cbSuccessThreshold,
+    openMs: config.cbTimeoutDurationSecs * 1000,
+    failureRate: config.cbFailureRateThreshold,
+    minimumRequests: config.cbMinimumRequests,
+    windowMs: config.cbWindowDurationSecs * 1000,
+    now,
+    random,
+    onTransition: (from, to, reason) => observer.breakerMoved(url, from, to, reason),
+  })
+}
+
+function createProber({
+  config,
+  clock,
+  random,
+  observer,
+  client,
+  headers,
+}: Wiring & { clock: Clock; client: ReturnType<Runtime['createClient']>; headers: HeaderFields }) {
+  return new Prober(client, {
+    path: config.healthCheckEndpoint,
+    intervalMs: config.healthCheckIntervalSecs * 1000,
+    timeoutMs: config.healthCheckTimeoutSecs * 1000,
+    failureThreshold: config.healthFailureThreshold,
+    successThreshold: config.healthSuccessThreshold,
+    checkIntervalMs: config.workerStartupCheckInterval * 1000,
+    startupTimeoutMs: config.workerStartupTimeoutSecs * 1000,
+    headers,
+    clock,
+    random,
+    events: observer,
+  })
+}
+
+function plainConnection(request: Request) {
+  return Object.assign(incomingFromRequest(request), { openStream })
+}
+
+function milliseconds(seconds: number | undefined): number {
+  return seconds === undefined ? Number.POSITIVE_INFINITY : seconds * 1000
+}

@@ -1,0 +1,14 @@
+/** What the package exports: a router for programs, and the types for middleware and policies of one's own. */
+
+export { type ErrorCode, RouterError } from '../middleware/errors.ts'
+export type { GatewayEnv } from '../middleware/gateway-env.ts'
+export type {
+  Candidate,
+  SelectionContext,
+  SelectionPolicy,
+  SelectionRequest,
+} from '../policies/selection/policy.ts'
+export type { Clock } from './clock.ts'
+export { ConfigError } from './config/fault.ts'
+export type { ConfigInput } from './config/settings.ts'
+export { createGateway, type Gateway, type GatewayParts } from './gateway.ts'

@@ -1,0 +1,73 @@
+import type { Clock } from './clock.ts'
+import type { Accounting } from './telemetry/accounting.ts'
+
+export interface LifecycleOptions {
+  readonly accounting: Accounting
+  readonly clock: Clock
+  /** Milliseconds for which new requests are still taken after the order to drain. */
+  readonly settleMs: number
+  /** Milliseconds from the order to drain until what still runs is ended; the settle time is part of it. */
+  readonly graceMs: number
+}
+
+/** Milliseconds for the last events of ended streams to reach their clients. */
+const farewellMs = 500
+
+/**
+ * The order in which a router stops: not ready at once, new requests still taken until load balancers have noticed, then
+ * no more, and what runs may finish until the grace time is over.
+ */
+export class Lifecycle {
+  readonly #options: LifecycleOptions
+  #draining = false
+  #refusing = false
+  #drained: Promise<void> | undefined
+
+  constructor(options: LifecycleOptions) {
+    this.#options = options
+  }
+
+  /** Readiness says no. */
+  get draining(): boolean {
+    return this.#draining
+  }
+
+  /** New requests are turned away. */
+  get refusing(): boolean {
+    return this.#refusing
+  }
+
+  /** Resolves when nothing runs any more. `stopAccepting` is called once, between settling and waiting. */
+  drain(stopAccepting: () => void): Promise<void> {
+    this.#drained ??= this.#drain(stopAccepting)
+    return this.#drained
+  }
+
+  async #drain(stopAccepting: () => void): Promise<void> {
+    const { accounting, clock, settleMs, graceMs } = this.#options
+    this.#draining = true
+    await wait(clock, Math.min(settleMs, graceMs))
+    this.#refusing = true
+    stopAccepting()
+    const idle = new Promise<void>((resolve) => accounting.onIdle(resolve))
+    const inTime = await before(clock, Math.max(0, graceMs - settleMs), idle)
+    if (inTime) return
+    accounting.stopAll('draining')
+    await before(clock, farewellMs, idle)
+  }
+}
+
+function wait(clock: Clock, ms: number): Promise<void> {
+  return ms === 0 ? Promise.resolve() : new Promise((resolve) => clock.after(ms, resolve))
+}
+
+/** Whether the promise settles within `ms`. */
+async function before(clock: Clock, ms: number, promise: Promise<void>): Promise<boolean> {
+  let cancelTimer = (): void => {}
+  const late = new Promise<false>((resolve) => {
+    cancelTimer = clock.after(ms, () => resolve(false))
+  })
+  const inTime = await Promise.race([promise.then(() => true), late])
+  cancelTimer()
+  return inTime
+}

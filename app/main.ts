@@ -1,0 +1,32 @@
+#!/usr/bin/env node
+import { runCommand, parseCommand } from './cli.ts'
+import { environment } from './config/environment.ts'
+import { formatFaults } from './config/fault.ts'
+import { loadConfig } from './config/load-config.ts'
+import { liftFetchLimit } from './runtime/fetch-limit.ts'
+import { serve } from './serve.ts'
+import { version } from './version.ts'
+
+process.exitCode = await main(process.argv.slice(2))
+
+/** The process: command line in, exit code out. */
+async function main(argv: readonly string[]): Promise<number> {
+  const env = environment()
+  const out = (text: string) => void process.stdout.write(text)
+  const err = (text: string) => void process.stderr.write(text)
+  // `bun run app -- --port 1` hands the dashes on.
+  const command = parseCommand(argv[0] === '--' ? argv.slice(1) : argv)
+  if (command.verb !== 'serve') return runCommand(command, { version, env, out, err })
+  try {
+    liftFetchLimit(env)
+  } catch (error) {
+    err(`${(error as Error).message}\n`)
+    return 1
+  }
+  const loaded = await loadConfig({ argv: command.argv, env })
+  if (!loaded.ok) {
+    err(`${formatFaults(loaded.faults)}\n`)
+    return 2
+  }
+  return serve(loaded.config, { colour: env.NO_COLOR === undefined })
+}

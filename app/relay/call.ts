@@ -1,0 +1,22 @@
+import type { Dialect } from '../../middleware/errors.ts'
+import type { HeaderFields } from '../runtime/http-client.ts'
+import type { RequestRecord } from '../telemetry/request-record.ts'
+
+/** One client request on its way to a worker: everything that every attempt at it needs. */
+export interface Call {
+  readonly method: string
+  /** Path and query string as the client sent them. */
+  readonly path: string
+  /** What goes to the worker, hop-by-hop fields gone. */
+  readonly headers: HeaderFields
+  /** The client's own bytes. */
+  readonly body: Uint8Array | undefined
+  /** Undefined where the request names none: any worker will do. */
+  readonly model: string | undefined
+  /** The client asked for a stream: the deadlines of streams count. */
+  readonly stream: boolean
+  readonly dialect: Dialect
+  /** Streams of this route end with a marker; a stream without it is a broken one. */
+  readonly endMarker: boolean
+  readonly record: RequestRecord
+}

@@ -1,0 +1,106 @@
+const LF = 10
+const CR = 13
+
+/**
+ * Cuts a byte stream at the ends of its server-sent events, so that what is sent on is always whole events.
+ *
+ * An event ends with an empty line; lines end with LF, CR LF or CR (WHATWG HTML, section 9.2.5). Bytes are never
+ * changed, only held back until their event is complete.
+ */
+export class EventScanner {
+  /** The incomplete event at the end: pieces as they came, so that a long event is not copied with each of them. */
+  #pieces: Uint8Array[] = []
+  #heldBytes = 0
+  /** Position within the line-end grammar: see `#scan`. */
+  #atLineStart = false
+  #afterCr = false
+
+  /** Bytes of the incomplete event held back now. */
+  get heldBytes(): number {
+    return this.#heldBytes
+  }
+
+  /** Takes the next bytes; returns all bytes up to the last event end, or undefined when no event has ended. */
+  push(chunk: Uint8Array): Uint8Array | undefined {
+    const end = this.#endsWithEvent(chunk) ? chunk.byteLength : this.#scan(chunk)
+    if (end === 0) {
+      this.#hold(chunk)
+      return undefined
+    }
+    const whole = end === chunk.byteLength ? chunk : chunk.subarray(0, end)
+    const events = this.#pieces.length === 0 ? whole : Buffer.concat([...this.#pieces, whole])
+    this.#pieces = []
+    this.#heldBytes = 0
+    if (end < chunk.byteLength) this.#hold(chunk.subarray(end))
+    return events
+  }
+
+  #hold(chunk: Uint8Array): void {
+    if (chunk.byteLength === 0) return
+    this.#pieces.push(chunk)
+    this.#heldBytes += chunk.byteLength
+  }
+
+  /** The way vLLM writes: one or more whole events in a chunk, LF framed. */
+  #endsWithEvent(chunk: Uint8Array): boolean {
+    const length = chunk.byteLength
+    if (length < 2 || chunk[length - 1] !== LF || chunk[length - 2] !== LF) return false
+    this.#atLineStart = true
+    this.#afterCr = false
+    return true
+  }
+
+  /** Walks the bytes; returns the offset behind the last event end within this chunk, 0 when there is none. */
+  #scan(chunk: Uint8Array): number {
+    let end = 0
+    let lineStart = this.#atLineStart
+    let afterCr = this.#afterCr
+    for (let index = 0; index < chunk.byteLength; index++) {
+      const byte = chunk[index]
+      if (byte === LF && afterCr) {
+        // The second half of a CR LF: it ends no further line, but belongs to the event before it.
+        afterCr = false
+        if (end === index) end = index + 1
+      } else if (byte === LF || byte === CR) {
+        if (lineStart) end = index + 1
+        lineStart = true
+        afterCr = byte === CR
+      } else {
+        lineStart = false
+        afterCr = false
+      }
+    }
+    this.#atLineStart = lineStart
+    this.#afterCr = afterCr
+    return end
+  }
+}
+
+/** Calls `visit` with each event of bytes that hold whole events; stops when it returns true. */
+export function eachEvent(events: Uint8Array, visit: (event: Buffer) => unknown): void {
+  const bytes = Buffer.from(events.buffer, events.byteOffset, events.byteLength)
+  let start = 0
+  while (start < bytes.length) {
+    const end = endOfEvent(bytes, start)
+    if (visit(bytes.subarray(start, end)) === true) return
+    start = end
+  }
+}
+
+function endOfEvent(bytes: Buffer, start: number): number {
+  const lf = bytes.indexOf('\n\n', start)
+  const cr = bytes.indexOf('\r', start)
+  if (cr === -1 || (lf !== -1 && lf < cr)) return lf === -1 ? bytes.length : lf + 2
+  let lineStart = true
+  for (let index = start; index < bytes.length; index++) {
+    const byte = bytes[index]
+    if (byte !== LF && byte !== CR) {
+      lineStart = false
+      continue
+    }
+    if (byte === CR && bytes[index + 1] === LF) index += 1
+    if (lineStart && index + 1 > start) return index + 1
+    lineStart = true
+  }
+  return bytes.length
+}

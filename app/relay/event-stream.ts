@@ -1,0 +1,199 @@
+import { type ErrorCode, errorEvent, RouterError } from '../../middleware/errors.ts'
+import type { Outcome } from '../../policies/resilience/outcome.ts'
+import type { Clock } from '../clock.ts'
+import { type ByteSource, TransportError } from '../runtime/http-client.ts'
+import type { EndReason } from '../telemetry/request-record.ts'
+import type { Lease } from '../workers/lease.ts'
+import type { Call } from './call.ts'
+import { type EventScanner, eachEvent } from './event-scanner.ts'
+import { glanceAtEvent, readEvent, type WorkerError } from './grammar.ts'
+import type { HeldEvents } from './hold.ts'
+import { outcomeOfStatus } from './judge.ts'
+import { findUsage } from './usage.ts'
+
+export interface EventStreamOptions {
+  readonly call: Call
+  readonly lease: Lease
+  readonly source: ByteSource
+  /** What was held before the commit; sent first. */
+  readonly held: HeldEvents
+  /** Milliseconds of silence after which the stream is given up. */
+  readonly idleMs: number
+  readonly maxEventBytes: number
+  readonly clock: Clock
+}
+
+const messages: Partial<Record<ErrorCode, string>> = {
+  worker_lost: 'the worker was lost in the middle of the answer',
+  stream_idle_timeout: 'the worker fell silent in the middle of the answer',
+  request_timeout: 'the request took longer than its time limit',
+  draining: 'the router is shutting down and the grace time is over',
+}
+
+/**
+ * A committed stream on its way from a worker to a client: bytes as they come, cut only at the ends of events.
+ *
+ * It watches for the marker that ends a complete stream. Whatever ends it before that, a reset, a clean close, silence,
+ * becomes one last event that says so: the status is long sent, and a mere end would look like success.
+ */
+export class EventStream implements ByteSource {
+  readonly #call: Call
+  readonly #lease: Lease
+  readonly #source: ByteSource
+  readonly #scanner: EventScanner
+  readonly #clock: Clock
+  readonly #idleMs: number
+  readonly #maxEventBytes: number
+  #held: Uint8Array | undefined
+  /** The end marker has passed: from now on every end is a good one. */
+  #complete = false
+  /** The worker reported an error within the stream: passed on, and the stream's end is no surprise. */
+  #workerError: WorkerError | undefined
+  #interruption: ErrorCode | undefined
+  #ended = false
+  /** The last events, for their usage. */
+  #last: Uint8Array | undefined
+  #beforeLast: Uint8Array | undefined
+  /** Since when the worker has been silent; undefined while it is the client that is slow. */
+  #waitingSince: number | undefined
+  #cancelTimer: () => void = () => {}
+
+  constructor({ call, lease, source, held, idleMs, maxEventBytes, clock }: EventStreamOptions) {
+    this.#call = call
+    this.#lease = lease
+    this.#source = source
+    this.#scanner = held.scanner
+    this.#clock = clock
+    this.#idleMs = idleMs
+    this.#maxEventBytes = maxEventBytes
+    this.#held = held.bytes
+    this.#watchSilence(idleMs)
+    call.record.stop.waiting = (reason) =>
+      reason === 'client_closed' ? this.cancel() : this.#interrupt(reason)
+  }
+
+  async read(): Promise<Uint8Array | undefined> {
+    if (this.#held !== undefined) {
+      const held = this.#held
+      this.#held = undefined
+      if (this.#ended) return undefined
+      this.#watch(held)
+      return held
+    }
+    if (this.#ended) return undefined
+    for (;;) {
+      let chunk: Uint8Array | undefined
+      try {
+        this.#waitingSince = this.#clock.now()
+        chunk = this.#interruption === undefined ? await this.#source.read() : undefined
+      } catch (error) {
+        return this.#broken(error instanceof TransportError ? error.message : String(error))
+      } finally {
+        this.#waitingSince = undefined
+      }
+      if (this.#ended) return undefined
+      if (chunk === undefined) return this.#endOfSource()
+      const events = this.#scanner.push(chunk)
+      if (this.#scanner.heldBytes > this.#maxEventBytes) {
+        return this.#broken(`an event of more than ${this.#maxEventBytes} bytes`)
+      }
+      if (events === undefined) continue
+      this.#watch(events)
+      return events
+    }
+  }
+
+  /** The client has left. */
+  cancel(): void {
+    if (this.#ended) return
+    this.#source.cancel()
+    this.#end('client_closed', 'neutral', '')
+  }
+
+  #interrupt(code: ErrorCode): void {
+    if (this.#ended || this.#interruption !== undefined) return
+    this.#interruption = code
+    this.#source.cancel()
+  }
+
+  #watch(events: Uint8Array): void {
+    let tokens = 0
+    eachEvent(events, (event) => {
+      const meaning = glanceAtEvent(event, this.#call.dialect)
+      if (meaning === 'content') tokens += 1
+      else if (meaning === 'end') this.#complete = true
+      else if (meaning === 'error') this.#workerError = readEvent(event, this.#call.dialect).error
+    })
+    this.#beforeLast = this.#last
+    this.#last = events
+    if (tokens > 0) this.#call.record.tokens(tokens, this.#clock.now())
+  }
+
+  /** One timer a stream, moved on lazily: setting one anew with each event would cost more than the relaying. */
+  #watchSilence(ms: number): void {
+    this.#cancelTimer = this.#clock.after(ms, () => {
+      const silent = this.#waitingSince === undefined ? 0 : this.#clock.now() - this.#waitingSince
+      if (silent >= this.#idleMs) this.#interrupt('stream_idle_timeout')
+      else this.#watchSilence(this.#idleMs - silent)
+    })
+  }
+
+  #endOfSource(): Uint8Array | undefined {
+    if (this.#interruption === undefined) {
+      // An incomplete last event: only after the marker may it be dropped without a word.
+      const whole = this.#scanner.heldBytes === 0
+      if (this.#complete || (whole && (!this.#call.endMarker || this.#finished()))) {
+        this.#endComplete()
+        return undefined
+      }
+    }
+    return this.#broken('the stream ended without its end marker')
+  }
+
+  /** A server without end markers has at least said why it stopped. */
+  #finished(): boolean {
+    return (
+      this.#workerError !== undefined ||
+      /"(?:finish|stop)_reason": ?"/.test(Buffer.from(this.#last ?? []).toString('latin1'))
+    )
+  }
+
+  #broken(what: string): Uint8Array | undefined {
+    if (this.#ended) return undefined
+    if (this.#complete) {
+      this.#endComplete()
+      return undefined
+    }
+    this.#source.cancel()
+    const code = this.#interruption ?? 'worker_lost'
+    const ours = code === 'draining' || code === 'request_timeout'
+    this.#end(code as EndReason, ours ? 'neutral' : 'failure', code === 'worker_lost' ? what : code)
+    return errorEvent(new RouterError(code, messages[code] ?? what), this.#call.dialect)
+  }
+
+  #endComplete(): void {
+    const error = this.#workerError
+    if (error === undefined) this.#end('completed', 'success', '')
+    else
+      this.#end(
+        'worker_error',
+        outcomeOfStatus(error.status),
+        `error event ${error.status} within the stream`,
+      )
+  }
+
+  #end(reason: EndReason, outcome: Outcome, why: string): void {
+    this.#ended = true
+    this.#cancelTimer()
+    this.#call.record.stop.waiting = undefined
+    this.#lease.settle(outcome, why)
+    const { record } = this.#call
+    record.usage = this.#usage()
+    record.end(reason)
+  }
+
+  #usage(): ReturnType<typeof findUsage> {
+    const parts = [this.#beforeLast, this.#last].filter((part) => part !== undefined)
+    return findUsage(Buffer.concat(parts))
+  }
+}

@@ -1,0 +1,202 @@
+import type { Clock } from '../clock.ts'
+import {
+  type ByteSource,
+  type HeaderFields,
+  type HttpClient,
+  type IncomingAnswer,
+  type PendingAnswer,
+  TransportError,
+} from '../runtime/http-client.ts'
+import type { Lease } from '../workers/lease.ts'
+import { AttemptFailure } from './attempt-failure.ts'
+import type { Call } from './call.ts'
+import { EventStream } from './event-stream.ts'
+import { headerOf } from './headers.ts'
+import { holdEvents, holdPlain } from './hold.ts'
+import { judgeAnswer, judgeFirstEvent, judgeTransport } from './judge.ts'
+import { PlainStream } from './plain-stream.ts'
+import { type StopReason, stopError } from './stop.ts'
+
+export interface ExchangeOptions {
+  readonly client: HttpClient
+  readonly clock: Clock
+  /** Milliseconds until the first content of a stream. */
+  readonly firstTokenMs: number
+  /** Milliseconds between two chunks of a committed stream. */
+  readonly idleMs: number
+  /** Bytes of an answer held back before the commit. */
+  readonly maxHoldBytes: number
+  readonly maxEventBytes: number
+}
+
+/** What goes to the client: the commit. A body of bytes is complete; a source is still coming. */
+export interface Answer {
+  readonly status: number
+  readonly headers: HeaderFields
+  readonly body: Uint8Array | ByteSource
+}
+
+/**
+ * A reset of a reused connection this soon after sending is taken for one that the worker closed while idle, just as the
+ * request was on its way.
+ */
+const staleWithinMs = 1000
+
+/** Milliseconds that a plain answer may trickle before it is sent on as it comes, without the chance to retry. */
+const plainHoldMs = 1000
+
+/**
+ * One attempt: the only door through which a client's bytes reach a worker.
+ *
+ * Nothing is committed until the worker has sent content (of a stream) or everything (of a short plain answer): vLLM
+ * sends its 200 before prefill, so a status alone promises nothing. Until then every fault throws an AttemptFailure, and
+ * another worker may be tried.
+ */
+export async function exchange(call: Call, lease: Lease, options: ExchangeOptions): Promise<Answer> {
+  const attempt = new Attempt(call, lease, options)
+  try {
+    return await attempt.run()
+  } finally {
+    attempt.disarm()
+  }
+}
+
+class Attempt {
+  readonly #call: Call
+  readonly #lease: Lease
+  readonly #options: ExchangeOptions
+  readonly #startedAt: number
+  #pending: PendingAnswer
+  #timedOut = false
+  #stopped: StopReason | undefined
+  #cancelTimer: () => void = () => {}
+
+  constructor(call: Call, lease: Lease, options: ExchangeOptions) {
+    this.#call = call
+    this.#lease = lease
+    this.#options = options
+    this.#startedAt = options.clock.now()
+    this.#pending = this.#send(false)
+    call.record.stop.waiting = this.#onStop
+    if (call.stream) {
+      this.#cancelTimer = options.clock.after(options.firstTokenMs, () => {
+        this.#timedOut = true
+        this.#pending.abort()
+      })
+    }
+  }
+
+  async run(): Promise<Answer> {
+    try {
+      const answer = await this.#head()
+      return isEventStream(answer) ? await this.#commitEvents(answer) : await this.#commitPlain(answer)
+    } catch (error) {
+      this.#pending.abort()
+      throw this.#explain(error)
+    }
+  }
+
+  /** A committed stream has put itself into `waiting` by now; that stays. */
+  disarm(): void {
+    this.#cancelTimer()
+    if (this.#call.record.stop.waiting === this.#onStop) this.#call.record.stop.waiting = undefined
+  }
+
+  readonly #onStop = (reason: StopReason): void => {
+    this.#stopped = reason
+    this.#pending.abort()
+  }
+
+  #send(fresh: boolean): PendingAnswer {
+    const { method, path, headers, body } = this.#call
+    const { origin, pathPrefix } = this.#lease.worker
+    return this.#options.client.send({ origin, path: pathPrefix + path, method, headers, body, fresh })
+  }
+
+  /** A worker may close an idle connection just when it is used again: that is nobody's fault, and tried once more. */
+  async #head(): Promise<IncomingAnswer> {
+    try {
+      return await this.#pending.head
+    } catch (error) {
+      const stale =
+        error instanceof TransportError &&
+        error.fault === 'reset' &&
+        error.reused &&
+        this.#options.clock.now() - this.#startedAt < staleWithinMs
+      if (!stale || this.#stopped !== undefined || this.#timedOut) throw error
+      this.#pending = this.#send(true)
+      return await this.#pending.head
+    }
+  }
+
+  async #commitPlain(answer: IncomingAnswer): Promise<Answer> {
+    const { maxHoldBytes, clock } = this.#options
+    const { status, headers } = answer
+    const held = await holdPlain(answer.body, { maxBytes: maxHoldBytes, maxMs: plainHoldMs, clock })
+    if (held.complete) {
+      const whole = { status, headers, body: held.bytes }
+      const failure = judgeAnswer(whole)
+      if (failure !== undefined) throw failure
+      this.#lease.settle('success')
+      return whole
+    }
+    return { status, headers, body: new PlainStream(held.rest, this.#call, this.#lease, status) }
+  }
+
+  async #commitEvents(answer: IncomingAnswer): Promise<Answer> {
+    const { maxHoldBytes, maxEventBytes, idleMs, clock } = this.#options
+    const { status, headers } = answer
+    if (status >= 300) return this.#commitPlain(answer)
+    const held = await holdEvents(answer.body, {
+      dialect: this.#call.dialect,
+      maxBytes: maxHoldBytes,
+      maxEventBytes,
+    })
+    if (held.end === 'broken') throw endedEarly()
+    if (held.error !== undefined) {
+      const failure = judgeFirstEvent(held.error, { status, headers, body: held.bytes })
+      if (failure !== undefined) throw failure
+    }
+    const stream = new EventStream({
+      call: this.#call,
+      lease: this.#lease,
+      source: answer.body,
+      held,
+      idleMs,
+      maxEventBytes,
+      clock,
+    })
+    return { status, headers, body: stream }
+  }
+
+  #explain(error: unknown): unknown {
+    if (this.#stopped !== undefined) return stopError(this.#stopped)
+    if (this.#timedOut) return firstTokenTimeout(this.#options.firstTokenMs)
+    return error instanceof TransportError ? judgeTransport(error) : error
+  }
+}
+
+function isEventStream({ headers }: IncomingAnswer): boolean {
+  return headerOf(headers, 'content-type')?.toLowerCase().startsWith('text/event-stream') ?? false
+}
+
+function firstTokenTimeout(ms: number): AttemptFailure {
+  return new AttemptFailure({
+    code: 'first_token_timeout',
+    message: `no worker sent a first token within ${ms / 1000} s`,
+    reason: `no first token within ${ms / 1000} s`,
+    outcome: 'failure',
+    retryable: true,
+  })
+}
+
+function endedEarly(): AttemptFailure {
+  return new AttemptFailure({
+    code: 'bad_worker_response',
+    message: 'the worker ended its stream before any content',
+    reason: 'stream ended before any content',
+    outcome: 'failure',
+    retryable: true,
+    died: true,
+  })
+}

@@ -1,0 +1,132 @@
+import type { Dialect } from '../../middleware/errors.ts'
+
+/**
+ * What one server-sent event means to the relay.
+ * - `silent`: nothing a user would see: a comment, a role, an announcement.
+ * - `content`: text, a tool call, a finish reason: the answer has begun.
+ * - `error`: the worker says within the stream that it failed.
+ * - `end`: the stream is complete.
+ */
+export type Meaning = 'silent' | 'content' | 'error' | 'end'
+
+export interface WorkerError {
+  readonly status: number
+  readonly message: string
+}
+
+/** Reads one event thoroughly: for the few events before the first content, where the decision to commit hangs on it. */
+export function readEvent(event: Buffer, dialect: Dialect): { meaning: Meaning; error?: WorkerError } {
+  const data = dataOf(event)
+  if (data === '') return { meaning: 'silent' }
+  if (data === '[DONE]') return { meaning: 'end' }
+  const json = parse(data)
+  if (json === undefined) return { meaning: 'content' }
+  if (isObject(json.error)) return { meaning: 'error', error: workerError(json.error) }
+  return dialect === 'openai' ? { meaning: openaiMeaning(json) } : typedMeaning(json)
+}
+
+/** Reads one event by its first bytes: for the many events after the commit. */
+export function glanceAtEvent(event: Buffer, dialect: Dialect): Meaning {
+  const data = event.indexOf('data:')
+  if (data === -1) return 'silent'
+  const at = event[data + 5] === 0x20 ? data + 6 : data + 5
+  if (startsAt(event, at, '[DONE]')) return 'end'
+  if (startsAt(event, at, '{"error"')) return 'error'
+  if (dialect !== 'openai') return glanceAtTyped(event, at)
+  return event.includes('"choices":[]', at) ? 'silent' : 'content'
+}
+
+const typedEnds = new Set(['response.completed', 'response.incomplete', 'message_stop'])
+const typedErrors = new Set(['response.failed', 'error'])
+const typedSilent = new Set([
+  'response.created',
+  'response.queued',
+  'response.in_progress',
+  'response.output_item.added',
+  'response.content_part.added',
+  'response.reasoning_part.added',
+  'message_start',
+  'content_block_start',
+  'ping',
+])
+/** Events that follow the last token, and are none. */
+const typedClosing = /^(?:response\.(?:.*\.)?done|content_block_stop|message_delta)$/
+
+function typedMeaning(json: Json): { meaning: Meaning; error?: WorkerError } {
+  const type = typeof json.type === 'string' ? json.type : ''
+  if (typedErrors.has(type)) {
+    const response = isObject(json.response) ? json.response : json
+    return { meaning: 'error', error: workerError(isObject(response.error) ? response.error : json) }
+  }
+  if (typedEnds.has(type)) return { meaning: 'end' }
+  return { meaning: typedSilent.has(type) ? 'silent' : 'content' }
+}
+
+/** The type stands in the `event:` line; servers that leave it out write it first into the data. */
+function glanceAtTyped(event: Buffer, dataAt: number): Meaning {
+  const head = event.toString('latin1', 0, Math.min(event.length, dataAt + 80))
+  const type = /^event: ?(\S+)/m.exec(head)?.[1] ?? /"type": ?"([^"]+)"/.exec(head)?.[1] ?? ''
+  if (typedEnds.has(type)) return 'end'
+  if (typedErrors.has(type)) return 'error'
+  return typedSilent.has(type) || typedClosing.test(type) ? 'silent' : 'content'
+}
+
+function openaiMeaning({ choices, ...rest }: Json): Meaning {
+  if (!Array.isArray(choices)) return Object.keys(rest).length === 0 ? 'silent' : 'content'
+  return choices.some(bearsContent) ? 'content' : 'silent'
+}
+
+const emptyFields = new Set(['role', 'index'])
+
+/** A choice that says more than whose turn it is. */
+function bearsContent(choice: unknown): boolean {
+  if (!isObject(choice)) return true
+  if (choice.finish_reason != null) return true
+  if (typeof choice.text === 'string') return choice.text !== ''
+  if (!isObject(choice.delta)) return choice.delta !== undefined && choice.delta !== null
+  return Object.entries(choice.delta).some(([name, value]) => !emptyFields.has(name) && !isEmpty(value))
+}
+
+function isEmpty(value: unknown): boolean {
+  return value === null || value === undefined || value === '' || (Array.isArray(value) && value.length === 0)
+}
+
+function workerError(error: Json): WorkerError {
+  const status = Number(error.code)
+  return {
+    status: Number.isInteger(status) && status >= 400 && status < 600 ? status : 500,
+    message:
+      typeof error.message === 'string' ? error.message : 'the worker reported an error within the stream',
+  }
+}
+
+function dataOf(event: Buffer): string {
+  let data = ''
+  for (const line of event.toString('utf8').split(/\r\n|\r|\n/)) {
+    if (line.startsWith('data:')) data += `${data === '' ? '' : '\n'}${line.slice(line[5] === ' ' ? 6 : 5)}`
+  }
+  return data
+}
+
+type Json = Record<string, unknown>
+
+function parse(data: string): Json | undefined {
+  try {
+    const value: unknown = JSON.parse(data)
+    return isObject(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function startsAt(bytes: Buffer, at: number, word: string): boolean {
+  if (at + word.length > bytes.length) return false
+  for (let index = 0; index < word.length; index++) {
+    if (bytes[at + index] !== word.charCodeAt(index)) return false
+  }
+  return true
+}

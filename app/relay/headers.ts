@@ -1,0 +1,84 @@
+import type { HeaderFields } from '../runtime/http-client.ts'
+
+/** Fields that belong to one connection (RFC 9110, section 7.6.1), not to the message. */
+const hopByHop = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+])
+
+/** Fields of a client's request that the router writes anew, or that speak to the router. */
+const ownRequestFields = new Set([
+  'host',
+  'content-length',
+  'expect',
+  // A compressed stream could not be watched event by event.
+  'accept-encoding',
+  'x-request-id',
+])
+
+/** Fields named in `Connection:` are hop-by-hop too. */
+function namedByConnection(headers: HeaderFields): ReadonlySet<string> | undefined {
+  let named: Set<string> | undefined
+  for (const [name, value] of headers) {
+    if (name.length !== 10 || name.toLowerCase() !== 'connection') continue
+    for (const token of value.split(',')) {
+      const field = token.trim().toLowerCase()
+      if (field === 'close' || field === 'keep-alive' || field === '') continue
+      named ??= new Set()
+      named.add(field)
+    }
+  }
+  return named
+}
+
+export interface RequestHeaderOptions {
+  readonly requestId: string
+  /** Key for the workers, used when the client sends none of its own. */
+  readonly workerKey: string | undefined
+  /** The client's key is one for the router: workers do not get to see it. */
+  readonly dropClientKey: boolean
+}
+
+const keyFields = new Set(['authorization', 'x-api-key'])
+
+/** The header of a request to a worker: the client's, less what was between the client and the router. */
+export function requestHeaders(
+  headers: HeaderFields,
+  { requestId, workerKey, dropClientKey }: RequestHeaderOptions,
+): HeaderFields {
+  const named = namedByConnection(headers)
+  const list: (readonly [string, string])[] = []
+  let authorized = false
+  for (const field of headers) {
+    const name = field[0].toLowerCase()
+    if (hopByHop.has(name) || ownRequestFields.has(name) || named?.has(name)) continue
+    if (dropClientKey && keyFields.has(name)) continue
+    if (name === 'authorization') authorized = true
+    list.push(field)
+  }
+  list.push(['x-request-id', requestId], ['accept-encoding', 'identity'])
+  if (!authorized && workerKey !== undefined) list.push(['authorization', `Bearer ${workerKey}`])
+  return list
+}
+
+/** Fields of a worker's answer that do not go to the client. */
+export function responseHeaders(headers: HeaderFields): HeaderFields {
+  const named = namedByConnection(headers)
+  return headers.filter(([field]) => {
+    const name = field.toLowerCase()
+    // The length is written anew where the body is whole, and falls away where it is a stream.
+    return !(hopByHop.has(name) || named?.has(name) || name === 'content-length' || name === 'x-request-id')
+  })
+}
+
+/** The first value of a field; `name` in lower case. */
+export function headerOf(headers: HeaderFields, name: string): string | undefined {
+  return headers.find(([field]) => field.length === name.length && field.toLowerCase() === name)?.[1]
+}

@@ -1,0 +1,119 @@
+import type { Dialect } from '../../middleware/errors.ts'
+import type { Clock } from '../clock.ts'
+import { type ByteSource, TransportError } from '../runtime/http-client.ts'
+import { EventScanner, eachEvent } from './event-scanner.ts'
+import { readEvent, type WorkerError } from './grammar.ts'
+
+/** The beginning of a stream, up to and with the first event that matters. */
+export interface HeldEvents {
+  /** Whole events, to be sent first. */
+  readonly bytes: Uint8Array
+  /** Keeps the beginning of the next event, where one has come. */
+  readonly scanner: EventScanner
+  /**
+   * - `open`: content has begun and more may come.
+   * - `complete`: the end marker is among the bytes.
+   * - `broken`: the stream ended without content.
+   */
+  readonly end: 'open' | 'complete' | 'broken'
+  /** The first event that matters is the worker's own report of an error. */
+  readonly error: WorkerError | undefined
+}
+
+/** Reads until the first event that bears content, reports an error or ends the stream. Bounded by `maxBytes`. */
+export async function holdEvents(
+  source: ByteSource,
+  { dialect, maxBytes, maxEventBytes }: { dialect: Dialect; maxBytes: number; maxEventBytes: number },
+): Promise<HeldEvents> {
+  const scanner = new EventScanner()
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for (;;) {
+    const chunk = await source.read()
+    if (chunk === undefined) return { bytes: join(chunks), scanner, end: 'broken', error: undefined }
+    const events = scanner.push(chunk)
+    if (scanner.heldBytes > maxEventBytes) throw new TransportError('protocol', 'EVENT_TOO_LARGE')
+    if (events === undefined) continue
+    chunks.push(events)
+    bytes += events.byteLength
+    const { meaning, error } = firstThatMatters(events, dialect)
+    if (meaning !== 'silent') {
+      return { bytes: join(chunks), scanner, end: meaning === 'end' ? 'complete' : 'open', error }
+    }
+    // So many announcements are no normal prefill; sending them on is better than filling memory.
+    if (bytes > maxBytes) return { bytes: join(chunks), scanner, end: 'open', error: undefined }
+  }
+}
+
+function firstThatMatters(events: Uint8Array, dialect: Dialect): ReturnType<typeof readEvent> {
+  let found: ReturnType<typeof readEvent> = { meaning: 'silent' }
+  eachEvent(events, (event) => {
+    found = readEvent(event, dialect)
+    return found.meaning !== 'silent'
+  })
+  return found
+}
+
+export type HeldPlain =
+  | { readonly complete: true; readonly bytes: Uint8Array }
+  | { readonly complete: false; readonly rest: ByteSource }
+
+/**
+ * Reads a plain answer whole, as long as it is short and comes quickly: until then a break costs the client nothing.
+ * A longer or slower one is handed on from its first byte.
+ */
+export async function holdPlain(
+  source: ByteSource,
+  { maxBytes, maxMs, clock }: { maxBytes: number; maxMs: number; clock: Clock },
+): Promise<HeldPlain> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  let cancelTimer = (): void => {}
+  const late = new Promise<'late'>((resolve) => {
+    cancelTimer = clock.after(maxMs, () => resolve('late'))
+  })
+  try {
+    for (;;) {
+      const next = source.read()
+      const chunk = await Promise.race([next, late])
+      if (chunk === 'late') return { complete: false, rest: new Continued(chunks, next, source) }
+      if (chunk === undefined) return { complete: true, bytes: join(chunks) }
+      chunks.push(chunk)
+      bytes += chunk.byteLength
+      if (bytes > maxBytes) return { complete: false, rest: new Continued(chunks, undefined, source) }
+    }
+  } finally {
+    cancelTimer()
+  }
+}
+
+/** A source from its beginning again: what was held, the read under way, and the rest. */
+class Continued implements ByteSource {
+  readonly #held: Uint8Array[]
+  #pending: Promise<Uint8Array | undefined> | undefined
+  readonly #source: ByteSource
+
+  constructor(held: Uint8Array[], pending: Promise<Uint8Array | undefined> | undefined, source: ByteSource) {
+    this.#held = held
+    this.#pending = pending
+    this.#source = source
+    // Its failure is reported when it is read; until then it must not count as unhandled.
+    pending?.catch(() => {})
+  }
+
+  read(): Promise<Uint8Array | undefined> {
+    const chunk = this.#held.shift()
+    if (chunk !== undefined) return Promise.resolve(chunk)
+    const pending = this.#pending
+    this.#pending = undefined
+    return pending ?? this.#source.read()
+  }
+
+  cancel(): void {
+    this.#source.cancel()
+  }
+}
+
+function join(chunks: readonly Uint8Array[]): Uint8Array {
+  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
+}

@@ -1,0 +1,55 @@
+import type { Outcome } from '../../policies/resilience/outcome.ts'
+import type { ByteSource } from '../runtime/http-client.ts'
+import type { EndReason } from '../telemetry/request-record.ts'
+import type { Lease } from '../workers/lease.ts'
+import type { Call } from './call.ts'
+import { outcomeOfStatus } from './judge.ts'
+
+/**
+ * A committed body that is not a stream of events, too large or too slow to be held whole. If it breaks, the client's
+ * connection is broken too: there is no other way left to say that the body is not complete.
+ */
+export class PlainStream implements ByteSource {
+  readonly #source: ByteSource
+  readonly #call: Call
+  readonly #lease: Lease
+  readonly #status: number
+  #ended = false
+
+  constructor(source: ByteSource, call: Call, lease: Lease, status: number) {
+    this.#source = source
+    this.#call = call
+    this.#lease = lease
+    this.#status = status
+    call.record.stop.waiting = (reason) => this.#break(reason, 'neutral', reason)
+  }
+
+  async read(): Promise<Uint8Array | undefined> {
+    try {
+      const chunk = await this.#source.read()
+      if (chunk === undefined) this.#end('completed', outcomeOfStatus(this.#status), `status ${this.#status}`)
+      return chunk
+    } catch (error) {
+      this.#break('worker_lost', 'failure', (error as Error).message)
+      throw error
+    }
+  }
+
+  /** The client has left. */
+  cancel(): void {
+    this.#break('client_closed', 'neutral', '')
+  }
+
+  #break(reason: EndReason, outcome: Outcome, why: string): void {
+    this.#source.cancel()
+    this.#end(reason, outcome, why)
+  }
+
+  #end(reason: EndReason, outcome: Outcome, why: string): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#call.record.stop.waiting = undefined
+    this.#lease.settle(outcome, why)
+    this.#call.record.end(reason)
+  }
+}

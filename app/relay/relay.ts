@@ -1,0 +1,152 @@
+import { RouterError } from '../../middleware/errors.ts'
+import { backoffDelays, type RetryOptions } from '../../policies/resilience/retry.ts'
+import type { RetryBudget } from '../../policies/resilience/retry-budget.ts'
+import type { Lease } from '../workers/lease.ts'
+import type { Pool } from '../workers/pool.ts'
+import type { Worker } from '../workers/worker.ts'
+import { AttemptFailure } from './attempt-failure.ts'
+import type { Call } from './call.ts'
+import { type Answer, type ExchangeOptions, exchange } from './exchange.ts'
+
+export interface RelayEvents {
+  /** An attempt failed and another follows after `delayMs`. */
+  retried(call: Call, attempt: number, delayMs: number): void
+  /** An attempt failed that could have been retried, and nothing was left to retry with. */
+  retriesExhausted(call: Call): void
+  attemptFailed(call: Call, worker: Worker, failure: AttemptFailure): void
+}
+
+export interface RelayOptions {
+  readonly pool: Pool
+  readonly exchange: ExchangeOptions
+  readonly retry: RetryOptions
+  readonly budget: RetryBudget
+  /** Nobody answers at this worker's address. */
+  readonly probeSoon: (worker: Worker) => void
+  readonly events: RelayEvents
+}
+
+/** Attempts that may end in a worker's death: one, and one more. A poison request must not walk through the fleet. */
+const maxDeaths = 2
+
+/** One client request: one attempt after the other until one is committed, none is left, or nothing more may be tried. */
+export async function relay(call: Call, options: RelayOptions): Promise<Answer> {
+  options.budget.deposit()
+  const run = new Run(call, options)
+  try {
+    return await run.toCommit()
+  } finally {
+    run.judgeSuspects()
+  }
+}
+
+class Run {
+  readonly #call: Call
+  readonly #options: RelayOptions
+  readonly #tried = new Set<Worker>()
+  /** Leases whose worker answered with a server error: not judged until another worker has had the same request. */
+  #suspects: { lease: Lease; reason: string }[] = []
+  #deaths = 0
+  #nextDelay: (() => number) | undefined
+
+  constructor(call: Call, options: RelayOptions) {
+    this.#call = call
+    this.#options = options
+  }
+
+  async toCommit(): Promise<Answer> {
+    const { pool, exchange: exchangeOptions } = this.#options
+    const { record, model } = this.#call
+    record.stop.throwIfStopped()
+    let lease = pool.acquire(model, this.#tried)
+    if (lease === undefined) throw nobodyAvailable(pool, model)
+    for (;;) {
+      record.attempts += 1
+      record.workerId = lease.worker.id
+      this.#tried.add(lease.worker)
+      try {
+        return await exchange(this.#call, lease, exchangeOptions)
+      } catch (error) {
+        if (!(error instanceof AttemptFailure)) {
+          lease.settle('neutral')
+          throw error
+        }
+        this.#close(lease, error)
+        lease = await this.#another(error)
+        if (lease === undefined) return this.#giveUp(error)
+      }
+    }
+  }
+
+  /** Keeps the books of a failed attempt. */
+  #close(lease: Lease, failure: AttemptFailure): void {
+    const { outcome, reason, unreachable, coolDownMs, died } = failure.details
+    const { worker } = lease
+    if (failure.isServerError) {
+      lease.end()
+      this.#suspects.push({ lease, reason })
+    } else {
+      lease.settle(outcome, reason)
+    }
+    if (died) this.#deaths += 1
+    if (coolDownMs) worker.coolDown(coolDownMs)
+    if (unreachable) this.#options.probeSoon(worker)
+    this.#options.events.attemptFailed(this.#call, worker, failure)
+  }
+
+  /** A lease for another attempt; undefined when there is to be none. An untried worker is taken at once. */
+  async #another({ details }: AttemptFailure): Promise<Lease | undefined> {
+    const { pool, retry, budget, events, exchange: exchangeOptions } = this.#options
+    const { record, model } = this.#call
+    record.stop.throwIfStopped()
+    if (!details.retryable || this.#deaths >= maxDeaths) return undefined
+    if (record.attempts >= retry.maxAttempts || !budget.withdraw()) {
+      events.retriesExhausted(this.#call)
+      return undefined
+    }
+    let lease = pool.acquire(model, this.#tried)
+    if (lease !== undefined) {
+      events.retried(this.#call, record.attempts, 0)
+      return lease
+    }
+    this.#nextDelay ??= backoffDelays(retry)
+    const delay = this.#nextDelay()
+    events.retried(this.#call, record.attempts, delay)
+    await record.stop.sleep(delay, exchangeOptions.clock)
+    this.#tried.clear()
+    lease = pool.acquire(model, this.#tried)
+    if (lease === undefined) events.retriesExhausted(this.#call)
+    return lease
+  }
+
+  /** A worker's own answer, if it was the last word; else the router's. */
+  #giveUp(failure: AttemptFailure): Answer {
+    const { answer } = failure.details
+    if (answer === undefined) throw failure.toRouterError()
+    return answer
+  }
+
+  /**
+   * A request to which two workers answered with a server error indicts itself: neither is blamed. One client's bad
+   * input must not open the breakers of the fleet.
+   */
+  judgeSuspects(): void {
+    const workers = new Set(this.#suspects.map(({ lease }) => lease.worker))
+    for (const { lease, reason } of this.#suspects)
+      lease.judge(workers.size > 1 ? 'neutral' : 'failure', reason)
+    this.#suspects = []
+  }
+}
+
+function nobodyAvailable(pool: Pool, model: string | undefined): RouterError {
+  if (model !== undefined && !pool.mayServe(model)) {
+    return new RouterError('model_not_found', `no worker serves the model ${JSON.stringify(model)}`, {
+      param: 'model',
+    })
+  }
+  const why = [...pool.refusals(model)].map(([reason, count]) => `${count} ${reason.replaceAll('_', ' ')}`)
+  const workers = why.length === 0 ? 'none is registered' : why.join(', ')
+  return new RouterError('no_available_worker', `no worker can take the request now: ${workers}`, {
+    retryAfter: pool.retryAfter(),
+  })
+}

@@ -1,0 +1,101 @@
+import type { Context, Handler } from 'hono'
+import { dialectOf } from '../../middleware/errors.ts'
+import type { Clock } from '../clock.ts'
+import type { GatewayContext } from '../http.ts'
+import type { Call } from '../relay/call.ts'
+import { EventStream } from '../relay/event-stream.ts'
+import type { Answer } from '../relay/exchange.ts'
+import { headerOf, requestHeaders, responseHeaders } from '../relay/headers.ts'
+import { type RelayOptions, relay } from '../relay/relay.ts'
+import { findUsage } from '../relay/usage.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { formField } from './form-field.ts'
+
+export interface InferenceOptions {
+  readonly relay: RelayOptions
+  readonly clock: Clock
+  readonly metrics: Metrics
+  /** Key for the workers, used when the client sends none of its own. */
+  readonly workerKey: string | undefined
+  /** The client's key is one for the router: workers do not get to see it. */
+  readonly dropClientKey: boolean
+}
+
+/** Routes whose streams end with a marker: without it, a clean end is a broken stream all the same. */
+const markedStreams = new Set(['/v1/chat/completions', '/v1/completions', '/v1/responses', '/v1/messages'])
+
+/** Statuses whose responses have no body (RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5). */
+const bodiless = new Set([204, 205, 304])
+
+/** Relays a request of any path to a worker. There is no other way in. */
+export function inference(options: InferenceOptions): Handler<GatewayContext> {
+  return async function relayRequest(c) {
+    const call = callOf(c, options)
+    const { record } = call
+    options.metrics.overhead.observe((options.clock.now() - record.startedAt) / 1000)
+    const answer = await relay(call, options.relay)
+    return respond(c, call, answer)
+  }
+}
+
+function callOf(c: Context<GatewayContext>, { relay, workerKey, dropClientKey }: InferenceOptions): Call {
+  const { incoming } = c.env
+  const record = c.get('record')
+  const payload = c.get('payload')
+  const body = c.get('body')
+  const contentType = incoming.header('content-type')
+  const model = payload === undefined ? formField(body, contentType, 'model') : payload.model
+  const stream =
+    payload === undefined ? formField(body, contentType, 'stream') === 'true' : payload.stream === true
+  const path = pathAndQuery(c.req.url)
+  if (typeof model === 'string' && relay.pool.serves(model)) record.model = model
+  record.stream = stream
+  return {
+    method: c.req.method,
+    path,
+    headers: requestHeaders(incoming.headers, {
+      requestId: c.get('requestId'),
+      workerKey,
+      dropClientKey,
+    }),
+    body,
+    model: typeof model === 'string' ? model : undefined,
+    stream,
+    dialect: dialectOf(c.req.path),
+    endMarker: markedStreams.has(c.req.path),
+    record,
+  }
+}
+
+function respond(c: Context<GatewayContext>, call: Call, { status, headers, body }: Answer): Response {
+  const { record } = call
+  const init = { status, headers: answerHeaders(headers, call) }
+  record.status = status
+  if (body instanceof Uint8Array) {
+    record.usage = status < 300 && isJson(headers) ? findUsage(body) : undefined
+    return new Response(bodiless.has(status) ? null : body, init)
+  }
+  record.live = true
+  record.eventStream = body instanceof EventStream
+  return new Response(c.env.incoming.openStream(body), init)
+}
+
+function answerHeaders(headers: Answer['headers'], { record }: Call): Headers {
+  const list = new Headers()
+  for (const [name, value] of responseHeaders(headers)) list.append(name, value)
+  list.set('x-request-id', record.requestId)
+  list.set('x-router-worker', record.workerId ?? '')
+  list.set('x-router-attempts', String(record.attempts))
+  return list
+}
+
+function isJson(headers: Answer['headers']): boolean {
+  return headerOf(headers, 'content-type')?.includes('json') ?? false
+}
+
+/** Of an absolute URL, without parsing it again. */
+function pathAndQuery(url: string): string {
+  const start = url.indexOf('/', url.indexOf('//') + 2)
+  const end = url.indexOf('#', start)
+  return end === -1 ? url.slice(start) : url.slice(start, end)
+}

@@ -1,0 +1,89 @@
+import { RouterError } from '../../middleware/errors.ts'
+import { incomingFromRequest } from '../../middleware/incoming.ts'
+import { bunClient } from './bun-client.ts'
+import type { HeaderFields } from './http-client.ts'
+import { openStream } from './open-stream.ts'
+import {
+  type Connection,
+  type Listener,
+  type ListenOptions,
+  listenError,
+  type Runtime,
+  urlOf,
+} from './runtime.ts'
+
+/** Seconds a kept-alive connection may be silent between requests; above the 60 s of common load balancers. */
+const keepAliveSeconds = 75
+
+export const bun: Runtime = {
+  name: 'bun',
+  version: process.versions.bun ?? '',
+  createClient: bunClient,
+  listen,
+}
+
+async function listen({ host, port, fetch }: ListenOptions): Promise<Listener> {
+  try {
+    const server = Bun.serve({
+      hostname: host,
+      port,
+      // Bun closes a connection that is quiet for 10 s, a prefill included. The limit below is for the time between
+      // requests only: it is lifted as long as one is under way.
+      idleTimeout: keepAliveSeconds,
+      // The router's own limit answers with 413; Bun's would close the connection without a word.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      fetch: (request, bunServer) => fetch(request, { incoming: new BunConnection(request, bunServer) }),
+      // A body that fails on purpose ends here: the connection is reset, and there is nothing to add.
+      error: () => new Response(null, { status: 500 }),
+    })
+    return {
+      url: urlOf(host, server.port ?? port),
+      port: server.port ?? port,
+      stopAccepting: () => void server.stop(false),
+      close: () => server.stop(true),
+    }
+  } catch (error) {
+    throw listenError(error, host, port)
+  }
+}
+
+class BunConnection implements Connection {
+  readonly #request: Request
+  readonly #server: Bun.Server<undefined>
+  #headers: HeaderFields | undefined
+
+  constructor(request: Request, server: Bun.Server<undefined>) {
+    this.#request = request
+    this.#server = server
+    server.timeout(request, 0)
+  }
+
+  get headers(): HeaderFields {
+    this.#headers ??= [...this.#request.headers]
+    return this.#headers
+  }
+
+  header(name: string): string | undefined {
+    return this.#request.headers.get(name) ?? undefined
+  }
+
+  get signal(): AbortSignal {
+    return this.#request.signal
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.#server.requestIP(this.#request)?.address
+  }
+
+  async body(limit: number): Promise<Uint8Array> {
+    // A chunked upload says its length only at its end, and has to be counted.
+    if (this.header('content-length') === undefined) return incomingFromRequest(this.#request).body(limit)
+    try {
+      return new Uint8Array(await this.#request.arrayBuffer())
+    } catch (error) {
+      throw new RouterError('client_closed', 'the client left while it sent its request', { cause: error })
+    }
+  }
+
+  readonly openStream = openStream
+}

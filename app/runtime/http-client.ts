@@ -1,0 +1,125 @@
+/** Header fields in order; names in any case; a name may repeat. */
+export type HeaderFields = readonly (readonly [name: string, value: string])[]
+
+/** Bytes that are pulled one chunk at a time: what is not asked for stays in the sender's socket. */
+export interface ByteSource {
+  /** The next chunk; undefined after the last. Rejects with a TransportError when the stream breaks. */
+  read(): Promise<Uint8Array | undefined>
+  /** Nobody wants the rest: closes the connection beneath at once. A read under way rejects. Safe to repeat. */
+  cancel(): void
+}
+
+export interface OutgoingRequest {
+  /** Scheme, host and port. */
+  readonly origin: string
+  /** Path and query string. */
+  readonly path: string
+  readonly method: string
+  readonly headers: HeaderFields
+  readonly body: Uint8Array | undefined
+  /** Never use an idle connection: an idle one may have been closed by the peer a moment ago. */
+  readonly fresh?: boolean
+}
+
+export interface IncomingAnswer {
+  readonly status: number
+  readonly headers: HeaderFields
+  readonly body: ByteSource
+}
+
+export interface PendingAnswer {
+  /** Settles when the head is complete; rejects with a TransportError. */
+  readonly head: Promise<IncomingAnswer>
+  /** Closes the connection at once, whatever has arrived. */
+  abort(): void
+}
+
+/** HTTP/1.1 to workers: no redirects, no decoding, no hidden time limits, no limit on requests in flight. */
+export interface HttpClient {
+  send(request: OutgoingRequest): PendingAnswer
+  /** Drops every connection. */
+  close(): Promise<void>
+}
+
+export interface HttpClientOptions {
+  /** Milliseconds to open a TCP or TLS connection. */
+  readonly connectTimeoutMs: number
+  /** Milliseconds after which an idle connection is dropped; below the 5 s after which uvicorn closes it. */
+  readonly idleSocketMs: number
+  /** Largest response head in bytes. */
+  readonly maxHeadBytes: number
+}
+
+/**
+ * - `unreachable`: no connection came about; the request was not seen by anyone.
+ * - `reset`: the connection ended before the response did.
+ * - `protocol`: what arrived is not HTTP.
+ * - `aborted`: we ended it ourselves.
+ */
+export type TransportFault = 'unreachable' | 'reset' | 'protocol' | 'aborted'
+
+export class TransportError extends Error {
+  override readonly name = 'TransportError'
+  readonly fault: TransportFault
+  /** The system's code, for example ECONNREFUSED; for the log. */
+  readonly code: string
+  /** The connection had served before and may have been closed by the peer while idle. */
+  readonly reused: boolean
+
+  constructor(fault: TransportFault, code: string, options: { reused?: boolean; cause?: unknown } = {}) {
+    super(`${fault}: ${code}`, options.cause === undefined ? undefined : { cause: options.cause })
+    this.fault = fault
+    this.code = code
+    this.reused = options.reused ?? false
+  }
+}
+
+const unreachable = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EHOSTDOWN',
+  'ENETDOWN',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ETIMEDOUT',
+  'EADDRNOTAVAIL',
+  'EMFILE',
+  'UND_ERR_CONNECT_TIMEOUT',
+  // Bun's own words.
+  'ConnectionRefused',
+  'FailedToOpenSocket',
+  'DNSResolveFailed',
+  'ConnectionTimeout',
+])
+
+const broken = new Set([
+  'ECONNRESET',
+  'ECONNABORTED',
+  'EPIPE',
+  'UND_ERR_SOCKET',
+  'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
+  'ConnectionClosed',
+])
+
+/** One classifier for both runtimes: Bun puts the code on the error, Node on its cause. */
+export function transportError(error: unknown, options: { reused?: boolean } = {}): TransportError {
+  if (error instanceof TransportError) return error
+  const code = codeOf(error) ?? codeOf((error as { cause?: unknown })?.cause) ?? nameOf(error)
+  return new TransportError(faultOf(error, code), code, { ...options, cause: error })
+}
+
+function faultOf(error: unknown, code: string): TransportFault {
+  if (unreachable.has(code) || code.startsWith('ERR_TLS') || code.includes('CERT')) return 'unreachable'
+  if (broken.has(code)) return 'reset'
+  return nameOf(error) === 'AbortError' ? 'aborted' : 'protocol'
+}
+
+function codeOf(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | undefined)?.code
+  return typeof code === 'string' ? code : undefined
+}
+
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : 'unknown'
+}

@@ -1,0 +1,183 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { getRequestListener } from '@hono/node-server'
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
+import { RouterError } from '../../middleware/errors.ts'
+import { payloadTooLarge } from '../../middleware/incoming.ts'
+import type { ByteSource, HeaderFields } from './http-client.ts'
+import { nodeClient } from './node-client.ts'
+import { openStream } from './open-stream.ts'
+import {
+  type Connection,
+  type FetchHandler,
+  type Listener,
+  type ListenOptions,
+  listenError,
+  type Runtime,
+  urlOf,
+} from './runtime.ts'
+
+export const node: Runtime = {
+  name: 'node',
+  version: process.versions.node,
+  createClient: nodeClient,
+  listen,
+}
+
+async function listen({ host, port, fetch }: ListenOptions): Promise<Listener> {
+  const server = createServer(
+    {
+      headersTimeout: 10_000,
+      // For the upload alone; an answer may take as long as it likes.
+      requestTimeout: 120_000,
+      connectionsCheckingInterval: 1_000,
+      // Above the 60 s of common load balancers, so that they close idle connections, not we under their hands.
+      keepAliveTimeout: 75_000,
+      maxHeaderSize: 64 * 1024,
+      noDelay: true,
+    },
+    getRequestListener((_, env) => handle(fetch, _, env as NodeEnv), { overrideGlobalObjects: true }),
+  )
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => reject(listenError(error, host, port)))
+    server.listen({ host, port, backlog: 4096 }, resolve)
+  })
+  const address = server.address() as AddressInfo
+  return {
+    url: urlOf(host, address.port),
+    port: address.port,
+    stopAccepting() {
+      server.close()
+      server.closeIdleConnections()
+    },
+    close: () => closeServer(server),
+  }
+}
+
+interface NodeEnv {
+  readonly incoming: IncomingMessage
+  readonly outgoing: ServerResponse
+}
+
+async function handle(
+  fetch: FetchHandler,
+  request: Request,
+  { incoming, outgoing }: NodeEnv,
+): Promise<Response> {
+  const connection = new NodeConnection(incoming, outgoing)
+  const response = await fetch(request, { incoming: connection })
+  const stream = connection.opened
+  // Nobody wrapped the stream on its way through the middleware: its chunks can go from socket to socket.
+  if (stream === undefined || response.body !== stream.body) return response
+  outgoing.writeHead(response.status, headersOf(response))
+  await pump(stream.source, outgoing)
+  return RESPONSE_ALREADY_SENT
+}
+
+class NodeConnection implements Connection {
+  readonly #incoming: IncomingMessage
+  readonly #outgoing: ServerResponse
+  #headers: HeaderFields | undefined
+  #signal: AbortSignal | undefined
+  /** The stream made last, and what it reads from. */
+  opened: { readonly body: ReadableStream<Uint8Array>; readonly source: ByteSource } | undefined
+
+  constructor(incoming: IncomingMessage, outgoing: ServerResponse) {
+    this.#incoming = incoming
+    this.#outgoing = outgoing
+  }
+
+  get headers(): HeaderFields {
+    this.#headers ??= pairs(this.#incoming.rawHeaders)
+    return this.#headers
+  }
+
+  header(name: string): string | undefined {
+    const value = this.#incoming.headers[name]
+    return typeof value === 'string' ? value : value?.join(', ')
+  }
+
+  get signal(): AbortSignal {
+    if (this.#signal !== undefined) return this.#signal
+    const controller = new AbortController()
+    const outgoing = this.#outgoing
+    if (outgoing.destroyed) controller.abort()
+    else outgoing.once('close', () => outgoing.writableFinished || controller.abort())
+    this.#signal = controller.signal
+    return this.#signal
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.#incoming.socket.remoteAddress
+  }
+
+  body(limit: number): Promise<Uint8Array> {
+    const incoming = this.#incoming
+    return new Promise((resolve, reject) => {
+      const chunks: Uint8Array[] = []
+      let bytes = 0
+      incoming.on('data', (chunk: Uint8Array) => {
+        bytes += chunk.byteLength
+        if (bytes <= limit) chunks.push(chunk)
+        else reject(payloadTooLarge(limit))
+      })
+      incoming.once('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))
+      const left = () => reject(new RouterError('client_closed', 'the client left while it sent its request'))
+      incoming.once('error', left)
+      incoming.once('close', left)
+    })
+  }
+
+  openStream(source: ByteSource): ReadableStream<Uint8Array> {
+    const body = openStream(source)
+    this.opened = { body, source }
+    return body
+  }
+}
+
+/** Moves a stream to the client as fast as the client reads. A source that breaks resets the client's connection. */
+async function pump(source: ByteSource, outgoing: ServerResponse): Promise<void> {
+  let wake: (() => void) | undefined
+  outgoing.on('drain', () => wake?.())
+  outgoing.once('close', () => {
+    if (!outgoing.writableFinished) source.cancel()
+    wake?.()
+  })
+  outgoing.on('error', () => {})
+  try {
+    for (;;) {
+      const chunk = await source.read()
+      if (chunk === undefined || outgoing.destroyed) break
+      if (outgoing.write(chunk)) continue
+      await new Promise<void>((resolve) => {
+        wake = resolve
+      })
+    }
+    outgoing.end()
+  } catch {
+    outgoing.destroy()
+  }
+}
+
+function headersOf(response: Response): Record<string, string | string[]> {
+  const headers: Record<string, string | string[]> = {}
+  for (const [name, value] of response.headers) {
+    if (name !== 'set-cookie') headers[name] = value
+  }
+  const cookies = response.headers.getSetCookie()
+  if (cookies.length > 0) headers['set-cookie'] = cookies
+  return headers
+}
+
+function pairs(raw: readonly string[]): HeaderFields {
+  const list: [string, string][] = []
+  for (let index = 0; index < raw.length; index += 2) list.push([raw[index]!, raw[index + 1]!])
+  return list
+}
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve())
+    server.closeAllConnections()
+  })
+}

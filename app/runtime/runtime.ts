@@ -1,0 +1,58 @@
+import type { Incoming } from '../../middleware/incoming.ts'
+import type { ByteSource, HttpClient, HttpClientOptions } from './http-client.ts'
+
+/** What the router needs of the runtime that it runs on, and nothing else: one implementation each for Bun and Node. */
+export interface Runtime {
+  readonly name: 'bun' | 'node'
+  readonly version: string
+  createClient(options: HttpClientOptions): HttpClient
+  listen(options: ListenOptions): Promise<Listener>
+}
+
+/** One client request as its runtime hands it over: Hono's `c.env.incoming`. */
+export interface Connection extends Incoming {
+  /** Makes a response body of a source that is read as fast as the client reads, by the shortest way the runtime has. */
+  openStream(source: ByteSource): ReadableStream<Uint8Array>
+}
+
+export type FetchHandler = (request: Request, env: { incoming: Connection }) => Response | Promise<Response>
+
+export interface ListenOptions {
+  readonly host: string
+  /** 0 takes a free one. */
+  readonly port: number
+  readonly fetch: FetchHandler
+}
+
+export interface Listener {
+  /** For example http://127.0.0.1:8080 */
+  readonly url: string
+  readonly port: number
+  /** Stops accepting connections and drops idle ones; requests under way go on. */
+  stopAccepting(): void
+  /** Drops every connection. */
+  close(): Promise<void>
+}
+
+/** The port is taken, or the address is not ours: told to the operator without a stack. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError'
+}
+
+export function listenError(error: unknown, host: string, port: number): ListenError {
+  const code = (error as { code?: string }).code ?? ''
+  const reason =
+    code === 'EADDRINUSE'
+      ? 'the port is in use by another process'
+      : code === 'EACCES'
+        ? 'not permitted: ports below 1024 need privileges'
+        : code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND'
+          ? 'this machine does not have that address'
+          : (error as Error).message
+  return new ListenError(`cannot listen on ${host}:${port}: ${reason}`, { cause: error })
+}
+
+/** How a host is written within a URL: IPv6 addresses stand in brackets. */
+export function urlOf(host: string, port: number): string {
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+}

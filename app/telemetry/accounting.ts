@@ -1,0 +1,102 @@
+import type { Clock } from '../clock.ts'
+import type { StopReason } from '../relay/stop.ts'
+import type { Log } from './log.ts'
+import type { Metrics } from './metrics.ts'
+import { RequestRecord } from './request-record.ts'
+
+/** Opens a record for each client request and closes the books on it: metrics and one log line. */
+export class Accounting {
+  readonly #metrics: Metrics
+  readonly #log: Log
+  readonly #clock: Clock
+  readonly #open = new Set<RequestRecord>()
+  readonly #idle: (() => void)[] = []
+
+  constructor({ metrics, log, clock }: { metrics: Metrics; log: Log; clock: Clock }) {
+    this.#metrics = metrics
+    this.#log = log
+    this.#clock = clock
+  }
+
+  /** Requests that have not ended yet. */
+  get openCount(): number {
+    return this.#open.size
+  }
+
+  open(method: string, path: string): RequestRecord {
+    const record = new RequestRecord(method, path, this.#clock.now())
+    this.#open.add(record)
+    record.onEnd(() => this.#close(record))
+    return record
+  }
+
+  /** Ends every open request, each in the way that fits how far it has come. */
+  stopAll(reason: StopReason): void {
+    for (const record of [...this.#open]) record.stop.because(reason)
+  }
+
+  /** Calls `listener` once, as soon as no request is open. */
+  onIdle(listener: () => void): void {
+    if (this.#open.size === 0) listener()
+    else this.#idle.push(listener)
+  }
+
+  #close(record: RequestRecord): void {
+    this.#open.delete(record)
+    this.#count(record)
+    this.#write(record)
+    if (this.#open.size === 0) for (const listener of this.#idle.splice(0)) listener()
+  }
+
+  #count(record: RequestRecord): void {
+    const metrics = this.#metrics
+    const { route, model, endReason, errorCode } = record
+    metrics.requests.inc({ route, status: String(record.status) })
+    if (record.attempts > 0)
+      metrics.duration.observe({ route }, (this.#clock.now() - record.startedAt) / 1000)
+    const code =
+      errorCode ?? (endReason === 'completed' || endReason === 'worker_error' ? undefined : endReason)
+    if (code !== undefined) metrics.errors.inc({ route, error_type: code })
+    if (record.firstTokenAt !== undefined) {
+      metrics.firstToken.observe({ model }, (record.firstTokenAt - record.startedAt) / 1000)
+    }
+    if (record.eventStream && endReason !== undefined) metrics.streamsEnded.inc({ reason: endReason })
+    if (record.usage !== undefined) {
+      const { prompt, completion, cached } = record.usage
+      metrics.tokens.inc({ model, kind: 'prompt' }, prompt)
+      metrics.tokens.inc({ model, kind: 'completion' }, completion)
+      if (cached !== undefined) metrics.tokens.inc({ model, kind: 'cached' }, cached)
+    }
+  }
+
+  #write(record: RequestRecord): void {
+    const failed =
+      record.status >= 500 || (record.endReason !== 'completed' && record.endReason !== 'client_closed')
+    const level = failed ? 'warn' : 'info'
+    if (!this.#log.isLevelEnabled(level)) return
+    const { firstTokenAt, startedAt, usage } = record
+    this.#log[level](
+      {
+        request_id: record.requestId,
+        method: record.method,
+        route: record.route,
+        status: record.status,
+        end_reason: record.endReason,
+        error_code: record.errorCode,
+        model: record.model,
+        stream: record.stream,
+        worker_id: record.workerId,
+        attempts: record.attempts,
+        duration_ms: round(this.#clock.now() - startedAt),
+        first_token_ms: firstTokenAt === undefined ? undefined : round(firstTokenAt - startedAt),
+        prompt_tokens: usage?.prompt,
+        completion_tokens: usage?.completion,
+      },
+      'request',
+    )
+  }
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 100) / 100
+}

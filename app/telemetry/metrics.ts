@@ -1,0 +1,127 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+
+/** Seconds, from a tokenize call to a generation of half an hour; prom-client's own buckets stop at 10 s. */
+const durations = [
+  0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 45, 60, 90, 120, 180, 240, 600,
+  1800,
+]
+/** Seconds; what the router adds is far below the durations of requests. */
+const overheads = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1]
+/** Seconds between two tokens. */
+const gaps = [0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 10]
+
+/**
+ * Every metric of the router, on a registry of its own so that two routers fit into one process.
+ *
+ * Labels are bounded by configuration: routes are patterns, models are those the workers list, workers are those of the
+ * pool. A client can never make a series.
+ */
+export function createMetrics() {
+  const registry = new Registry()
+  const at = { registers: [registry] }
+  const counter = <L extends string>(name: string, help: string, ...labelNames: L[]) =>
+    new Counter({ ...at, name: `vllm_router_${name}`, help, labelNames })
+  const gauge = <L extends string>(name: string, help: string, ...labelNames: L[]) =>
+    new Gauge({ ...at, name: `vllm_router_${name}`, help, labelNames })
+  const histogram = <L extends string>(name: string, help: string, buckets: number[], ...labelNames: L[]) =>
+    new Histogram({ ...at, name: `vllm_router_${name}`, help, buckets, labelNames })
+
+  return {
+    registry,
+    processed: counter(
+      'processed_requests_total',
+      'Requests sent to the worker, each attempt counted.',
+      'worker',
+    ),
+    duration: histogram(
+      'generate_duration_seconds',
+      'From accepting a request to the last byte of its answer, all attempts.',
+      durations,
+      'route',
+    ),
+    activeWorkers: gauge('active_workers', 'Workers that can take a request now.'),
+    workerHealth: gauge('worker_health', 'Whether the probes find the worker healthy: 1 or 0.', 'worker'),
+    running: gauge('running_requests', 'Requests in flight on the worker.', 'worker'),
+    breakerState: gauge(
+      'cb_state',
+      'Circuit breaker of the worker: 0 closed, 1 open, 2 half open.',
+      'worker',
+    ),
+    outcomes: counter(
+      'cb_outcomes_total',
+      'Attempts by outcome, judged at the end of the response: success, failure, neutral.',
+      'worker',
+      'outcome',
+    ),
+    transitions: counter(
+      'cb_state_transitions_total',
+      'Changes of state of the breaker.',
+      'worker',
+      'from',
+      'to',
+    ),
+    cacheHits: counter(
+      'cache_hits_total',
+      'Selections of a worker known to hold enough of the prompt. Only policies that know of caches count.',
+    ),
+    cacheMisses: counter(
+      'cache_misses_total',
+      'Selections where no worker was known to hold enough of the prompt.',
+    ),
+    requests: counter('requests_total', 'Finished client requests.', 'route', 'status'),
+    errors: counter(
+      'request_errors_total',
+      'Errors that the router itself answered or logged.',
+      'route',
+      'error_type',
+    ),
+    retries: counter('retries_total', 'Attempts after the first.', 'route'),
+    retriesExhausted: counter(
+      'retries_exhausted_total',
+      'Requests that failed although another attempt might have helped.',
+      'route',
+    ),
+    backoff: histogram(
+      'retry_backoff_duration_seconds',
+      'Pauses before a further attempt.',
+      durations,
+      'attempt',
+    ),
+    decisions: counter(
+      'policy_decisions_total',
+      'Workers chosen by the selection policy.',
+      'policy',
+      'worker',
+    ),
+    firstToken: histogram(
+      'time_to_first_token_seconds',
+      'From accepting a request to its first token.',
+      durations,
+      'model',
+    ),
+    tokenGap: histogram('inter_token_latency_seconds', 'Between two tokens of a stream.', gaps, 'model'),
+    tokens: counter(
+      'tokens_total',
+      'Tokens by kind, from the usage that workers report: prompt, completion, cached.',
+      'model',
+      'kind',
+    ),
+    streamsEnded: counter('streams_ended_total', 'Streams that had begun, by what ended them.', 'reason'),
+    queueDepth: gauge('queue_depth', 'Requests that wait for a slot.'),
+    queueWait: histogram('queue_wait_seconds', 'Time that requests waited for a slot.', durations),
+    rejected: counter('rejected_total', 'Requests that were turned away before any attempt.', 'reason'),
+    overhead: histogram(
+      'overhead_seconds',
+      'Time the router itself took before the request left for a worker.',
+      overheads,
+    ),
+    buildInfo: gauge('build_info', 'Always 1; what runs here.', 'version', 'runtime', 'runtime_version'),
+  }
+}
+
+export type Metrics = ReturnType<typeof createMetrics>
+
+/** Text of the registry for Prometheus, and its content type. */
+export async function exposition({ registry }: Metrics): Promise<{ text: string; contentType: string }> {
+  return { text: await registry.metrics(), contentType: registry.contentType }
+}

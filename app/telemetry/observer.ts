@@ -1,0 +1,176 @@
+import type { AdmissionObserver } from '../../middleware/admission-queue.ts'
+import type { BreakerStateName } from '../../policies/resilience/breaker.ts'
+import type { Outcome } from '../../policies/resilience/outcome.ts'
+import type { RelayEvents } from '../relay/relay.ts'
+import type { Pool, PoolEvents } from '../workers/pool.ts'
+import type { ProbeEvents } from '../workers/prober.ts'
+import type { Worker } from '../workers/worker.ts'
+import type { Log } from './log.ts'
+import type { Metrics } from './metrics.ts'
+
+const outcomes: readonly Outcome[] = ['success', 'failure', 'neutral']
+const stateNumbers: Record<BreakerStateName, number> = { closed: 0, open: 1, half_open: 2 }
+
+/** The series of one worker, looked up once instead of with every request. */
+interface WorkerSeries {
+  readonly processed: { inc(): void }
+  readonly chosen: { inc(): void }
+  readonly outcome: Record<Outcome, { inc(): void }>
+}
+
+/**
+ * What the parts report becomes metrics and log lines here and nowhere else.
+ * Gauges are read from the workers when Prometheus asks: a gauge that is kept by hand is wrong sooner or later.
+ */
+export class Observer implements PoolEvents, ProbeEvents, RelayEvents {
+  readonly #metrics: Metrics
+  readonly #log: Log
+  readonly #policy: string
+  readonly #series = new Map<Worker, WorkerSeries>()
+
+  constructor({ metrics, log, policy }: { metrics: Metrics; log: Log; policy: string }) {
+    this.#metrics = metrics
+    this.#log = log
+    this.#policy = policy
+  }
+
+  readonly admission: AdmissionObserver = {
+    depthChanged: (depth) => this.#metrics.queueDepth.set(depth),
+    admitted: (waitedMs) => this.#metrics.queueWait.observe(waitedMs / 1000),
+    rejected: (reason) => this.#metrics.rejected.inc({ reason }),
+  }
+
+  // --- pool ---
+
+  added(worker: Worker): void {
+    const { processed, decisions, outcomes: outcome, transitions } = this.#metrics
+    const label = { worker: worker.url }
+    const series: WorkerSeries = {
+      processed: processed.labels(label),
+      chosen: decisions.labels({ policy: this.#policy, ...label }),
+      outcome: {
+        success: outcome.labels({ ...label, outcome: 'success' }),
+        failure: outcome.labels({ ...label, outcome: 'failure' }),
+        neutral: outcome.labels({ ...label, outcome: 'neutral' }),
+      },
+    }
+    this.#series.set(worker, series)
+    // Zero from the start: a rate over a series that does not exist yet misses its first increase.
+    processed.inc(label, 0)
+    decisions.inc({ policy: this.#policy, ...label }, 0)
+    for (const name of outcomes) outcome.inc({ ...label, outcome: name }, 0)
+    for (const [from, to] of [
+      ['closed', 'open'],
+      ['open', 'half_open'],
+      ['half_open', 'closed'],
+      ['half_open', 'open'],
+    ] as const) {
+      transitions.inc({ ...label, from, to }, 0)
+    }
+    this.#log.info({ worker: worker.url, worker_id: worker.id }, 'worker added')
+  }
+
+  removed(worker: Worker): void {
+    this.#series.delete(worker)
+    const {
+      processed,
+      decisions,
+      outcomes: outcome,
+      transitions,
+      workerHealth,
+      running,
+      breakerState,
+    } = this.#metrics
+    const label = { worker: worker.url }
+    for (const metric of [processed, workerHealth, running, breakerState]) metric.remove(label)
+    decisions.remove({ policy: this.#policy, ...label })
+    for (const name of outcomes) outcome.remove({ ...label, outcome: name })
+    for (const from of Object.keys(stateNumbers)) {
+      for (const to of Object.keys(stateNumbers)) transitions.remove({ ...label, from, to })
+    }
+    this.#log.info({ worker: worker.url, worker_id: worker.id }, 'worker removed')
+  }
+
+  selected(worker: Worker): void {
+    this.#series.get(worker)?.chosen.inc()
+  }
+
+  started(worker: Worker): void {
+    this.#series.get(worker)?.processed.inc()
+  }
+
+  ended(): void {}
+
+  judged(worker: Worker, outcome: Outcome): void {
+    this.#series.get(worker)?.outcome[outcome].inc()
+  }
+
+  breakerMoved(url: string, from: BreakerStateName, to: BreakerStateName, reason: string): void {
+    this.#metrics.transitions.inc({ worker: url, from, to })
+    const level = to === 'open' ? 'warn' : 'info'
+    this.#log[level](
+      { worker: url, from, to, ...(reason === '' ? {} : { reason }) },
+      `breaker ${to.replace('_', ' ')}`,
+    )
+  }
+
+  // --- probes ---
+
+  healthChanged(worker: Worker, from: Worker['health'], to: Worker['health']): void {
+    const reason = to.name === 'unhealthy' ? { reason: to.reason } : {}
+    const level = to.name === 'unhealthy' ? 'warn' : 'info'
+    this.#log[level]({ worker: worker.url, from: from.name, to: to.name, ...reason }, `worker ${to.name}`)
+  }
+
+  slowStart(worker: Worker): void {
+    this.#log.warn(
+      { worker: worker.url, error: worker.lastError?.message },
+      'worker still not up; keeps being asked',
+    )
+  }
+
+  drainingChanged(worker: Worker): void {
+    this.#log.info(
+      { worker: worker.url, in_flight: worker.inFlight },
+      worker.draining ? 'worker draining' : 'worker serving again',
+    )
+  }
+
+  // --- relay ---
+
+  retried(call: Parameters<RelayEvents['retried']>[0], attempt: number, delayMs: number): void {
+    this.#metrics.retries.inc({ route: call.record.route })
+    if (delayMs > 0) this.#metrics.backoff.observe({ attempt: String(attempt) }, delayMs / 1000)
+  }
+
+  retriesExhausted(call: Parameters<RelayEvents['retriesExhausted']>[0]): void {
+    this.#metrics.retriesExhausted.inc({ route: call.record.route })
+  }
+
+  attemptFailed(...[call, worker, failure]: Parameters<RelayEvents['attemptFailed']>): void {
+    const { record } = call
+    this.#log.warn(
+      {
+        request_id: record.requestId,
+        worker: worker.url,
+        attempt: record.attempts,
+        reason: failure.details.reason,
+      },
+      'attempt failed',
+    )
+  }
+
+  // --- scrape ---
+
+  /** Reads the gauges from the parts themselves; call right before the registry is printed. */
+  refreshGauges(pool: Pool): void {
+    const { activeWorkers, workerHealth, running, breakerState } = this.#metrics
+    activeWorkers.set(pool.availableCount)
+    for (const worker of pool.workers) {
+      const label = { worker: worker.url }
+      workerHealth.set(label, worker.health.name === 'healthy' ? 1 : 0)
+      running.set(label, worker.inFlight)
+      breakerState.set(label, stateNumbers[worker.breakerState.name])
+    }
+  }
+}

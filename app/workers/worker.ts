@@ -1,0 +1,110 @@
+import { createHash } from 'node:crypto'
+import type { Breaker, BreakerState } from '../../policies/resilience/breaker.ts'
+import type { Candidate } from '../../policies/selection/policy.ts'
+
+/**
+ * What the probes have found.
+ * - `starting`: never been healthy; a vLLM server may load weights for minutes.
+ * - `healthy`, `unhealthy`: after enough probes in a row said so.
+ */
+export type Health =
+  | { readonly name: 'starting' }
+  | { readonly name: 'healthy' }
+  | { readonly name: 'unhealthy'; readonly reason: string }
+
+/** An entry of an OpenAI model list. */
+export type ModelEntry = { readonly id: string } & Readonly<Record<string, unknown>>
+
+/** Why a worker cannot get a request at this moment. */
+export type Unavailable =
+  | 'removed'
+  | 'draining'
+  | 'starting'
+  | 'unhealthy'
+  | 'breaker_open'
+  | 'full'
+  | 'other_model'
+
+export interface WorkerOptions {
+  /** http(s) URL without a trailing slash; a path is a prefix of every request's path. */
+  readonly url: string
+  readonly ordinal: number
+  /** Undefined where breakers are switched off. */
+  readonly breaker: Breaker | undefined
+  /** Requests in flight that it may have at most. */
+  readonly maxInFlight: number
+  readonly now: () => number
+}
+
+/** One vLLM server behind the router: the facts that others find out about it, and the one rule that follows from them. */
+export class Worker implements Candidate {
+  /** Short and stable: the same URL has the same id in every router. */
+  readonly id: string
+  readonly url: string
+  readonly origin: string
+  readonly pathPrefix: string
+  readonly ordinal: number
+  readonly breaker: Breaker | undefined
+  /** Requests open now; changed by its leases alone. */
+  inFlight = 0
+  health: Health = { name: 'starting' }
+  /** Set by an operator: nothing new comes, what runs may finish. */
+  draining = false
+  /** Taken out of the pool: it only finishes its leases. */
+  removed = false
+  /** Names of the models it serves. Undefined until the worker has listed them: until then it may serve any. */
+  models: ReadonlySet<string> | undefined
+  /** The same list as the worker wrote it. */
+  modelEntries: readonly ModelEntry[] = []
+  /** The last failure of a request or a probe, for operators. */
+  lastError: { readonly at: Date; readonly message: string } | undefined
+  #coolDownUntil = 0
+  readonly #maxInFlight: number
+  readonly #now: () => number
+
+  constructor({ url, ordinal, breaker, maxInFlight, now }: WorkerOptions) {
+    const { origin, pathname } = new URL(url)
+    this.id = createHash('sha256').update(url).digest('hex').slice(0, 12)
+    this.url = url
+    this.origin = origin
+    this.pathPrefix = pathname === '/' ? '' : pathname.replace(/\/$/, '')
+    this.ordinal = ordinal
+    this.breaker = breaker
+    this.#maxInFlight = maxInFlight
+    this.#now = now
+  }
+
+  /** The single truth of eligibility: why the worker cannot get a request now, or undefined when it can. */
+  unavailable(model: string | undefined): Unavailable | undefined {
+    if (this.removed) return 'removed'
+    if (this.draining) return 'draining'
+    if (this.health.name !== 'healthy') return this.health.name
+    if (this.breaker !== undefined && !this.breaker.allows()) return 'breaker_open'
+    if (this.inFlight >= this.#maxInFlight) return 'full'
+    if (model !== undefined && this.models !== undefined && !this.models.has(model)) return 'other_model'
+    return undefined
+  }
+
+  /** A worker that says it is busy (429, 503) stands back for that long; it is not blamed. */
+  coolDown(ms: number): void {
+    this.#coolDownUntil = Math.max(this.#coolDownUntil, this.#now() + ms)
+  }
+
+  /** It asked to be left alone: others go first, but it is better than nobody. */
+  get cooling(): boolean {
+    return this.#coolDownUntil > 0 && this.#now() < this.#coolDownUntil
+  }
+
+  listModels(entries: readonly ModelEntry[]): void {
+    this.modelEntries = entries
+    this.models = new Set(entries.map(({ id }) => id))
+  }
+
+  fail(message: string): void {
+    this.lastError = { at: new Date(), message }
+  }
+
+  get breakerState(): BreakerState {
+    return this.breaker?.state ?? { name: 'closed' }
+  }
+}

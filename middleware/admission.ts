@@ -1,0 +1,32 @@
+import type { Context, MiddlewareHandler } from 'hono'
+import type { AdmissionQueue, Slot } from './admission-queue.ts'
+import type { GatewayEnv } from './gateway-env.ts'
+
+export interface AdmissionOptions {
+  /** The queue whose slots are handed out; its owner reads the gauges and changes the limits. */
+  readonly queue: AdmissionQueue
+}
+
+/**
+ * Holds a slot of the queue from here to the last byte of the response: a stream counts for as long as it runs.
+ *
+ * @throws RouterError `queue_full`, `queue_timeout`, `client_closed`.
+ */
+export function admission({ queue }: AdmissionOptions): MiddlewareHandler<GatewayEnv> {
+  return function admission(c, next) {
+    const slot = queue.tryEnter()
+    if (slot === undefined) return waitForTurn(queue, c, next)
+    c.get('onEnd')(() => slot.release())
+    return next()
+  }
+}
+
+async function waitForTurn(
+  queue: AdmissionQueue,
+  c: Context<GatewayEnv>,
+  next: () => Promise<void>,
+): Promise<void> {
+  const slot: Slot = await queue.wait(c.env.incoming.signal)
+  c.get('onEnd')(() => slot.release())
+  await next()
+}

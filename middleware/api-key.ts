@@ -1,0 +1,64 @@
+import { hash, timingSafeEqual } from 'node:crypto'
+import type { MiddlewareHandler } from 'hono'
+import { RouterError } from './errors.ts'
+import type { GatewayEnv } from './gateway-env.ts'
+import type { Incoming } from './incoming.ts'
+
+export interface ApiKeyOptions {
+  /** The keys that are let in; at least one. */
+  readonly keys: readonly string[]
+  /** Scheme of the `Authorization` header. Default `Bearer`. */
+  readonly scheme?: string
+  /** Header that carries the bare key, lower case. Default `x-api-key`, which Anthropic's client sends. */
+  readonly header?: string
+  /** What the error text calls the key: `API key` (default), or `admin key` for the admin routes. */
+  readonly what?: string
+}
+
+/**
+ * Lets in only clients that present one of the keys, as `Authorization: Bearer <key>` or as `x-api-key: <key>`.
+ *
+ * Hashes are compared in constant time, and all of them, so that the time taken tells nothing about a key.
+ *
+ * @throws RouterError `invalid_api_key`; the text never holds a key.
+ */
+export function apiKey({
+  keys,
+  scheme = 'Bearer',
+  header = 'x-api-key',
+  what = 'API key',
+}: ApiKeyOptions): MiddlewareHandler<GatewayEnv> {
+  if (keys.length === 0 || keys.includes('')) throw new TypeError(`${what}: an empty key would let nobody in`)
+  const digests = keys.map(digest)
+  const prefix = `${scheme.toLowerCase()} `
+  const howTo = `Send it as "Authorization: ${scheme} <key>" or as "${header}: <key>".`
+
+  function accepted(candidate: string | undefined): boolean {
+    if (candidate === undefined) return false
+    const presented = digest(candidate)
+    let found = false
+    for (const known of digests) if (timingSafeEqual(known, presented)) found = true
+    return found
+  }
+
+  return function apiKey(c, next) {
+    const authorization = credentials(c.env.incoming, prefix)
+    if (accepted(authorization)) return next()
+    const bare = c.env.incoming.header(header)
+    if (accepted(bare)) return next()
+    const missing = authorization === undefined && bare === undefined
+    const fault = missing ? `This route needs an ${what}.` : `The ${what} presented is not valid here.`
+    throw new RouterError('invalid_api_key', `${fault} ${howTo}`)
+  }
+}
+
+function digest(key: string): Buffer {
+  return hash('sha256', key, 'buffer')
+}
+
+/** What follows the scheme in `Authorization`; RFC 9110 11.1: the scheme is case-insensitive. */
+function credentials(incoming: Incoming, prefix: string): string | undefined {
+  const value = incoming.header('authorization')
+  if (value === undefined || value.slice(0, prefix.length).toLowerCase() !== prefix) return undefined
+  return value.slice(prefix.length).trim()
+}

@@ -1,0 +1,33 @@
+import type { Incoming } from './incoming.ts'
+
+export type JsonValue = string | number | boolean | null | JsonObject | readonly JsonValue[]
+
+/** A field can be absent, so every one may read as `undefined`. */
+export interface JsonObject {
+  readonly [key: string]: JsonValue | undefined
+}
+
+/**
+ * What every middleware here may count on: the `Env` of the Hono application.
+ *
+ * Read variables with `c.get(name)`: `c.var` builds a new object of all variables at every access.
+ */
+export interface GatewayEnv {
+  Bindings: {
+    /** The client's request as the runtime's listener gives it. */
+    incoming: Incoming
+  }
+  Variables: {
+    /** Set by `requestId`. */
+    requestId: string
+    /** Set by `readBody`: the client's own bytes. Absent on a request without a body. */
+    body?: Uint8Array
+    /** Set by `validate`: the body parsed, for routing only. What is sent on are the bytes. */
+    payload?: JsonObject
+    /**
+     * Set by the application before any middleware of this room runs. The function given runs exactly once: after
+     * the last byte of the response, after an error or an abort, or at once when the request has already ended.
+     */
+    onEnd: (fn: () => void) => void
+  }
+}

@@ -1,0 +1,36 @@
+import type { MiddlewareHandler } from 'hono'
+import type { GatewayEnv } from './gateway-env.ts'
+import { type Incoming, payloadTooLarge } from './incoming.ts'
+
+export interface ReadBodyOptions {
+  /** Bytes; exactly so many are accepted. Default 64 MiB. Each request in flight may hold this much memory. */
+  readonly limit?: number
+}
+
+const usuallyEmpty: ReadonlySet<string> = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS'])
+
+/**
+ * Reads the whole body once, as bytes, into `c.get('body')`: routing looks at it, and a second attempt sends it again.
+ * A GET, HEAD, DELETE or OPTIONS that announces no body gets none.
+ *
+ * @throws RouterError `payload_too_large`, by the declared length before a byte is read; `client_closed`.
+ */
+export function readBody({ limit = 64 * 1024 * 1024 }: ReadBodyOptions = {}): MiddlewareHandler<GatewayEnv> {
+  return async function readBody(c, next) {
+    const { incoming } = c.env
+    const declared = incoming.header('content-length')
+    if (declared !== undefined && Number(declared) > limit) throw payloadTooLarge(limit, Number(declared))
+    if (!usuallyEmpty.has(c.req.method) || announced(incoming, declared)) {
+      c.set('body', await incoming.body(limit))
+    }
+    await next()
+  }
+}
+
+/** RFC 9112 6: a request has a body exactly when one of these two headers is there. */
+function announced(incoming: Incoming, contentLength: string | undefined): boolean {
+  return (
+    (contentLength !== undefined && contentLength !== '0') ||
+    incoming.header('transfer-encoding') !== undefined
+  )
+}

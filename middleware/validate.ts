@@ -1,0 +1,88 @@
+import type { MiddlewareHandler } from 'hono'
+import * as v from 'valibot'
+import { RouterError } from './errors.ts'
+import type { GatewayEnv, JsonObject, JsonValue } from './gateway-env.ts'
+import { parseJson } from './parse-json.ts'
+import { isObject } from './schemas/fields.ts'
+import type { BodySchema } from './schemas/index.ts'
+
+export interface ValidateOptions {
+  /** One of `bodySchemas`. */
+  readonly schema: BodySchema
+}
+
+/**
+ * Refuses a JSON body that is surely wrong, before a worker is bothered. Expects `readBody` before it.
+ *
+ * The parsed object goes to `c.get('payload')`, so that nobody parses it again; the bytes in `c.get('body')` stay as
+ * they are, and fields the schema does not name always pass.
+ *
+ * @throws RouterError `unsupported_media_type`; `invalid_json`; `invalid_request` with the path of the field as `param`.
+ */
+export function validate({ schema }: ValidateOptions): MiddlewareHandler<GatewayEnv> {
+  return function validate(c, next) {
+    checkMediaType(c.env.incoming.header('content-type'))
+    const payload = parseJson(c.get('body'))
+    checkPayload(payload, schema)
+    c.set('payload', payload)
+    return next()
+  }
+}
+
+/** A body without a type is taken for JSON; parameters such as `charset` are left to the worker. */
+function checkMediaType(contentType: string | undefined): void {
+  if (contentType === undefined || contentType === 'application/json') return
+  const type = contentType.split(';', 1)[0]?.trim().toLowerCase() ?? ''
+  if (type === '' || type === 'application/json' || type.endsWith('+json')) return
+  throw new RouterError(
+    'unsupported_media_type',
+    'This route takes JSON: send the header "Content-Type: application/json" (curl sends another one unless told).',
+  )
+}
+
+/** @throws RouterError `invalid_request`. */
+export function checkPayload(payload: JsonValue, schema: BodySchema): asserts payload is JsonObject {
+  if (!isObject(payload)) {
+    throw new RouterError(
+      'invalid_request',
+      `The request body must be a JSON object, received ${kindOf(payload)}.`,
+    )
+  }
+  // Without building issues, and without an output: `v.object` makes one of the named fields only, and we drop it.
+  if (v.is(schema, payload)) return
+  const { issues } = v.safeParse(schema, payload, { abortEarly: true })
+  if (issues !== undefined) throw invalidRequest(issues[0], schema)
+}
+
+function invalidRequest(issue: v.BaseIssue<unknown>, schema: BodySchema): RouterError {
+  const keys = issue.path?.map((step) => step.key) ?? []
+  const param = keys
+    .map((key, i) => (typeof key === 'number' ? `[${key}]` : i === 0 ? key : `.${key}`))
+    .join('')
+  const fault =
+    issue.type === 'object'
+      ? `\`${param}\` is missing: it must be ${allowedIn(schema, param)}.`
+      : `\`${param}\` must be ${issue.message}, received ${received(issue.input, keys)}.`
+  return new RouterError('invalid_request', fault, { param })
+}
+
+/** Valibot's own issue for a missing key does not say what the field should have been. */
+function allowedIn(schema: BodySchema, key: string): string {
+  const entry = schema.entries[key]
+  return entry !== undefined && 'message' in entry ? String(entry.message) : 'present'
+}
+
+/** These hold somebody's text, be it as token ids. */
+const textFields: ReadonlySet<unknown> = new Set(['messages', 'prompt', 'input', 'system'])
+
+/** The kind of a value; the value itself only for a number that is a setting. */
+function received(value: unknown, [field]: readonly unknown[]): string {
+  return typeof value === 'number' && !textFields.has(field) ? String(value) : kindOf(value)
+}
+
+function kindOf(value: unknown): string {
+  if (value === undefined) return 'nothing'
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty array' : 'an array'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
+}

@@ -1,0 +1,149 @@
+import { type CircuitBreakerPolicy, CircuitState, circuitBreaker, handleAll } from 'cockatiel'
+import type { Outcome } from './outcome.ts'
+import { TripRule } from './trip-rule.ts'
+
+export interface BreakerOptions {
+  /** Failures in a row that open. */
+  readonly failureThreshold: number
+  /** Successful trials in a row that close a half-open breaker. */
+  readonly successThreshold: number
+  /** First open time in milliseconds; doubles with each failed trial up to `maxOpenMs`. */
+  readonly openMs: number
+  readonly maxOpenMs?: number
+  /** Share of failures within the window that opens. */
+  readonly failureRate: number
+  readonly minimumRequests: number
+  readonly windowMs: number
+  /** Milliseconds, monotonic. */
+  readonly now: () => number
+  readonly random: () => number
+  readonly onTransition?: (from: BreakerStateName, to: BreakerStateName, reason: string) => void
+}
+
+export type BreakerStateName = 'closed' | 'open' | 'half_open'
+
+export type BreakerState =
+  | { readonly name: 'closed' }
+  | {
+      readonly name: 'open'
+      readonly reason: string /** Milliseconds on the breaker's clock. */
+      readonly until: number
+    }
+  | { readonly name: 'half_open'; readonly reason: string; readonly trialRunning: boolean }
+
+/** An attempt's right to tell the breaker how it ended. */
+export interface Permit {
+  readonly epoch: number
+  readonly trial: boolean
+}
+
+/**
+ * One worker's circuit breaker: cockatiel is the state machine, this class decides when it is told what.
+ *
+ * - Cockatiel judges when a promise settles, but a stream's verdict is known only at its last byte, and a client's abort
+ *   is no verdict at all. So an attempt takes a permit, and its verdict is replayed into the machine at the end.
+ * - A verdict from an earlier epoch (before the last transition) is dropped: a stream that broke late must not open a
+ *   breaker again that has healed since.
+ * - Cockatiel lets callers wait behind a half-open trial, and stays `Open` until somebody calls it. Here the open time
+ *   is kept outside, `allows()` is a plain look, and one elected attempt at a time is the trial.
+ */
+export class Breaker {
+  readonly #options: BreakerOptions
+  readonly #rule: TripRule
+  readonly #machine: CircuitBreakerPolicy
+  #state: BreakerState = { name: 'closed' }
+  #epoch = 0
+  #openMs: number
+  #trialRunning = false
+
+  constructor(options: BreakerOptions) {
+    this.#options = options
+    this.#openMs = options.openMs
+    this.#rule = new TripRule({
+      consecutive: options.failureThreshold,
+      rate: options.failureRate,
+      minimum: options.minimumRequests,
+      windowMs: options.windowMs,
+      now: options.now,
+    })
+    this.#machine = circuitBreaker(handleAll, {
+      breaker: this.#rule,
+      halfOpenAfter: 0,
+      halfOpenSampling: { calls: options.successThreshold, threshold: 0 },
+    })
+    this.#machine.onStateChange((state) => this.#follow(state))
+  }
+
+  /** True at the moment of the call: an open breaker whose time has passed reads half open. */
+  get state(): BreakerState {
+    const state = this.#state
+    if (state.name === 'open' && this.#options.now() < state.until) return state
+    if (state.name === 'closed') return state
+    return { name: 'half_open', reason: state.reason, trialRunning: this.#trialRunning }
+  }
+
+  /** Milliseconds until the first trial; 0 when it is not open. */
+  get remainingMs(): number {
+    const state = this.state
+    return state.name === 'open' ? state.until - this.#options.now() : 0
+  }
+
+  /** Whether a request may be sent now. */
+  allows(): boolean {
+    if (this.#state.name === 'closed') return true
+    return (
+      !this.#trialRunning && (this.#state.name === 'half_open' || this.#options.now() >= this.#state.until)
+    )
+  }
+
+  /** Takes part: elects this attempt as the trial when the breaker is not closed. Call only when `allows()`. */
+  enter(): Permit {
+    if (this.#state.name === 'closed') return { epoch: this.#epoch, trial: false }
+    this.#trialRunning = true
+    if (this.#state.name === 'open')
+      this.#move({ name: 'half_open', reason: this.#state.reason, trialRunning: true })
+    return { epoch: this.#epoch, trial: true }
+  }
+
+  /** Gives the permit back with the verdict; resolves when the state has followed (a few microtasks). */
+  async leave(permit: Permit, outcome: Outcome, reason = ''): Promise<void> {
+    if (permit.epoch !== this.#epoch) return
+    if (permit.trial) this.#trialRunning = false
+    if (outcome === 'neutral') return
+    if (permit.trial && outcome === 'failure') this.#rule.reason = `trial failed: ${reason}`
+    await this.#machine
+      .execute(() => {
+        if (outcome === 'failure') throw new Error(reason)
+      })
+      .catch(() => {})
+  }
+
+  /** Ends the open time: there is news that makes a trial worth it now. */
+  tryNow(): void {
+    if (this.#state.name !== 'open') return
+    this.#openMs = this.#options.openMs
+    this.#state = { ...this.#state, until: this.#options.now() }
+  }
+
+  #follow(state: CircuitState): void {
+    if (state === CircuitState.Closed) {
+      this.#openMs = this.#options.openMs
+      this.#move({ name: 'closed' })
+    } else if (state === CircuitState.Open) {
+      const { now, random, maxOpenMs = 60_000 } = this.#options
+      // Jitter spreads the trials of workers, and of routers, that failed together.
+      const until = now() + this.#openMs * (0.9 + 0.2 * random())
+      this.#openMs = Math.min(this.#openMs * 2, Math.max(maxOpenMs, this.#options.openMs))
+      this.#move({ name: 'open', reason: this.#rule.reason, until })
+    }
+  }
+
+  #move(next: BreakerState): void {
+    const from = this.#state.name
+    this.#state = next
+    this.#epoch += 1
+    this.#trialRunning = next.name === 'half_open'
+    if (next.name === from) return
+    this.#options.onTransition?.(from, next.name, 'reason' in next ? next.reason : '')
+  }
+}

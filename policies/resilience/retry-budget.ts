@@ -1,0 +1,42 @@
+import { SlidingCount } from './sliding-count.ts'
+
+export interface RetryBudgetOptions {
+  /** Retries allowed per request of the window, for example 0.2. */
+  readonly ratio: number
+  /** Retries a second that are always allowed, so that a quiet router may retry too. */
+  readonly minimumPerSecond: number
+  /** Milliseconds, monotonic. */
+  readonly now: () => number
+}
+
+const windowSeconds = 10
+
+/**
+ * Keeps retries from multiplying an outage: over the last ten seconds at most `ratio` of the requests plus a minimum.
+ * The idea is Finagle's retry budget (its user guide, "Clients / Retries"); here with counts instead of a token balance.
+ */
+export class RetryBudget {
+  readonly #options: RetryBudgetOptions
+  readonly #requests: SlidingCount
+  readonly #retries: SlidingCount
+
+  constructor(options: RetryBudgetOptions) {
+    this.#options = options
+    this.#requests = new SlidingCount(windowSeconds * 1000, options.now)
+    this.#retries = new SlidingCount(windowSeconds * 1000, options.now)
+  }
+
+  /** Call once for each client request that is relayed. */
+  deposit(): void {
+    this.#requests.add()
+  }
+
+  /** Takes one retry out of the budget; false when there is none left. */
+  withdraw(): boolean {
+    const { ratio, minimumPerSecond } = this.#options
+    const allowed = this.#requests.total * ratio + minimumPerSecond * windowSeconds
+    if (this.#retries.total + 1 > allowed) return false
+    this.#retries.add()
+    return true
+  }
+}

@@ -1,0 +1,10 @@
+import type { Candidate, SelectionContext, SelectionPolicy } from './policy.ts'
+
+/** Any available worker, each with the same chance. */
+export function random({ random: draw }: SelectionContext): SelectionPolicy {
+  return {
+    select<C extends Candidate>(candidates: readonly C[]): C {
+      return candidates[Math.floor(draw() * candidates.length)]!
+    },
+  }
+}

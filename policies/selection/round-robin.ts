@@ -1,0 +1,21 @@
+import type { Candidate, SelectionPolicy, SelectionRequest } from './policy.ts'
+
+/**
+ * Each available worker in turn.
+ *
+ * The turn is remembered as the ordinal of the last worker chosen, not as an index: workers may come and go between two
+ * requests without anybody being skipped or served twice. One turn per model: with a single one, two models that
+ * alternate would each meet always the same of their workers.
+ */
+export function roundRobin(): SelectionPolicy {
+  const lastByModel = new Map<string | undefined, number>()
+
+  return {
+    select<C extends Candidate>(candidates: readonly C[], { model }: SelectionRequest): C {
+      const last = lastByModel.get(model) ?? -1
+      const chosen = candidates.find((candidate) => candidate.ordinal > last) ?? candidates[0]!
+      lastByModel.set(model, chosen.ordinal)
+      return chosen
+    },
+  }
+}

@@ -1,0 +1,56 @@
+import fc from 'fast-check'
+import { isWhollyNotBuilt } from '../../app/config/not-built.ts'
+import { type NamedSetting, type SettingKey, settings } from '../../app/config/settings.ts'
+
+const host = fc.constantFrom('127.0.0.1', '0.0.0.0', '::1', 'router.internal', 'localhost')
+const key = fc
+  .string({ unit: fc.constantFrom(...'abcXYZ0189-_.~+/='), minLength: 3, maxLength: 30 })
+  .map((text) => `k${text}`)
+const word = fc.constantFrom('alpha', 'beta-1', 'gamma', 'delta')
+const several = (item: fc.Arbitrary<string>) =>
+  fc.uniqueArray(item, { minLength: 1, maxLength: 4 }).map((items) => items.join(','))
+
+/** Valid text for each setting whose kind does not already say what is valid. */
+const texts: Partial<Record<SettingKey, fc.Arbitrary<string>>> = {
+  host,
+  prometheusHost: host,
+  port: fc.integer({ min: 0, max: 28_999 }).map(String),
+  prometheusPort: fc.integer({ min: 29_001, max: 65_535 }).map(String),
+  maxPayloadSize: fc.constantFrom('1', '65536', '64MiB', '10MB', '1.5KiB', '2Gi', '3 KB'),
+  maxEventBytes: fc.constantFrom('1024', '2MiB', '10MB'),
+  maxHoldBytes: fc.constantFrom('1024', '2MiB', '10MB'),
+  requestIdHeaders: several(word.map((name) => `x-${name}`)),
+  corsAllowedOrigins: several(word.map((name) => `https://${name}.example.com`)),
+  shutdownSettleSecs: fc.integer({ min: 0, max: 180 }).map(String),
+  shutdownGraceSecs: fc.integer({ min: 5, max: 1000 }).map(String),
+  workerUrls: several(
+    fc.tuple(word, fc.integer({ min: 1, max: 65_535 })).map(([h, p]) => `http://${h}:${p}`),
+  ),
+  demo: fc.oneof(fc.constantFrom('true', 'off'), fc.integer({ min: 1, max: 100 }).map(String)),
+  workerUrlAllow: several(fc.constantFrom('gpu1', 'gpu2:8000', '*.gpu.internal', '10.0.0.0/8')),
+  healthCheckEndpoint: fc.constantFrom('/health', '/ping', '/v1/models?x=1'),
+  policy: fc.constantFrom('round_robin', 'random', 'least_inflight'),
+  retryInitialBackoffMs: fc.integer({ min: 0, max: 2000 }).map(String),
+  retryMaxBackoffMs: fc.integer({ min: 50, max: 100_000 }).map(String),
+  apiKey: key,
+  adminApiKey: key,
+  routerApiKeys: several(key),
+}
+
+/** Settings that can be set in this version, each to be tried with `textsOf`. A file cannot name a file. */
+export const settable = settings.filter(({ key }) => key !== 'config' && !isWhollyNotBuilt(key))
+
+/** Valid texts for a setting, as a person would write them. A new setting of a usual kind needs no line above. */
+export function textsOf(entry: NamedSetting): fc.Arbitrary<string> {
+  const known = texts[entry.key]
+  if (known !== undefined) return known
+  const { allowed, values, takes } = entry.kind
+  if (values !== undefined) return fc.constantFrom(...values)
+  if (takes === 'nothing') return fc.constantFrom('true', 'false')
+  const range = /from ([\d.]+) to ([\d.]+)/.exec(allowed)
+  if (range === null) throw new Error(`tests/support/setting-values.ts needs a line for ${entry.key}`)
+  const [min, max] = [Number(range[1]), Number(range[2])]
+  const numbers = fc.integer({ min: Math.ceil(min), max: Math.floor(max) }).map(String)
+  const word = /^(unlimited|off|none), or /.exec(allowed)?.[1]
+  return word === undefined ? numbers : fc.oneof({ weight: 4, arbitrary: numbers }, fc.constant(word))
+}
