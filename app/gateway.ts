@@ -1,6 +1,6 @@
 import { AdmissionQueue } from '../middleware/admission-queue.ts'
 import { incomingFromRequest } from '../middleware/incoming.ts'
-import { Breaker } from '../policies/resilience/breaker.ts'
+import { Breaker, type BreakerOptions } from '../policies/resilience/breaker.ts'
 import { RetryBudget } from '../policies/resilience/retry-budget.ts'
 import { selectionPolicies } from '../policies/selection/index.ts'
 import { type Clock, systemClock } from './clock.ts'
@@ -10,7 +10,7 @@ import { createApi } from './http.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { createOperations } from './operations.ts'
 import { detectRuntime } from './runtime/detect.ts'
-import type { HeaderFields } from './runtime/http-client.ts'
+import type { HeaderFields, HttpClient } from './runtime/http-client.ts'
 import { openStream } from './runtime/open-stream.ts'
 import type { FetchHandler, Listener, Runtime } from './runtime/runtime.ts'
 import { Accounting } from './telemetry/accounting.ts'
@@ -20,6 +20,7 @@ import { Observer } from './telemetry/observer.ts'
 import { version } from './version.ts'
 import { WorkerControl } from './workers/control.ts'
 import { Pool } from './workers/pool.ts'
+import type { ProbeEvents, ProbeOptions } from './workers/probe.ts'
 import { Prober } from './workers/prober.ts'
 import { WorkerRegistry } from './workers/registry.ts'
 
@@ -51,8 +52,11 @@ export interface Gateway {
    * @throws ListenError when an address cannot be had
    */
   start(): Promise<{ readonly api: string; readonly operations: string }>
-  /** Drains as after SIGTERM; resolves when the last request has ended and everything is closed. */
-  stop(): Promise<void>
+  /**
+   * Drains as after SIGTERM; resolves when the last request has ended and everything is closed.
+   * @param options.settle false leaves out the time in which new requests are still taken
+   */
+  stop(options?: { readonly settle?: boolean }): Promise<void>
   /** Closes everything at once. */
   close(): Promise<void>
 }
@@ -87,15 +91,27 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
   })
   const workerHeaders: HeaderFields =
     config.apiKey === undefined ? [] : [['authorization', `Bearer ${config.apiKey}`]]
-  const pool = new Pool({
+  function onTransition(url: string, ...[from, to, reason]: Transition): void {
+    observer.breakerMoved(url, from, to, reason)
+    const worker = to === 'closed' ? registry.find(url) : undefined
+    if (worker !== undefined) pool.welcome(worker)
+  }
+  const pool: Pool = new Pool({
     policy: createPolicy(config, random),
-    createBreaker: (url) => createBreaker(url, { config, now, random, observer }),
+    createBreaker: (url) => createBreaker(url, { config, now, random, onTransition }),
     maxInFlightPerWorker: config.maxConcurrentRequestsPerWorker ?? Number.POSITIVE_INFINITY,
     now,
     events: observer,
   })
-  const prober = createProber({ config, clock, random, observer, client, headers: workerHeaders })
-  const registry = new WorkerRegistry({ pool, prober, allow: config.workerUrlAllow })
+  const probeEvents: ProbeEvents = {
+    healthChanged(worker, from, to) {
+      observer.healthChanged(worker, from, to)
+      if (to.name === 'healthy') pool.welcome(worker)
+    },
+    slowStart: (worker) => observer.slowStart(worker),
+  }
+  const prober = createProber({ config, clock, random, client, events: probeEvents, headers: workerHeaders })
+  const registry: WorkerRegistry = new WorkerRegistry({ pool, prober, allow: config.workerUrlAllow })
   const control = new WorkerControl({
     registry,
     client,
@@ -115,6 +131,7 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     config,
     accounting,
     lifecycle,
+    clock,
     log,
     queue,
     control,
@@ -189,9 +206,9 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
       probe()
       return { api: listeners[0]!.url, operations: listeners[1]!.url }
     },
-    async stop() {
+    async stop({ settle = true } = {}) {
       // The operations listener stays open: probes and metrics are wanted until the end.
-      await lifecycle.drain(() => listeners[0]?.stopAccepting())
+      await lifecycle.drain(() => listeners[0]?.stopAccepting(), settle)
       await close()
     },
     close,
@@ -204,13 +221,19 @@ function createPolicy(config: Config, random: () => number) {
   return create({ random })
 }
 
-interface Wiring {
+type Transition = Parameters<NonNullable<BreakerOptions['onTransition']>>
+
+interface BreakerWiring {
   readonly config: Config
+  readonly now: () => number
   readonly random: () => number
-  readonly observer: Observer
+  readonly onTransition: (url: string, ...transition: Transition) => void
 }
 
-function createBreaker(url: string, { config, now, random, observer }: Wiring & { now: () => number }) {
+function createBreaker(
+  url: string,
+  { config, now, random, onTransition }: BreakerWiring,
+): Breaker | undefined {
   if (config.disableCircuitBreaker) return undefined
   return new Breaker({
     failureThreshold: config.cbFailureThreshold,
@@ -221,19 +244,18 @@ function createBreaker(url: string, { config, now, random, observer }: Wiring & 
     windowMs: config.cbWindowDurationSecs * 1000,
     now,
     random,
-    onTransition: (from, to, reason) => observer.breakerMoved(url, from, to, reason),
+    onTransition: (...transition) => onTransition(url, ...transition),
   })
 }
 
-function createProber({
-  config,
-  clock,
-  random,
-  observer,
-  client,
-  headers,
-}: Wiring & { clock: Clock; client: ReturnType<Runtime['createClient']>; headers: HeaderFields }) {
+interface ProberWiring extends Pick<ProbeOptions, 'clock' | 'random' | 'headers' | 'events'> {
+  readonly config: Config
+  readonly client: HttpClient
+}
+
+function createProber({ config, client, ...parts }: ProberWiring): Prober {
   return new Prober(client, {
+    ...parts,
     path: config.healthCheckEndpoint,
     intervalMs: config.healthCheckIntervalSecs * 1000,
     timeoutMs: config.healthCheckTimeoutSecs * 1000,
@@ -241,10 +263,7 @@ function createProber({
     successThreshold: config.healthSuccessThreshold,
     checkIntervalMs: config.workerStartupCheckInterval * 1000,
     startupTimeoutMs: config.workerStartupTimeoutSecs * 1000,
-    headers,
-    clock,
-    random,
-    events: observer,
+    stallMs: config.workerStallTimeoutSecs * 1000,
   })
 }
 

@@ -1,9 +1,10 @@
 import { type Handler, Hono, type MiddlewareHandler } from 'hono'
 import { cors } from 'hono/cors'
+import type { HTTPException } from 'hono/http-exception'
 import { admission } from '../middleware/admission.ts'
 import type { AdmissionQueue } from '../middleware/admission-queue.ts'
 import { apiKey } from '../middleware/api-key.ts'
-import { dialectOf, RouterError, renderError } from '../middleware/errors.ts'
+import { asRouterError, dialectOf, RouterError, renderError } from '../middleware/errors.ts'
 import type { GatewayEnv } from '../middleware/gateway-env.ts'
 import { readBody } from '../middleware/read-body.ts'
 import { requestId } from '../middleware/request-id.ts'
@@ -11,6 +12,7 @@ import { bodySchemas } from '../middleware/schemas/index.ts'
 import { strictHeaders } from '../middleware/strict-headers.ts'
 import { validate } from '../middleware/validate.ts'
 import { adminRoutes } from './admin.ts'
+import type { Clock } from './clock.ts'
 import type { Config } from './config/settings.ts'
 import { isDevelopmentRoute } from './development-routes.ts'
 import type { Lifecycle } from './lifecycle.ts'
@@ -32,6 +34,7 @@ export interface HttpOptions {
   readonly config: Config
   readonly accounting: Accounting
   readonly lifecycle: Lifecycle
+  readonly clock: Clock
   readonly log: Log
   readonly queue: AdmissionQueue
   readonly control: WorkerControl
@@ -92,7 +95,20 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
 }
 
 /** Opens the books on a request, and closes them where the answer is not still streaming. */
-function account({ accounting, lifecycle }: HttpOptions): MiddlewareHandler<GatewayContext> {
+function account({ accounting, lifecycle, clock, config }: HttpOptions): MiddlewareHandler<GatewayContext> {
+  const longestMs = config.requestTimeoutSecs === undefined ? undefined : config.requestTimeoutSecs * 1000
+
+  /** The client's own limit or the router's, whichever is shorter; the time in the queue is part of it. */
+  function setDeadline(record: RequestRecord, wanted: string | undefined): void {
+    // Anything but a number is no limit: the header is a wish, and not worth an error.
+    const clientMs =
+      wanted !== undefined && /^\d{1,12}$/.test(wanted) ? Math.max(1, Number(wanted)) : undefined
+    if (clientMs === undefined && longestMs === undefined) return
+    const ms = Math.min(clientMs ?? Number.POSITIVE_INFINITY, longestMs ?? Number.POSITIVE_INFINITY)
+    record.deadline = record.startedAt + ms
+    record.onEnd(clock.after(ms, () => record.stop.because('request_timeout')))
+  }
+
   return async function account(c, next) {
     const { incoming } = c.env
     const path = c.req.path
@@ -100,6 +116,8 @@ function account({ accounting, lifecycle }: HttpOptions): MiddlewareHandler<Gate
     if (knownRoutes.has(path)) record.route = path
     c.set('record', record)
     c.set('onEnd', (listener) => record.onEnd(listener))
+    c.set('stopSignal', () => record.stop.signal)
+    setDeadline(record, incoming.header('x-request-timeout-ms'))
     const { signal } = incoming
     if (signal.aborted) record.stop.because('client_closed')
     else signal.addEventListener('abort', () => record.stop.because('client_closed'), { once: true })
@@ -164,12 +182,18 @@ export function methodNotAllowed(allowed: string): Handler {
 
 /** Every error, expected or not, becomes its answer here. */
 export function renderFault(error: unknown, path: string, record?: RequestRecord, log?: Log): Response {
-  let fault = error
-  if (!(fault instanceof RouterError)) {
+  const known = asRouterError(error)
+  if (known === undefined) {
+    // Hono's own middleware throws its answer: it is one, and no fault of the router.
+    if (isHttpException(error)) return error.getResponse()
     log?.error({ err: error, request_id: record?.requestId }, 'unexpected error')
-    fault = new RouterError('internal_error', 'the router failed to handle this request')
   }
-  const known = fault as RouterError
-  if (record !== undefined) record.errorCode = known.code
-  return renderError(known, dialectOf(path))
+  const fault = known ?? new RouterError('internal_error', 'the router failed to handle this request')
+  if (record !== undefined) record.errorCode = fault.code
+  return renderError(fault, dialectOf(path))
+}
+
+/** By shape, as Hono does it: a user's middleware may have another copy of Hono. */
+function isHttpException(error: unknown): error is HTTPException {
+  return error instanceof Error && 'getResponse' in error && typeof error.getResponse === 'function'
 }

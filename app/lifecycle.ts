@@ -38,13 +38,13 @@ export class Lifecycle {
   }
 
   /** Resolves when nothing runs any more. `stopAccepting` is called once, between settling and waiting. */
-  drain(stopAccepting: () => void): Promise<void> {
-    this.#drained ??= this.#drain(stopAccepting)
+  drain(stopAccepting: () => void, settle = true): Promise<void> {
+    this.#drained ??= this.#drain(stopAccepting, settle ? this.#options.settleMs : 0)
     return this.#drained
   }
 
-  async #drain(stopAccepting: () => void): Promise<void> {
-    const { accounting, clock, settleMs, graceMs } = this.#options
+  async #drain(stopAccepting: () => void, settleMs: number): Promise<void> {
+    const { accounting, clock, graceMs } = this.#options
     this.#draining = true
     await wait(clock, Math.min(settleMs, graceMs))
     this.#refusing = true

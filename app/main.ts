@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { runCommand, parseCommand } from './cli.ts'
+import { parseCommand, runCommand } from './cli.ts'
 import { environment } from './config/environment.ts'
 import { formatFaults } from './config/fault.ts'
 import { loadConfig } from './config/load-config.ts'

@@ -14,7 +14,10 @@ export async function serve(config: Config, { colour }: { colour: boolean }): Pr
   const log = createLog({ level: config.logLevel, format: config.logFormat, terminal: terminal && colour })
   guardProcess(log)
   const fleet = config.demo > 0 ? await startDemo(config.demo) : undefined
-  const gateway = await createGateway({ ...config, demo: 0, workerUrls: fleet?.urls ?? config.workerUrls }, { log })
+  const gateway = await createGateway(
+    { ...config, demo: 0, workerUrls: fleet?.urls ?? config.workerUrls },
+    { log },
+  )
   try {
     const urls = await gateway.start()
     const signal = nextSignal()
@@ -22,10 +25,16 @@ export async function serve(config: Config, { colour }: { colour: boolean }): Pr
       await Promise.race([firstProbes(gateway), signal])
       process.stdout.write(welcome(gateway, urls, { demo: fleet !== undefined, colour }))
     }
-    log.info({ ...urls, version, policy: config.policy, workers: gateway.registry.pool.workers.length }, 'listening')
-    log.info({ signal: await signal }, 'draining')
+    log.info(
+      { ...urls, version, policy: config.policy, workers: gateway.registry.pool.workers.length },
+      'listening',
+    )
+    const first = await signal
+    log.info({ signal: first }, 'draining')
     const again = nextSignal()
-    const forced = await Promise.race([gateway.stop().then(() => undefined), again])
+    // A person's Ctrl-C: no load balancer has to notice first.
+    const stopped = gateway.stop({ settle: first !== 'SIGINT' })
+    const forced = await Promise.race([stopped.then(() => undefined), again])
     if (forced !== undefined) return stopAtOnce(log, forced)
     log.info('stopped')
     return 0
@@ -49,7 +58,9 @@ function firstProbes({ registry: { pool } }: Gateway): Promise<void> {
   return new Promise((resolve) => {
     const started = performance.now()
     const look = setInterval(() => {
-      const probed = pool.workers.every(({ health, lastError }) => health.name !== 'starting' || lastError !== undefined)
+      const probed = pool.workers.every(
+        ({ health, lastError }) => health.name !== 'starting' || lastError !== undefined,
+      )
       if (!probed && performance.now() - started < firstProbesMs) return
       clearInterval(look)
       resolve()
@@ -64,7 +75,8 @@ function welcome(
 ): string {
   return banner({
     version,
-    runtime: process.versions.bun === undefined ? `Node ${process.versions.node}` : `Bun ${process.versions.bun}`,
+    runtime:
+      process.versions.bun === undefined ? `Node ${process.versions.node}` : `Bun ${process.versions.bun}`,
     urls,
     workers: pool.workers.map(({ id, url, health, models }) => ({
       id,

@@ -98,7 +98,7 @@ export class AdmissionQueue {
   /**
    * A slot, at once when one is free, else when it is this request's turn.
    *
-   * @param signal aborts when the client has left.
+   * @param signal aborts when the client has left; a RouterError as its reason becomes the rejection.
    * @throws RouterError (as a rejection) `queue_full`, `queue_timeout`, `client_closed`.
    */
   enter(signal: AbortSignal): Slot | Promise<Slot> {
@@ -128,7 +128,8 @@ export class AdmissionQueue {
       }
       const giveUp = (reason: RejectionReason) => {
         stopWaiting()
-        reject(this.#refuse(reason, this.#clock.now() - since))
+        const error = this.#refuse(reason, this.#clock.now() - since)
+        reject(signal.reason instanceof RouterError ? signal.reason : error)
       }
       const admit = () => {
         stopWaiting()

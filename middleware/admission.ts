@@ -26,7 +26,7 @@ async function waitForTurn(
   c: Context<GatewayEnv>,
   next: () => Promise<void>,
 ): Promise<void> {
-  const slot: Slot = await queue.wait(c.env.incoming.signal)
+  const slot: Slot = await queue.wait(c.get('stopSignal')())
   c.get('onEnd')(() => slot.release())
   await next()
 }

@@ -70,6 +70,16 @@ export class RouterError extends Error {
   }
 }
 
+/**
+ * The error as one of the router's own, undefined when it is none. By name, not by class: middleware of the user's own
+ * may import another copy of this package than the one that runs, the built one beside the source for instance.
+ */
+export function asRouterError(error: unknown): RouterError | undefined {
+  if (error instanceof RouterError) return error
+  const own = error instanceof Error && error.name === 'RouterError' && 'code' in error
+  return own && Object.hasOwn(kinds, String(error.code)) ? (error as RouterError) : undefined
+}
+
 /** The API whose clients will read the error: each SDK parses only its own shape. */
 export type Dialect = 'openai' | 'anthropic' | 'responses'
 

@@ -29,5 +29,10 @@ export interface GatewayEnv {
      * the last byte of the response, after an error or an abort, or at once when the request has already ended.
      */
     onEnd: (fn: () => void) => void
+    /**
+     * Set by the application. The signal aborts when the request must end: the client has left, its time is up, or
+     * the router drains; its reason is then a RouterError. Made only when somebody asks.
+     */
+    stopSignal: () => AbortSignal
   }
 }

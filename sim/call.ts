@@ -3,10 +3,10 @@ import { randomBytes } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { notFound } from './api-error.ts'
 import type { Engine } from './engine.ts'
-import type { Fault } from './fault.ts'
 import type { FaultSet } from './fault-set.ts'
 import type { Ledger, SimStats } from './ledger.ts'
 import type { SimSettings } from './options.ts'
+import type { Outage } from './outage.ts'
 import type { Json } from './request-body.ts'
 import type { ResponseStore } from './response-store.ts'
 
@@ -26,6 +26,7 @@ export interface SimContext {
   readonly settings: SimSettings
   readonly engine: Engine
   readonly faults: FaultSet
+  readonly outage: Outage
   readonly ledger: Ledger
   readonly responses: ResponseStore
   readonly newId: () => string
@@ -34,9 +35,6 @@ export interface SimContext {
   stats(): SimStats
   /** Requests that are neither answered nor left. */
   load(): number
-  /** Puts a fault in force, with its immediate effect if it has one. */
-  setFault(fault: Fault): void
-  clearFaults(): void
 }
 
 /** Ids of 32 hex digits: a random half that tells servers apart and a counting half. */
@@ -65,7 +63,8 @@ export function modelOf(sim: SimContext, body: Json): string {
 export function servedModel(sim: SimContext, name: unknown): string {
   if (name === undefined || name === null || name === '') return sim.settings.models[0]
   if (typeof name !== 'string' || !sim.settings.models.includes(name)) {
-    throw notFound(`The model \`${String(name)}\` does not exist.`, 'model')
+    const shown = typeof name === 'string' ? name : JSON.stringify(name)
+    throw notFound(`The model \`${shown}\` does not exist.`, 'model')
   }
   return name
 }

@@ -10,13 +10,13 @@ import { type Breakage, breakageOf } from './breakage.ts'
 import type { Engine, EngineTask, Place } from './engine.ts'
 import type { Fault } from './fault.ts'
 import type { Ending } from './ledger.ts'
+import type { WriteHead } from './response-head.ts'
 
 /** What a delivery needs of its server. */
 export interface DeliveryContext {
   readonly engine: Engine
   readonly headersBeforePrefill: boolean
-  /** Status line and headers; `length` undefined for a stream. */
-  writeHead(res: ServerResponse, status: number, contentType: string, length?: number): void
+  readonly writeHead: WriteHead
   /** Called exactly once. */
   settled(ending: Ending): void
   die(): void

@@ -8,6 +8,7 @@ import { Delivery, type DeliveryContext } from './delivery.ts'
 import type { Fault } from './fault.ts'
 import { parseFault } from './fault-parser.ts'
 import type { Ending } from './ledger.ts'
+import type { WriteHead } from './response-head.ts'
 import { findRoute, type Route } from './routes/index.ts'
 
 /** What the dispatcher needs beyond what routes see. */
@@ -15,7 +16,7 @@ export interface DispatchContext extends SimContext {
   /** Answers in progress; the dispatcher adds and removes. */
   readonly deliveries: Set<Delivery>
   received(req: IncomingMessage, call: Call): void
-  writeHead(res: ServerResponse, status: number, contentType: string, length?: number, extra?: string[]): void
+  readonly writeHead: WriteHead
   die(): void
 }
 
@@ -95,10 +96,14 @@ function answerCall(sim: DispatchContext, res: ServerResponse, route: Route, cal
     }
     deliver(sim, res, answer, fault, settled)
   } catch (error) {
-    if (!(error instanceof ApiError)) throw error
-    sendError(sim, res, call, error)
+    sendError(sim, res, call, error instanceof ApiError ? error : internalError(error))
     settled('rejected')
   }
+}
+
+/** As vLLM answers when its own code fails: one bad request must not end the server. */
+function internalError(error: unknown): ApiError {
+  return new ApiError(500, 'InternalServerError', error instanceof Error ? error.message : String(error))
 }
 
 function answerOf(sim: SimContext, route: Route, call: Call): Answer {
@@ -111,7 +116,8 @@ function faultFor(sim: SimContext, route: Route, call: Call): Fault | undefined 
   const header = call.headers['x-sim-fault']
   if (typeof header === 'string') {
     try {
-      return parseFault(header)
+      const fault = parseFault(header)
+      return sim.faults.hits(fault, call.path, true) ? fault : undefined
     } catch (error) {
       throw badRequest(`x-sim-fault: ${error instanceof Error ? error.message : String(error)}`)
     }

@@ -30,31 +30,53 @@ export class FaultSet {
     else this.armed[same] = entry
   }
 
+  /** Ends all faults of a kind. */
+  remove(kind: Fault['kind']): void {
+    const kept = this.armed.filter(({ fault }) => fault.kind !== kind)
+    this.armed.splice(0, this.armed.length, ...kept)
+  }
+
   clear(): void {
     this.armed.length = 0
   }
 
   /** The first fault that hits a request, oldest first. Counts its `times`. */
   strike(path: string, isModelApi: boolean): Fault | undefined {
-    return this.take(({ kind, path: prefix }) => {
-      if (kind === 'slow-health' || kind === 'health-status' || kind === 'refuse') return false
-      return prefix === undefined ? isModelApi : path.startsWith(prefix)
-    })
+    return this.take((fault) => !concernsServer(fault) && this.hits(fault, path, isModelApi))
+  }
+
+  /**
+   * Whether a fault hits a request of this path, by its own path and probability. `byDefault` stands for a fault
+   * without a path. Throws a RangeError for a fault that no single request can have.
+   */
+  hits(fault: Fault, path: string, byDefault: boolean): boolean {
+    if (concernsServer(fault)) throw new RangeError(`fault: ${fault.kind} concerns the whole server`)
+    const isHere = fault.path === undefined ? byDefault : path.startsWith(fault.path)
+    return isHere && this.isDrawn(fault)
   }
 
   /** The first fault of this kind, if it hits. Counts its `times`. */
   strikeKind<Kind extends Fault['kind']>(kind: Kind): Extract<Fault, { kind: Kind }> | undefined {
-    return this.take((fault) => fault.kind === kind) as Extract<Fault, { kind: Kind }> | undefined
+    return this.take((fault) => fault.kind === kind && this.isDrawn(fault)) as
+      | Extract<Fault, { kind: Kind }>
+      | undefined
   }
 
   private take(matches: (fault: Fault) => boolean): Fault | undefined {
     for (const [index, entry] of this.armed.entries()) {
       if (!matches(entry.fault)) continue
-      if (entry.fault.probability !== undefined && this.random() >= entry.fault.probability) continue
       entry.left--
       if (entry.left <= 0) this.armed.splice(index, 1)
       return entry.fault
     }
     return undefined
   }
+
+  private isDrawn({ probability }: Fault): boolean {
+    return probability === undefined || this.random() < probability
+  }
+}
+
+function concernsServer({ kind }: Fault): boolean {
+  return kind === 'refuse' || kind === 'slow-health' || kind === 'health-status'
 }

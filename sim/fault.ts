@@ -1,4 +1,7 @@
-/** The ways in which a simulated server can be told to misbehave. */
+/**
+ * The ways in which a simulated server can be told to misbehave: by `setFault`, by `POST /sim/fault`, by the flag
+ * `--fault`, and for one request by its header `x-sim-fault`.
+ */
 
 /** Where in an answer it happens. In a plain answer everything after the head means "with half of the body sent". */
 export type FaultPoint =

@@ -13,6 +13,7 @@ export class Listener {
   private readonly sockets = new Set<Socket>()
   private server: Server | undefined
   private lastPort = 0
+  private closed = false
 
   constructor(options: ListenerOptions) {
     this.options = options
@@ -32,11 +33,14 @@ export class Listener {
     const server = this.create()
     this.server = server
     return new Promise((resolve, reject) => {
-      server.once('error', (error) => {
+      const { host } = this.options
+      server.once('error', (cause: NodeJS.ErrnoException) => {
         this.server = undefined
-        reject(error)
+        // The runtimes word this differently; the code is the same.
+        const message = `cannot listen on ${host}:${port}: ${cause.code ?? cause.message}`
+        reject(Object.assign(new Error(message, { cause }), { code: cause.code }))
       })
-      server.listen({ port, host: this.options.host, backlog: 2048 }, () => {
+      server.listen({ port, host, backlog: 2048 }, () => {
         this.lastPort = (server.address() as AddressInfo).port
         resolve()
       })
@@ -50,9 +54,15 @@ export class Listener {
     this.server = undefined
   }
 
-  /** Listens again where it did. Does nothing when it still listens. */
+  /** Listens again where it did. Does nothing when it still listens or is closed for good. */
   async listenAgain(): Promise<void> {
-    if (!this.server) await this.open(this.lastPort)
+    if (!this.server && !this.closed) await this.open(this.lastPort)
+  }
+
+  /** As `drop`, for good. */
+  close(): Promise<void> {
+    this.closed = true
+    return this.drop()
   }
 
   /** Stops listening and cuts every connection. Resolves when all are gone. */

@@ -17,6 +17,8 @@ async function main(): Promise<void> {
   }
   const workers = await start(command)
   const stop = () => void Promise.all(workers.map((worker) => worker.close())).then(() => process.exit(0))
+  // A server that refuses connections for a while is nothing that keeps a process alive.
+  setInterval(() => {}, 2 ** 30)
   process.once('SIGTERM', stop)
   process.once('SIGINT', stop)
   for (const worker of workers) {

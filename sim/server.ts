@@ -4,7 +4,7 @@
  * It SIMULATES vLLM: no model, no GPU, invented words. It answers vLLM's HTTP API with vLLM's framing, errors, metrics
  * and timing, and it fails on demand. Every answer says so in `X-Simulated: vllm`.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { idSource, now } from './call.ts'
 import type { Delivery } from './delivery.ts'
 import { type DispatchContext, dispatch } from './dispatch.ts'
@@ -15,6 +15,8 @@ import { FaultSet } from './fault-set.ts'
 import { Ledger, type SimStats } from './ledger.ts'
 import { Listener } from './listener.ts'
 import { resolveOptions, type SimOptions } from './options.ts'
+import { Outage } from './outage.ts'
+import { headWriter } from './response-head.ts'
 import { ResponseStore } from './response-store.ts'
 import { seededRandom } from './text.ts'
 
@@ -64,7 +66,6 @@ export async function startSimulatedVllm(options: Partial<SimOptions> = {}): Pro
   const ledger = new Ledger(settings.recordRequests)
   const faults = new FaultSet(seededRandom(settings.seed + 1))
   const deliveries = new Set<Delivery>()
-  const identity = ['X-Worker-Id', settings.id, 'X-Simulated', 'vllm']
   let last: ReceivedRequest | undefined
 
   const listener = new Listener({
@@ -74,53 +75,13 @@ export async function startSimulatedVllm(options: Partial<SimOptions> = {}): Pro
   })
 
   function die(): void {
-    if (settings.onDie) {
-      settings.onDie()
-      return
-    }
     for (const delivery of deliveries) delivery.settle('faulted')
     engine.cache.reset()
     void listener.drop()
   }
 
-  function setFault(fault: Fault): void {
-    if (fault.kind === 'die' && fault.at === undefined) {
-      // After the answer to whoever asked for it by HTTP.
-      setImmediate(die)
-      return
-    }
-    faults.add(fault)
-    if (fault.kind !== 'refuse') return
-    listener.refuse()
-    if (fault.ms !== undefined) setTimeout(() => void listener.listenAgain(), fault.ms)
-  }
-
-  const context: DispatchContext = {
-    settings,
-    engine,
-    ledger,
-    faults,
-    deliveries,
-    responses: new ResponseStore(),
-    newId: idSource(),
-    startedAt: now(),
-    load: () => deliveries.size,
-    stats,
-    setFault,
-    clearFaults: () => void clearFaults(),
-    received(req, { method, body }) {
-      last = { method, url: req.url ?? '', headers: req.headers, rawHeaders: req.rawHeaders, body }
-    },
-    writeHead(res, status, contentType, length, extra = []) {
-      const echo = res.req.headers['x-request-id']
-      const headers = ['Content-Type', contentType, ...identity, ...extra]
-      if (length !== undefined) headers.push('Content-Length', String(length))
-      if (typeof echo === 'string') headers.push('X-Request-Id', echo)
-      closeOrKeep(res, headers, listener.listening)
-      res.writeHead(status, headers)
-    },
-    die,
-  }
+  const kill = settings.onDie ?? die
+  const outage = new Outage(faults, listener, kill)
 
   function stats(): SimStats {
     const { received, ended, receivedIds, completedIds } = ledger
@@ -129,33 +90,43 @@ export async function startSimulatedVllm(options: Partial<SimOptions> = {}): Pro
     return { received, ...ended, running: running.size, waiting, generatedTokens, ...ids }
   }
 
-  async function clearFaults(): Promise<void> {
-    const refused = faults.list().some(({ kind }) => kind === 'refuse')
-    faults.clear()
-    if (refused) await listener.listenAgain()
+  const context: DispatchContext = {
+    settings,
+    engine,
+    ledger,
+    faults,
+    outage,
+    deliveries,
+    responses: new ResponseStore(),
+    newId: idSource(),
+    startedAt: now(),
+    load: () => deliveries.size,
+    stats,
+    received(req, { method, body }) {
+      last = { method, url: req.url ?? '', headers: req.headers, rawHeaders: req.rawHeaders, body }
+    },
+    writeHead: headWriter(settings.id, () => listener.listening),
+    die: kill,
   }
 
   await listener.open(settings.port)
   return {
     id: settings.id,
-    url: `http://${settings.host}:${listener.port}`,
+    url: `http://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${listener.port}`,
     host: settings.host,
     port: listener.port,
     models: settings.models,
     stats,
     lastRequest: () => last,
-    setFault: (fault) => setFault(typeof fault === 'string' ? parseFault(fault) : checkFault(fault)),
+    setFault: (fault) => outage.setFault(typeof fault === 'string' ? parseFault(fault) : checkFault(fault)),
     faults: () => faults.list(),
-    clearFaults,
+    clearFaults: () => outage.clear(),
     refuse: () => listener.refuse(),
     listenAgain: () => listener.listenAgain(),
-    die,
-    close: () => listener.drop(),
+    die: kill,
+    close() {
+      outage.close()
+      return listener.close()
+    },
   }
-}
-
-/** uvicorn sends neither `Connection` nor `Keep-Alive`, so clients get no hint when an idle connection is closed. */
-function closeOrKeep(res: ServerResponse, headers: string[], listening: boolean): void {
-  if (listening) res.removeHeader('Connection')
-  else headers.push('Connection', 'close')
 }

@@ -100,7 +100,7 @@ describe('code in the configuration', () => {
     assert.equal(config.selectionPolicies.first, pick)
     assert.match(
       faultOf({ policy: 'fist', selectionPolicies: { first: pick } }),
-      /least_inflight, first; did you mean "first"/,
+      /round_robin, .*first; did you mean "first"/,
     )
   })
 

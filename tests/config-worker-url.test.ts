@@ -36,6 +36,7 @@ describe('the address of a worker', () => {
       ['http://gpu1/?a=1', /leave out what follows the path: "http:\/\/gpu1\/"/],
       ['http://gpu1#x', /leave out/],
       ['http://gpu1\\x:80', /backslash/],
+      ['http://a,http://b', /no host name/],
     ]
     for (const [written, hint] of slips) {
       const result = parseWorkerUrl(written)

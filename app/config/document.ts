@@ -34,7 +34,7 @@ from, what it was and what is allowed, and exits with code 2.
 - **Files** (\`--config\`): \`.yaml\`, \`.yml\` and \`.json\` with the flag's name as key (\`worker-urls\`; \`worker_urls\` and
   \`workerUrls\` are the same key). \`.ts\`, \`.mts\`, \`.js\` and \`.mjs\` export an object by default, or a function that returns one.
 - **Lists**: \`--worker-urls a b c\`, or the flag repeated, or \`a,b,c\`. In YAML a list or such a text. \`none\` is the empty list.
-- **Switches**: \`--demo\`, \`--no-demo\`, \`--demo=false\`; also \`on\`/\`off\`, \`yes\`/\`no\`, \`1\`/\`0\`.
+- **Switches**: \`--disable-retries\`, \`--no-disable-retries\`, \`--disable-retries=false\`; also \`on\`/\`off\`, \`yes\`/\`no\`, \`1\`/\`0\`.
 - **Sizes**: bytes, or \`64MiB\` (2^20), \`10MB\` (10^6), \`64Mi\` as Kubernetes writes it.
 - **Durations** are in the unit of the name; seconds may have decimals.
 - An **empty** value is a fault, also in a variable: an empty list of keys would open the router. Unset it instead, or write the

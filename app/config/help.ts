@@ -60,7 +60,9 @@ function synopsis({ flag, kind }: NamedSetting): string {
 function effectOf(entry: NamedSetting, all: boolean): string {
   const usual = entry.kind.show(entry.default)
   const unit = all && entry.unit !== undefined && /^[\d.]+$/.test(usual) ? ` ${entry.unit}` : ''
-  const choice = all && entry.kind.values !== undefined ? `: ${entry.kind.values.join(', ')}` : ''
+  const { values, allowed } = entry.kind
+  const listed = values?.join(', ') ?? (entry.key === 'policy' ? allowed : undefined)
+  const choice = listed !== undefined && (all || entry.key === 'policy') ? `: ${listed}` : ''
   return `${entry.help}${choice} [${usual.replaceAll(',', ' ')}${unit}]`
 }
 

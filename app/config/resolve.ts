@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import { extensionSchemas, extensionsAllowed } from './extensions.ts'
 import { type Fault, faultName, got, type Origin, type RawValue } from './fault.ts'
-import { ownIssue } from './kinds.ts'
+import { ownIssue } from './kind.ts'
 import { nearest } from './nearest.ts'
 import { isWhollyNotBuilt } from './not-built.ts'
 import { rules } from './rules.ts'

@@ -1,9 +1,9 @@
-import type { Kind } from './kinds.ts'
+import type { Kind } from './kind.ts'
 
 /** One setting of the router: everything that flags, environment, file, help, documentation and checks need to know. */
 export interface Setting<T, I> {
   readonly kind: Kind<T, I>
-  readonly default: T
+  readonly default: NoInfer<T>
   /** One short line: the effect. */
   readonly help: string
   readonly unit?: string

@@ -1,5 +1,5 @@
 import { isIPv4 } from 'node:net'
-import type { Parsed } from './kinds.ts'
+import type { Parsed } from './kind.ts'
 
 const label = '[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?'
 const hostName = new RegExp(`^(\\*\\.)?${label}(\\.${label})*$`)

@@ -1,4 +1,4 @@
-import type { Parsed } from './kinds.ts'
+import type { Parsed } from './kind.ts'
 import { nearest } from './nearest.ts'
 
 /**
@@ -17,8 +17,10 @@ export function parseWorkerUrl(written: string): Parsed<string> {
   if (url.username !== '' || url.password !== '' || /^[^/]*\/\/[^/]*@/.test(text))
     return { hint: 'credentials do not belong into an address: use --api-key' }
   if (/[?#]/.test(text)) return { hint: `leave out what follows the path: "${text.replace(/[?#].*$/s, '')}"` }
+  // The URL parser lets a comma and more through, so that "http://a,http://b" would be one host.
+  if (!/^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)$/.test(url.hostname)) return { hint: 'its host is no host name' }
   if (url.port === '0') return { hint: 'port 0 cannot be connected to' }
-  const port = url.port || /^[^/]*\/\/[^/]*:0*(\d+)(?:\/|$)/.exec(text)?.[1]
+  const port = /^[^/]*\/\/[^/]*:0*(\d+)(?:\/|$)/.exec(text)?.[1]
   const authority = port === undefined ? url.hostname : `${url.hostname}:${port}`
   return { value: `${scheme}://${authority}${url.pathname.replace(/\/+$/, '')}` }
 }

@@ -126,7 +126,9 @@ export class EventStream implements ByteSource {
     })
     this.#beforeLast = this.#last
     this.#last = events
-    if (tokens > 0) this.#call.record.tokens(tokens, this.#clock.now())
+    if (tokens === 0) return
+    this.#call.record.tokens(tokens, this.#clock.now())
+    this.#lease.worker.hear()
   }
 
   /** One timer a stream, moved on lazily: setting one anew with each event would cost more than the relaying. */

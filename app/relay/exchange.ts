@@ -138,6 +138,7 @@ class Attempt {
       const failure = judgeAnswer(whole)
       if (failure !== undefined) throw failure
       this.#lease.settle('success')
+      this.#lease.worker.hear()
       return whole
     }
     return { status, headers, body: new PlainStream(held.rest, this.#call, this.#lease, status) }

@@ -21,6 +21,7 @@ const ownRequestFields = new Set([
   // A compressed stream could not be watched event by event.
   'accept-encoding',
   'x-request-id',
+  'x-request-timeout-ms',
 ])
 
 /** Fields named in `Connection:` are hop-by-hop too. */
@@ -42,6 +43,8 @@ export interface RequestHeaderOptions {
   readonly requestId: string
   /** Key for the workers, used when the client sends none of its own. */
   readonly workerKey: string | undefined
+  /** Milliseconds that are left for the request; handed on so that the worker need not work longer. */
+  readonly remainingMs: number | undefined
   /** The client's key is one for the router: workers do not get to see it. */
   readonly dropClientKey: boolean
 }
@@ -51,7 +54,7 @@ const keyFields = new Set(['authorization', 'x-api-key'])
 /** The header of a request to a worker: the client's, less what was between the client and the router. */
 export function requestHeaders(
   headers: HeaderFields,
-  { requestId, workerKey, dropClientKey }: RequestHeaderOptions,
+  { requestId, workerKey, remainingMs, dropClientKey }: RequestHeaderOptions,
 ): HeaderFields {
   const named = namedByConnection(headers)
   const list: (readonly [string, string])[] = []
@@ -64,6 +67,8 @@ export function requestHeaders(
     list.push(field)
   }
   list.push(['x-request-id', requestId], ['accept-encoding', 'identity'])
+  if (remainingMs !== undefined)
+    list.push(['x-request-timeout-ms', String(Math.max(1, Math.floor(remainingMs)))])
   if (!authorized && workerKey !== undefined) list.push(['authorization', `Bearer ${workerKey}`])
   return list
 }

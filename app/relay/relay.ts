@@ -47,6 +47,8 @@ class Run {
   /** Leases whose worker answered with a server error: not judged until another worker has had the same request. */
   #suspects: { lease: Lease; reason: string }[] = []
   #deaths = 0
+  /** Attempts after the first that count against the limit. */
+  #retries = 0
   #nextDelay: (() => number) | undefined
 
   constructor(call: Call, options: RelayOptions) {
@@ -94,29 +96,43 @@ class Run {
     this.#options.events.attemptFailed(this.#call, worker, failure)
   }
 
-  /** A lease for another attempt; undefined when there is to be none. An untried worker is taken at once. */
+  /** A lease for another attempt; undefined when there is to be none. */
   async #another({ details }: AttemptFailure): Promise<Lease | undefined> {
-    const { pool, retry, budget, events, exchange: exchangeOptions } = this.#options
-    const { record, model } = this.#call
-    record.stop.throwIfStopped()
-    if (!details.retryable || this.#deaths >= maxDeaths) return undefined
-    if (record.attempts >= retry.maxAttempts || !budget.withdraw()) {
+    const { retry, budget, events } = this.#options
+    this.#call.record.stop.throwIfStopped()
+    if (!details.retryable || this.#deaths >= maxDeaths || retry.maxAttempts === 1) return undefined
+    // Nobody saw the request: the next worker is not a retry of anything, and costs no one.
+    if (details.unreachable) {
+      const lease = this.#untried()
+      if (lease !== undefined) return lease
+    }
+    this.#retries += 1
+    if (this.#retries >= retry.maxAttempts || !budget.withdraw()) {
       events.retriesExhausted(this.#call)
       return undefined
     }
-    let lease = pool.acquire(model, this.#tried)
-    if (lease !== undefined) {
-      events.retried(this.#call, record.attempts, 0)
-      return lease
-    }
+    return (details.unreachable ? undefined : this.#untried()) ?? (await this.#afterPause())
+  }
+
+  /** An untried worker is taken at once. */
+  #untried(): Lease | undefined {
+    const { pool, events } = this.#options
+    const { model, record } = this.#call
+    const lease = pool.acquire(model, this.#tried)
+    if (lease !== undefined) events.retried(this.#call, record.attempts, 0)
+    return lease
+  }
+
+  /** All have been tried: a pause, and any of them once more. */
+  async #afterPause(): Promise<Lease | undefined> {
+    const { pool, retry, events, exchange: exchangeOptions } = this.#options
+    const { model, record } = this.#call
     this.#nextDelay ??= backoffDelays(retry)
     const delay = this.#nextDelay()
     events.retried(this.#call, record.attempts, delay)
     await record.stop.sleep(delay, exchangeOptions.clock)
     this.#tried.clear()
-    lease = pool.acquire(model, this.#tried)
-    if (lease === undefined) events.retriesExhausted(this.#call)
-    return lease
+    return pool.acquire(model, this.#tried)
   }
 
   /** A worker's own answer, if it was the last word; else the router's. */

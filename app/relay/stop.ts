@@ -17,6 +17,7 @@ const messages: Record<StopReason, string> = {
  */
 export class Stop {
   #reason: StopReason | undefined
+  #controller: AbortController | undefined
   /** What must be interrupted now; one thing at a time. */
   waiting: ((reason: StopReason) => void) | undefined
 
@@ -29,6 +30,16 @@ export class Stop {
     if (this.#reason !== undefined) return
     this.#reason = reason
     this.waiting?.(reason)
+    this.#controller?.abort(stopError(reason))
+  }
+
+  /** The same as a signal, whose reason is the RouterError; for what waits outside of the relay. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#reason !== undefined) this.#controller.abort(stopError(this.#reason))
+    }
+    return this.#controller.signal
   }
 
   throwIfStopped(): void {

@@ -38,7 +38,8 @@ export function inference(options: InferenceOptions): Handler<GatewayContext> {
   }
 }
 
-function callOf(c: Context<GatewayContext>, { relay, workerKey, dropClientKey }: InferenceOptions): Call {
+function callOf(c: Context<GatewayContext>, options: InferenceOptions): Call {
+  const { relay, workerKey, dropClientKey, clock } = options
   const { incoming } = c.env
   const record = c.get('record')
   const payload = c.get('payload')
@@ -56,6 +57,7 @@ function callOf(c: Context<GatewayContext>, { relay, workerKey, dropClientKey }:
     headers: requestHeaders(incoming.headers, {
       requestId: c.get('requestId'),
       workerKey,
+      remainingMs: record.deadline === undefined ? undefined : record.deadline - clock.now(),
       dropClientKey,
     }),
     body,

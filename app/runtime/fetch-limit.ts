@@ -16,7 +16,10 @@ export function liftFetchLimit(env: Readonly<Record<string, string | undefined>>
   const script = Bun.main.includes('$bunfs') || Bun.main.includes('~BUN') ? [] : [Bun.main]
   try {
     if (execve === undefined) throw new Error('this system cannot replace a process')
-    execve(process.execPath, [process.execPath, ...script, ...process.argv.slice(2)], { ...env, [variable]: most })
+    execve(process.execPath, [process.execPath, ...script, ...process.argv.slice(2)], {
+      ...env,
+      [variable]: most,
+    })
   } catch (error) {
     throw new Error(
       `Bun would let only 256 requests be in flight, and the limit could not be lifted (${(error as Error).message}): ` +

@@ -111,21 +111,26 @@ class NodeConnection implements Connection {
     return this.#incoming.socket.remoteAddress
   }
 
-  body(limit: number): Promise<Uint8Array> {
-    const incoming = this.#incoming
-    return new Promise((resolve, reject) => {
-      const chunks: Uint8Array[] = []
-      let bytes = 0
-      incoming.on('data', (chunk: Uint8Array) => {
-        bytes += chunk.byteLength
-        if (bytes <= limit) chunks.push(chunk)
-        else reject(payloadTooLarge(limit))
+  async body(limit: number): Promise<Uint8Array> {
+    const chunks: Uint8Array[] = []
+    let bytes = 0
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#incoming
+          .on('data', (chunk: Uint8Array) => {
+            bytes += chunk.byteLength
+            if (bytes <= limit) chunks.push(chunk)
+            else reject(payloadTooLarge(limit))
+          })
+          .once('end', resolve)
+          .once('error', reject)
+          .once('close', reject)
       })
-      incoming.once('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))
-      const left = () => reject(new RouterError('client_closed', 'the client left while it sent its request'))
-      incoming.once('error', left)
-      incoming.once('close', left)
-    })
+    } catch (error) {
+      if (error instanceof RouterError) throw error
+      throw new RouterError('client_closed', 'the client left while it sent its request', { cause: error })
+    }
+    return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
   }
 
   openStream(source: ByteSource): ReadableStream<Uint8Array> {

@@ -93,6 +93,10 @@ export function createMetrics() {
       'policy',
       'worker',
     ),
+    panicSelections: counter(
+      'panic_selections_total',
+      'Selections of a worker with silent probes, since fewer than half of the pool pass theirs.',
+    ),
     firstToken: histogram(
       'time_to_first_token_seconds',
       'From accepting a request to its first token.',

@@ -3,7 +3,7 @@ import type { BreakerStateName } from '../../policies/resilience/breaker.ts'
 import type { Outcome } from '../../policies/resilience/outcome.ts'
 import type { RelayEvents } from '../relay/relay.ts'
 import type { Pool, PoolEvents } from '../workers/pool.ts'
-import type { ProbeEvents } from '../workers/prober.ts'
+import type { ProbeEvents } from '../workers/probe.ts'
 import type { Worker } from '../workers/worker.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
@@ -91,8 +91,14 @@ export class Observer implements PoolEvents, ProbeEvents, RelayEvents {
     this.#log.info({ worker: worker.url, worker_id: worker.id }, 'worker removed')
   }
 
-  selected(worker: Worker): void {
+  selected(worker: Worker, inPanic: boolean): void {
     this.#series.get(worker)?.chosen.inc()
+    if (inPanic) this.#metrics.panicSelections.inc()
+  }
+
+  panicChanged(panic: boolean, healthy: number, total: number): void {
+    if (panic) this.#log.warn({ healthy, total }, 'panic: workers with silent probes are used')
+    else this.#log.info({ healthy, total }, 'panic is over')
   }
 
   started(worker: Worker): void {

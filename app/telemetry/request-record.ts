@@ -16,6 +16,8 @@ export class RequestRecord {
   /** Milliseconds on the router's clock. */
   readonly startedAt: number
   requestId = ''
+  /** When the request must have ended, on the router's clock; undefined: no limit. */
+  deadline: number | undefined
   /** The route's pattern, never the client's own path: it becomes a label. */
   route = 'other'
   /** A model that the pool knows, else `unknown`: it becomes a label. */

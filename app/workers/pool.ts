@@ -1,12 +1,15 @@
 import type { Breaker } from '../../policies/resilience/breaker.ts'
 import type { SelectionPolicy } from '../../policies/selection/policy.ts'
 import { Lease, type LeaseEvents } from './lease.ts'
+import { SlowStart } from './slow-start.ts'
 import { type Unavailable, Worker } from './worker.ts'
 
 export interface PoolEvents extends LeaseEvents {
   added(worker: Worker): void
   removed(worker: Worker): void
-  selected(worker: Worker): void
+  /** @param inPanic the worker's probes fail, and it was chosen all the same */
+  selected(worker: Worker, inPanic: boolean): void
+  panicChanged(panic: boolean, healthy: number, total: number): void
 }
 
 export interface PoolOptions {
@@ -21,11 +24,14 @@ export interface PoolOptions {
 /** The set of workers, and the one synchronous step that chooses among them and counts. */
 export class Pool {
   readonly #options: PoolOptions
+  readonly #slowStart: SlowStart
+  #panic = false
   #workers: readonly Worker[] = []
   #nextOrdinal = 0
 
   constructor(options: PoolOptions) {
     this.#options = options
+    this.#slowStart = new SlowStart(options.now)
   }
 
   /** In order of registration. The array is never changed, only replaced. */
@@ -50,30 +56,60 @@ export class Pool {
   /** The worker gets nothing more; its leases run to their end. */
   remove(worker: Worker): void {
     worker.removed = true
+    this.#slowStart.forget(worker)
     this.#workers = this.#workers.filter((other) => other !== worker)
     this.#options.events.removed(worker)
   }
 
   /** Claims an available worker that is not among `tried`; undefined when there is none. */
   acquire(model: string | undefined, tried: ReadonlySet<Worker>): Lease | undefined {
-    const ready: Worker[] = []
-    const cooling: Worker[] = []
-    for (const worker of this.#workers) {
-      if (worker.unavailable(model) !== undefined || tried.has(worker)) continue
-      if (worker.cooling) cooling.push(worker)
-      else ready.push(worker)
-    }
-    const candidates = ready.length > 0 ? ready : cooling
+    const candidates = this.#slowStart.withinShare(this.#candidates(model, tried))
     if (candidates.length === 0) return undefined
     const known = model !== undefined && candidates[0]!.models?.has(model) ? model : undefined
     const worker = this.#options.policy.select(candidates, { model: known })
-    this.#options.events.selected(worker)
+    this.#slowStart.selected(worker)
+    this.#options.events.selected(worker, this.#panic && worker.health.name !== 'healthy')
     return new Lease(worker, this.#options.events)
+  }
+
+  /** The worker can take requests again: after a probe, or a trial. */
+  welcome(worker: Worker): void {
+    if (this.#slowStart.selections > 0) this.#slowStart.begin(worker)
+  }
+
+  /** Those that may be chosen; a worker that asked for a pause only when there is nobody else. */
+  #candidates(model: string | undefined, tried: ReadonlySet<Worker>): readonly Worker[] {
+    const panic = this.#inPanic()
+    const ready: Worker[] = []
+    const cooling: Worker[] = []
+    for (const worker of this.#workers) {
+      if (worker.unavailable(model, panic) !== undefined || tried.has(worker)) continue
+      if (worker.cooling) cooling.push(worker)
+      else ready.push(worker)
+    }
+    return ready.length > 0 ? ready : cooling
+  }
+
+  /** With fewer than half of the pool passing their probes, the probes are more likely at fault than the workers. */
+  #inPanic(): boolean {
+    let healthy = 0
+    let silent = 0
+    for (const { health } of this.#workers) {
+      if (health.name === 'healthy') healthy += 1
+      else if (health.name === 'unhealthy' && health.cause === 'silent') silent += 1
+    }
+    const panic = silent > 0 && healthy * 2 < this.#workers.length
+    if (panic !== this.#panic) {
+      this.#panic = panic
+      this.#options.events.panicChanged(panic, healthy, this.#workers.length)
+    }
+    return panic
   }
 
   /** Workers that could take a request for some model now. */
   get availableCount(): number {
-    return this.#workers.filter((worker) => worker.unavailable(undefined) === undefined).length
+    const panic = this.#inPanic()
+    return this.#workers.filter((worker) => worker.unavailable(undefined, panic) === undefined).length
   }
 
   /** True only when it is certain: some worker has listed this model. */

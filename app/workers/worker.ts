@@ -10,7 +10,15 @@ import type { Candidate } from '../../policies/selection/policy.ts'
 export type Health =
   | { readonly name: 'starting' }
   | { readonly name: 'healthy' }
-  | { readonly name: 'unhealthy'; readonly reason: string }
+  | { readonly name: 'unhealthy'; readonly reason: string; readonly cause: UnhealthyCause }
+
+/**
+ * - `refused`: nobody listens there.
+ * - `silent`: a probe got no answer in time; a busy worker may be so, too.
+ * - `status`: the worker says itself that it is not well.
+ * - `stalled`: it has requests and makes no progress on any of them.
+ */
+export type UnhealthyCause = 'refused' | 'silent' | 'status' | 'stalled'
 
 /** An entry of an OpenAI model list. */
 export type ModelEntry = { readonly id: string } & Readonly<Record<string, unknown>>
@@ -59,6 +67,7 @@ export class Worker implements Candidate {
   /** The last failure of a request or a probe, for operators. */
   lastError: { readonly at: Date; readonly message: string } | undefined
   #coolDownUntil = 0
+  #heardAt = Number.NEGATIVE_INFINITY
   readonly #maxInFlight: number
   readonly #now: () => number
 
@@ -74,11 +83,16 @@ export class Worker implements Candidate {
     this.#now = now
   }
 
-  /** The single truth of eligibility: why the worker cannot get a request now, or undefined when it can. */
-  unavailable(model: string | undefined): Unavailable | undefined {
+  /**
+   * The single truth of eligibility: why the worker cannot get a request now, or undefined when it can.
+   * @param panic the pool is so ill that a worker whose probes are merely silent is better than none
+   */
+  unavailable(model: string | undefined, panic = false): Unavailable | undefined {
+    const { health } = this
     if (this.removed) return 'removed'
     if (this.draining) return 'draining'
-    if (this.health.name !== 'healthy') return this.health.name
+    if (health.name === 'starting') return 'starting'
+    if (health.name === 'unhealthy' && !(panic && health.cause === 'silent')) return 'unhealthy'
     if (this.breaker !== undefined && !this.breaker.allows()) return 'breaker_open'
     if (this.inFlight >= this.#maxInFlight) return 'full'
     if (model !== undefined && this.models !== undefined && !this.models.has(model)) return 'other_model'
@@ -88,6 +102,16 @@ export class Worker implements Candidate {
   /** A worker that says it is busy (429, 503) stands back for that long; it is not blamed. */
   coolDown(ms: number): void {
     this.#coolDownUntil = Math.max(this.#coolDownUntil, this.#now() + ms)
+  }
+
+  /** It has sent something that only a working engine sends. */
+  hear(): void {
+    this.#heardAt = this.#now()
+  }
+
+  /** Milliseconds since it was last heard. */
+  get silentMs(): number {
+    return this.#now() - this.#heardAt
   }
 
   /** It asked to be left alone: others go first, but it is better than nobody. */

@@ -9,7 +9,7 @@ const faults = (sim: SimContext) => json({ faults: sim.faults.list() })
 
 /** The body is a fault as JSON, a list of them, or a short name as plain text. */
 const setFaults: Handler = (sim, call) => {
-  for (const fault of parsed(call)) sim.setFault(fault)
+  for (const fault of parsed(call)) sim.outage.setFault(fault)
   return faults(sim)
 }
 
@@ -23,7 +23,7 @@ function parsed({ body }: Call) {
 }
 
 const clearFaults: Handler = (sim) => {
-  sim.clearFaults()
+  void sim.outage.clear()
   return faults(sim)
 }
 

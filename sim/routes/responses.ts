@@ -55,7 +55,7 @@ export function cancelResponse(sim: SimContext, call: Call): Answer {
 }
 
 function idOf({ path }: Call): string {
-  return decodeURIComponent(path.split('/')[3] ?? '')
+  return path.split('/')[3] ?? ''
 }
 
 function storedBody(sim: SimContext, id: string): string {

@@ -6,6 +6,7 @@
 import { connect, type Socket } from 'node:net'
 import { type Head, headerOf, MessageReader, type RawHeader } from './http-reader.ts'
 import { type RawRequestOptions, requestBytes } from './request-bytes.ts'
+import { resetSocket } from './sockets.ts'
 import { type SseEvent, SseParser } from './sse-parser.ts'
 
 export type { RawHeader } from './http-reader.ts'
@@ -172,7 +173,7 @@ class SocketConnection implements RawConnection {
   }
 
   abort({ reset = false } = {}): void {
-    if (reset) this.#socket.resetAndDestroy()
+    if (reset) resetSocket(this.#socket)
     else this.#socket.destroy()
   }
 

@@ -7,6 +7,8 @@ import { rawRequest } from './raw-client.ts'
 import type { Scope } from './scope.ts'
 
 export interface RouterOptions {
+  /** Default `app/main.ts`; the built one is `dist/app/main.js`. */
+  readonly file?: string
   /** Flags. `--port 0` and `--prometheus-port 0` are added unless they are among them. */
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string | undefined>>
@@ -82,10 +84,10 @@ export async function startRouter(options: RouterOptions = {}): Promise<RouterPr
 export async function runRouter(
   options: RouterOptions = {},
 ): Promise<Exit & { readonly stdout: string; readonly stderr: string }> {
-  const { args = [], env, runtime, withinMs = 20_000, t } = options
-  const program = startProgram({ file: 'app/main.ts', args, runtime, t, ...(env && { env }) })
+  const { file = 'app/main.ts', args = [], env, runtime, withinMs = 20_000, t } = options
+  const program = startProgram({ file, args, runtime, t, ...(env && { env }) })
   try {
-    const exit = await within(withinMs, program.exited, `the end of app/main.ts ${args.join(' ')}`)
+    const exit = await within(withinMs, program.exited, `the end of ${file} ${args.join(' ')}`)
     return { ...exit, stdout: program.lines().join('\n'), stderr: program.stderr() }
   } finally {
     await program.kill()

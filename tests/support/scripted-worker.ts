@@ -6,9 +6,9 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { type Answer, type AnswerOptions, answerFor, canStream } from './answers.ts'
 import type { Fault } from './fault.ts'
-import { closedPort } from './ports.ts'
 import { acceptConnection, type Chooser, type RecordedConnection, type RecordedRequest } from './recorder.ts'
 import type { Scope } from './scope.ts'
+import { closedPort, resetSocket } from './sockets.ts'
 import { answer, type HeaderFields, type Script, stream } from './wire.ts'
 
 export type { Chooser, RecordedConnection, RecordedRequest } from './recorder.ts'
@@ -134,7 +134,7 @@ class SocketWorker implements ScriptedWorker {
     const server = this.#server
     this.#server = undefined
     const closed = new Promise<void>((resolve) => (server ? server.close(() => resolve()) : resolve()))
-    for (const socket of this.#sockets) socket.resetAndDestroy()
+    for (const socket of this.#sockets) resetSocket(socket)
     await closed
   }
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { isWhollyNotBuilt } from '../../app/config/not-built.ts'
 import { type NamedSetting, type SettingKey, settings } from '../../app/config/settings.ts'
+import { selectionPolicies } from '../../policies/selection/index.ts'
 
 const host = fc.constantFrom('127.0.0.1', '0.0.0.0', '::1', 'router.internal', 'localhost')
 const key = fc
@@ -29,7 +30,7 @@ const texts: Partial<Record<SettingKey, fc.Arbitrary<string>>> = {
   demo: fc.oneof(fc.constantFrom('true', 'off'), fc.integer({ min: 1, max: 100 }).map(String)),
   workerUrlAllow: several(fc.constantFrom('gpu1', 'gpu2:8000', '*.gpu.internal', '10.0.0.0/8')),
   healthCheckEndpoint: fc.constantFrom('/health', '/ping', '/v1/models?x=1'),
-  policy: fc.constantFrom('round_robin', 'random', 'least_inflight'),
+  policy: fc.constantFrom(...Object.keys(selectionPolicies)),
   retryInitialBackoffMs: fc.integer({ min: 0, max: 2000 }).map(String),
   retryMaxBackoffMs: fc.integer({ min: 50, max: 100_000 }).map(String),
   apiKey: key,

@@ -4,6 +4,8 @@ import { type Exit, type Program, type Runtime, startProgram } from './child.ts'
 import type { Scope } from './scope.ts'
 
 export interface SimOptions {
+  /** Default `sim/main.ts`. */
+  readonly file?: string
   /** Flags of `sim/main.ts`, besides `--port` and `--host`. */
   readonly args?: readonly string[]
   /** Default 0: a free one. */
@@ -55,7 +57,7 @@ export async function startSim(options: SimOptions = {}): Promise<SimProcess> {
 }
 
 async function launch(options: SimOptions, port: number): Promise<{ program: Program; url: string }> {
-  const { args = [], env, runtime, withinMs = 20_000 } = options
+  const { file = 'sim/main.ts', args = [], env, runtime, withinMs = 20_000 } = options
   const place = ['--host', '127.0.0.1', '--port', String(port)]
   const program = startProgram({
     file: 'sim/main.ts',

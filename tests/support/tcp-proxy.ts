@@ -4,9 +4,9 @@
  */
 
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import { portOf } from './ports.ts'
 import { type Random, seeded, slices } from './random.ts'
 import type { Scope } from './scope.ts'
+import { portOf, resetSocket } from './sockets.ts'
 
 export type Direction = 'to-target' | 'to-client'
 
@@ -170,7 +170,7 @@ class Link {
     if (this.#over) return
     this.#over = true
     for (const pipe of Object.values(this.#pipes)) pipe.stop()
-    for (const socket of this.#sockets) socket.resetAndDestroy()
+    for (const socket of this.#sockets) resetSocket(socket)
   }
 }
 

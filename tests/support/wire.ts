@@ -4,6 +4,7 @@
  */
 
 import type { Socket } from 'node:net'
+import { resetSocket } from './sockets.ts'
 
 export type Step = string | Uint8Array | ((wire: Wire) => void | Promise<void>)
 export type Script = readonly Step[]
@@ -63,7 +64,7 @@ export class Wire {
   /** RST: what the peer sees of a killed process with unread bytes, or of a load balancer that forgot the connection. */
   reset(): void {
     this.#over = true
-    this.socket.resetAndDestroy()
+    resetSocket(this.socket)
   }
 }
 

@@ -1,5 +1,6 @@
-import { list, optional, type Parsed, text } from '../kinds.ts'
+import { optional, type Parsed } from '../kind.ts'
 import { setting } from '../setting.ts'
+import { list, text } from '../text-kinds.ts'
 
 // RFC 9110, section 5.5: what a header can carry, without spaces, so that a key is one word of `Bearer ...`.
 function parseKey(key: string): Parsed<string> {

@@ -1,4 +1,5 @@
-import { decimal, optional, seconds, wholeNumber } from '../kinds.ts'
+import { optional } from '../kind.ts'
+import { decimal, seconds, wholeNumber } from '../number-kinds.ts'
 import { setting } from '../setting.ts'
 
 const requests = wholeNumber({ min: 1, max: 1_000_000 })

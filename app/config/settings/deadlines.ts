@@ -1,4 +1,5 @@
-import { bytes, optional, seconds, wholeNumber } from '../kinds.ts'
+import { optional } from '../kind.ts'
+import { bytes, seconds, wholeNumber } from '../number-kinds.ts'
 import { setting } from '../setting.ts'
 
 export const deadlines = {

@@ -1,5 +1,8 @@
-import { list, onOff, optional, text, wholeNumber } from '../kinds.ts'
+import { optional } from '../kind.ts'
+import { wholeNumber } from '../number-kinds.ts'
 import { setting } from '../setting.ts'
+import { onOff } from '../switch-kinds.ts'
+import { list, text } from '../text-kinds.ts'
 
 export const discovery = {
   serviceDiscovery: setting({

@@ -1,6 +1,8 @@
 import { isIPv6 } from 'node:net'
-import { bytes, list, optional, type Parsed, seconds, text, wholeNumber } from '../kinds.ts'
+import { optional, type Parsed } from '../kind.ts'
+import { bytes, seconds, wholeNumber } from '../number-kinds.ts'
 import { setting } from '../setting.ts'
+import { list, text } from '../text-kinds.ts'
 
 const anyPort = wholeNumber({ min: 0, max: 65535 })
 const address = text('a host name or an IP address, without scheme and port', parseHost, '<host>')

@@ -1,5 +1,5 @@
-import { oneOf } from '../kinds.ts'
 import { setting } from '../setting.ts'
+import { oneOf } from '../text-kinds.ts'
 
 export const logging = {
   logLevel: setting({

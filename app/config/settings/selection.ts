@@ -1,13 +1,17 @@
-import { decimal, seconds, text, wholeNumber } from '../kinds.ts'
+import { selectionPolicies } from '../../../policies/selection/index.ts'
+import { decimal, seconds, wholeNumber } from '../number-kinds.ts'
 import { setting } from '../setting.ts'
+import { text } from '../text-kinds.ts'
+
+const names = Object.keys(selectionPolicies).join(', ')
 
 export const selection = {
   policy: setting({
-    kind: text('the name of a selection policy', (name) =>
+    kind: text(`${names}, or one of your own`, (name) =>
       /^[a-z][\w-]*$/i.test(name) ? { value: name } : { hint: undefined },
     ),
     default: 'round_robin',
-    help: 'round_robin, random or least_inflight',
+    help: 'how a worker is chosen',
     common: true,
   }),
   cacheThreshold: setting({

@@ -1,5 +1,7 @@
-import { howMany, list, seconds, text, wholeNumber } from '../kinds.ts'
+import { seconds, wholeNumber } from '../number-kinds.ts'
 import { setting } from '../setting.ts'
+import { howMany } from '../switch-kinds.ts'
+import { list, text } from '../text-kinds.ts'
 import { parseWorkerUrl } from '../worker-url.ts'
 import { parseAllowPattern } from '../worker-url-allow.ts'
 
@@ -63,6 +65,13 @@ export const workers = {
     kind: wholeNumber({ min: 1, max: 1000 }),
     default: 3,
     help: 'failed probes in a row that make a worker unhealthy',
+  }),
+  workerStallTimeoutSecs: setting({
+    kind: seconds({ min: 1 }),
+    default: 120,
+    unit: 's',
+    help: 'a worker whose own counters stand still for so long while it has requests is unhealthy',
+    danger: 'shorter than its longest step (a large prefill without chunks): a busy worker is taken out',
   }),
   healthSuccessThreshold: setting({
     kind: wholeNumber({ min: 1, max: 1000 }),

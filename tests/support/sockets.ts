@@ -1,4 +1,4 @@
-/** A port on which nothing listens and which nobody else can be given meanwhile. */
+/** What `node:net` does not give: a port that surely refuses, and a reset that is safe at any time. */
 
 import { connect, createServer, type Server, type Socket } from 'node:net'
 
@@ -34,4 +34,13 @@ export function portOf(server: Server): number {
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('the server has no port')
   return address.port
+}
+
+/**
+ * RST instead of FIN, so that the peer reads ECONNRESET. After `end()` it is too late for that: libuv refuses to reset a
+ * socket that is shutting down, and Node 24 then spins at full load without ever closing it.
+ */
+export function resetSocket(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
 }

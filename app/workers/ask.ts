@@ -1,0 +1,61 @@
+import type { Clock } from '../clock.ts'
+import {
+  type ByteSource,
+  type HeaderFields,
+  type HttpClient,
+  TransportError,
+} from '../runtime/http-client.ts'
+import type { UnhealthyCause, Worker } from './worker.ts'
+
+export interface AskOptions {
+  readonly client: HttpClient
+  readonly clock: Clock
+  readonly timeoutMs: number
+  readonly headers: HeaderFields
+}
+
+export type AskResult =
+  | { readonly status: number; readonly body: string }
+  | { readonly failed: { readonly reason: string; readonly cause: UnhealthyCause } }
+
+/** One GET to a worker beside the requests of clients: never throws, ends in time, and reads no endless answer. */
+export async function ask(
+  worker: Worker,
+  path: string,
+  { client, clock, timeoutMs, headers }: AskOptions,
+): Promise<AskResult> {
+  const { origin, pathPrefix } = worker
+  const pending = client.send({ origin, path: pathPrefix + path, method: 'GET', headers, body: undefined })
+  let timedOut = false
+  const cancelTimer = clock.after(timeoutMs, () => {
+    timedOut = true
+    pending.abort()
+  })
+  try {
+    const { status, body } = await pending.head
+    return { status, body: await readText(body) }
+  } catch (error) {
+    if (timedOut) return { failed: { reason: `no answer within ${timeoutMs / 1000} s`, cause: 'silent' } }
+    const fault = error instanceof TransportError ? error : undefined
+    const cause = fault?.fault === 'unreachable' ? 'refused' : 'silent'
+    return { failed: { reason: fault?.code ?? String(error), cause } }
+  } finally {
+    cancelTimer()
+  }
+}
+
+const maxAnswerBytes = 4 * 1024 * 1024
+
+async function readText(body: ByteSource): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for (let chunk = await body.read(); chunk !== undefined; chunk = await body.read()) {
+    bytes += chunk.byteLength
+    if (bytes > maxAnswerBytes) {
+      body.cancel()
+      break
+    }
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}

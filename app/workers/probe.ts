@@ -1,0 +1,199 @@
+import type { Clock } from '../clock.ts'
+import type { HeaderFields, HttpClient } from '../runtime/http-client.ts'
+import { type AskResult, ask } from './ask.ts'
+import { ProgressWatch } from './progress.ts'
+import type { Health, ModelEntry, UnhealthyCause, Worker } from './worker.ts'
+
+export interface ProbeOptions {
+  readonly path: string
+  readonly intervalMs: number
+  readonly timeoutMs: number
+  readonly failureThreshold: number
+  readonly successThreshold: number
+  /** Milliseconds between probes of a worker that is not healthy. */
+  readonly checkIntervalMs: number
+  /** Milliseconds a worker may take until it is healthy for the first time before that is worth a warning. */
+  readonly startupTimeoutMs: number
+  /** Milliseconds after which a healthy worker is asked for its models again. */
+  readonly modelsIntervalMs?: number
+  /** Milliseconds without progress after which a worker with requests is given up. */
+  readonly stallMs: number
+  /** Milliseconds between two looks at that. */
+  readonly stallCheckMs?: number
+  /** Sent with every probe: the key for the workers. */
+  readonly headers: HeaderFields
+  readonly clock: Clock
+  readonly random: () => number
+  readonly events: ProbeEvents
+}
+
+export interface ProbeEvents {
+  healthChanged(worker: Worker, from: Health, to: Health): void
+  slowStart(worker: Worker): void
+}
+
+type Finding =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly reason: string; readonly cause: UnhealthyCause }
+
+/** Milliseconds for which a worker's falls are remembered: with each, more good probes are asked for. */
+const flapMemoryMs = 5 * 60_000
+/** Largest factor by which that number grows. */
+const maxDamping = 16
+
+/** The probing of one worker: asks again and again, and writes what it finds on the worker. */
+export class Probe {
+  readonly #worker: Worker
+  readonly #client: HttpClient
+  readonly #options: ProbeOptions
+  readonly #startedAt: number
+  #cancelTimer: () => void = () => {}
+  #running = false
+  #stopped = false
+  #successes = 0
+  #failures = 0
+  #modelsAt = Number.NEGATIVE_INFINITY
+  readonly #progress: ProgressWatch
+  #progressAt = Number.NEGATIVE_INFINITY
+  #warned = false
+  /** When the worker became unhealthy, within the memory. */
+  #falls: number[] = []
+
+  constructor(worker: Worker, client: HttpClient, options: ProbeOptions) {
+    this.#worker = worker
+    this.#client = client
+    this.#options = options
+    this.#startedAt = options.clock.now()
+    this.#progress = new ProgressWatch(options.stallMs, () => options.clock.now())
+    this.soon()
+  }
+
+  soon(): void {
+    if (this.#running || this.#stopped) return
+    this.#cancelTimer()
+    this.#running = true
+    void this.#probe().finally(() => {
+      this.#running = false
+      if (!this.#stopped) this.#cancelTimer = this.#options.clock.after(this.#pause(), () => this.soon())
+    })
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#cancelTimer()
+  }
+
+  /** Jitter keeps the probes of many workers, and of many routers, from falling together. */
+  #pause(): number {
+    const { intervalMs, checkIntervalMs, random } = this.#options
+    const healthy = this.#worker.health.name === 'healthy'
+    return (healthy ? intervalMs : Math.min(intervalMs, checkIntervalMs)) * (0.9 + 0.2 * random())
+  }
+
+  async #probe(): Promise<void> {
+    const finding = await this.#askHealth()
+    if (this.#stopped) return
+    if (finding.ok) await this.#refreshModels()
+    const stalled = finding.ok && (await this.#isStalled())
+    if (this.#stopped) return
+    this.#judge(
+      stalled
+        ? { ok: false, reason: 'requests make no progress', cause: 'stalled' }
+        : this.#overruled(finding),
+    )
+  }
+
+  /** A worker that has sent tokens since the last probe is alive, however long its health check takes. */
+  #overruled(finding: Finding): Finding {
+    const alive = this.#worker.silentMs < this.#options.intervalMs
+    return alive && !finding.ok && finding.cause !== 'refused' ? { ok: true } : finding
+  }
+
+  #judge(finding: Finding): void {
+    const { health } = this.#worker
+    this.#successes = finding.ok ? this.#successes + 1 : 0
+    this.#failures = finding.ok ? 0 : this.#failures + 1
+    if (!finding.ok) this.#worker.fail(`probe: ${finding.reason}`)
+    if (health.name === 'starting') {
+      if (finding.ok) this.#change({ name: 'healthy' })
+      else this.#warnWhenSlow()
+    } else if (health.name === 'unhealthy') {
+      if (this.#successes >= this.#successesNeeded()) this.#change({ name: 'healthy' })
+    } else if (!finding.ok && this.#isEnough(finding.cause)) {
+      this.#falls.push(this.#options.clock.now())
+      this.#change({ name: 'unhealthy', reason: finding.reason, cause: finding.cause })
+    }
+  }
+
+  /** Nobody listens, or nothing moves for a long time: one such finding is proof enough. */
+  #isEnough(cause: UnhealthyCause): boolean {
+    return cause === 'refused' || cause === 'stalled' || this.#failures >= this.#options.failureThreshold
+  }
+
+  /** A worker that comes and goes must prove itself longer each time. */
+  #successesNeeded(): number {
+    const { clock, successThreshold } = this.#options
+    this.#falls = this.#falls.filter((at) => clock.now() - at < flapMemoryMs)
+    return successThreshold * Math.min(2 ** Math.max(0, this.#falls.length - 1), maxDamping)
+  }
+
+  #change(to: Health): void {
+    const from = this.#worker.health
+    this.#worker.health = to
+    // A worker that was away and is back has most likely been restarted: the old breaker's wait says nothing about it.
+    if (from.name === 'unhealthy' && to.name === 'healthy') this.#worker.breaker?.tryNow()
+    this.#options.events.healthChanged(this.#worker, from, to)
+  }
+
+  #warnWhenSlow(): void {
+    const { clock, startupTimeoutMs, events } = this.#options
+    if (this.#warned || clock.now() - this.#startedAt < startupTimeoutMs) return
+    this.#warned = true
+    events.slowStart(this.#worker)
+  }
+
+  async #askHealth(): Promise<Finding> {
+    const answer = await this.#ask(this.#options.path)
+    if ('failed' in answer) return { ok: false, ...answer.failed }
+    if (answer.status >= 200 && answer.status < 300) return { ok: true }
+    return { ok: false, reason: `status ${answer.status}`, cause: 'status' }
+  }
+
+  /** A worker that lists no models serves on; it is only not known by name. */
+  async #refreshModels(): Promise<void> {
+    const { clock, modelsIntervalMs = 10_000 } = this.#options
+    const due = clock.now() - this.#modelsAt >= modelsIntervalMs || this.#worker.health.name !== 'healthy'
+    if (!due) return
+    const answer = await this.#ask('/v1/models')
+    if ('failed' in answer || answer.status !== 200) return
+    const list = parseModels(answer.body)
+    if (list === undefined) return
+    this.#modelsAt = clock.now()
+    this.#worker.listModels(list)
+  }
+
+  async #isStalled(): Promise<boolean> {
+    const { clock, stallCheckMs = 10_000 } = this.#options
+    if (this.#worker.inFlight === 0) this.#progress.rest()
+    if (this.#worker.inFlight === 0 || clock.now() - this.#progressAt < stallCheckMs) return false
+    this.#progressAt = clock.now()
+    const answer = await this.#ask('/metrics')
+    return !('failed' in answer) && answer.status === 200 && this.#progress.isStalled(answer.body)
+  }
+
+  #ask(path: string): Promise<AskResult> {
+    const { clock, timeoutMs, headers } = this.#options
+    return ask(this.#worker, path, { client: this.#client, clock, timeoutMs, headers })
+  }
+}
+
+function parseModels(text: string): readonly ModelEntry[] | undefined {
+  try {
+    const { data } = JSON.parse(text) as { data?: unknown }
+    return Array.isArray(data)
+      ? data.filter((entry): entry is ModelEntry => typeof entry?.id === 'string')
+      : undefined
+  } catch {
+    return undefined
+  }
+}

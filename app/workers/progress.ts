@@ -1,0 +1,50 @@
+/** Counters of vLLM that move whenever its engine does anything for any request. */
+const heartbeats = ['vllm:iteration_tokens_total_count', 'vllm:generation_tokens_total']
+
+/**
+ * Tells a busy engine from a hung one, whose `/health` still answers 200: requests in flight, and none of vLLM's own
+ * counters moves. Off as long as a worker does not expose them.
+ */
+export class ProgressWatch {
+  readonly #graceMs: number
+  readonly #now: () => number
+  #last: number | undefined
+  #movedAt: number
+
+  /**
+   * @param graceMs how long everything may stand still
+   * @param now milliseconds, monotonic
+   */
+  constructor(graceMs: number, now: () => number) {
+    this.#graceMs = graceMs
+    this.#now = now
+    this.#movedAt = now()
+  }
+
+  /** There is nothing to make progress on. */
+  rest(): void {
+    this.#movedAt = this.#now()
+  }
+
+  /** @param metrics the worker's metrics in Prometheus text, while it has requests in flight */
+  isStalled(metrics: string): boolean {
+    const count = heartbeat(metrics)
+    if (count === undefined || count !== this.#last) this.rest()
+    this.#last = count
+    return this.#now() - this.#movedAt >= this.#graceMs
+  }
+}
+
+/** Sum of the counters over all engines of the worker; undefined where it has none of them. */
+function heartbeat(metrics: string): number | undefined {
+  let sum: number | undefined
+  for (const name of heartbeats) {
+    for (let at = metrics.indexOf(`\n${name}`); at !== -1; at = metrics.indexOf(`\n${name}`, at + 1)) {
+      const end = metrics.indexOf('\n', at + 1)
+      const line = metrics.slice(at + 1, end === -1 ? undefined : end)
+      const value = /^[\w:]+(?:\{.*\})? (\S+)/.exec(line)?.[1]
+      if (value !== undefined) sum = (sum ?? 0) + Number(value)
+    }
+  }
+  return sum
+}

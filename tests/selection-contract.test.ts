@@ -1,0 +1,132 @@
+/** What every selection policy promises, whatever its idea of a good choice: one suite over the list of policies. */
+
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import fc from 'fast-check'
+import { selectionPolicies } from '../policies/selection/index.ts'
+import type { Candidate, SelectionPolicy, SelectionRequest } from '../policies/selection/policy.ts'
+import { AppClock } from './support/app-clock.ts'
+import { anyCandidates, candidates, tally } from './support/candidates.ts'
+import { testPool } from './support/pool.ts'
+import { seeded } from './support/random.ts'
+
+const anyRequest: fc.Arbitrary<SelectionRequest> = fc.record({
+  model: fc.constantFrom(undefined, 'model-a', 'model-b'),
+})
+
+const rules: Readonly<Record<string, (create: () => SelectionPolicy) => void>> = {
+  'chooses one of the candidates, at once'(create) {
+    const policy = create()
+    fc.assert(
+      fc.property(anyCandidates(), anyRequest, (list, request) => {
+        assert.ok(list.includes(policy.select(list, request)))
+      }),
+    )
+  },
+
+  'takes the only candidate there is'(create) {
+    const policy = create()
+    fc.assert(
+      fc.property(anyCandidates(1), anyRequest, (list, request) => {
+        assert.equal(policy.select(list, request), list[0])
+      }),
+    )
+  },
+
+  'copes with a thousand candidates'(create) {
+    const policy = create()
+    const list = candidates(1000)
+    for (let i = 0; i < 2000; i++) assert.ok(list.includes(policy.select(list, { model: undefined })))
+  },
+
+  'changes neither the list nor the candidates nor the request'(create) {
+    const policy = create()
+    fc.assert(
+      fc.property(anyCandidates(), anyRequest, (list, request) => {
+        const before = structuredClone({ list, request })
+        // Frozen, a write throws; the comparison is for what freezing does not reach.
+        for (const one of list) Object.freeze(one)
+        policy.select(Object.freeze(list), Object.freeze(request))
+        assert.deepEqual({ list, request }, before)
+      }),
+    )
+  },
+
+  'survives that the membership changes between any two requests'(create) {
+    const everyone = candidates(8)
+    const someOf = fc.subarray(everyone, { minLength: 1 })
+    fc.assert(
+      fc.property(fc.array(fc.tuple(someOf, anyRequest), { minLength: 1, maxLength: 40 }), (steps) => {
+        const policy = create()
+        for (const [list, request] of steps) assert.ok(list.includes(policy.select(list, request)))
+      }),
+    )
+  },
+
+  'uses every candidate when all have the same load'(create) {
+    const policy = create()
+    for (const size of [2, 5, 11]) {
+      const list = candidates(size)
+      const chosen = Array.from({ length: size * 200 }, () => policy.select(list, { model: undefined }))
+      const counts = tally(list, chosen)
+      assert.ok(Math.min(...counts) > 100 && Math.max(...counts) < 300, `of ${size}: ${counts}`)
+    }
+  },
+
+  'uses a worker again that has been away'(create) {
+    const policy = create()
+    const list = candidates(3)
+    const request = { model: undefined }
+    for (let i = 0; i < 50; i++) policy.select(list.slice(0, 2), request)
+    const chosen = Array.from({ length: 300 }, () => policy.select(list, request))
+    assert.ok(Math.min(...tally(list, chosen)) > 50)
+  },
+
+  'decides the same with the same chance and the same past'(create) {
+    const one = create()
+    const other = create()
+    fc.assert(
+      fc.property(anyCandidates(), anyRequest, (list, request) => {
+        assert.equal(one.select(list, request), other.select(list, request))
+      }),
+    )
+  },
+
+  'never gets to see a model that a client made up, so that it cannot fill memory'(create) {
+    const policy = create()
+    const seen = new Set<string | undefined>()
+    const spy: SelectionPolicy = {
+      select<C extends Candidate>(list: readonly C[], request: SelectionRequest): C {
+        seen.add(request.model)
+        return policy.select(list, request)
+      },
+    }
+    const { pool, addHealthy } = testPool({ policy: spy, clock: new AppClock() })
+    // One worker has listed its models, the other may serve anything for all the pool knows.
+    addHealthy('http://listed:1').listModels([{ id: 'real' }])
+    addHealthy('http://silent:1')
+    for (let i = 0; i < 1000; i++) pool.acquire(`made-up-${i}`, new Set())?.settle('success')
+    pool.acquire('real', new Set())?.settle('success')
+    pool.acquire(undefined, new Set())?.settle('success')
+    for (const model of seen) assert.ok(model === undefined || model === 'real', model)
+  },
+}
+
+/** Rules that a policy breaks on purpose, and why. */
+const exceptions: Readonly<Record<string, Readonly<Record<string, string>>>> = {}
+
+for (const [name, create] of Object.entries(selectionPolicies)) {
+  describe(`the policy ${name}`, () => {
+    for (const [rule, check] of Object.entries(rules)) {
+      const reason = exceptions[name]?.[rule]
+      if (reason === undefined) test(rule, () => check(() => create({ random: seeded(7) })))
+    }
+  })
+}
+
+test('the exceptions speak of policies and rules that exist', () => {
+  for (const [name, reasons] of Object.entries(exceptions)) {
+    assert.ok(name in selectionPolicies, name)
+    for (const rule of Object.keys(reasons)) assert.ok(rule in rules, rule)
+  }
+})
