@@ -1,5 +1,4 @@
 import { AdmissionQueue } from '../middleware/admission-queue.ts'
-import { incomingFromRequest } from '../middleware/incoming.ts'
 import { Breaker, type BreakerOptions } from '../policies/resilience/breaker.ts'
 import { RetryBudget } from '../policies/resilience/retry-budget.ts'
 import { selectionPolicies } from '../policies/selection/index.ts'
@@ -11,7 +10,7 @@ import { Lifecycle } from './lifecycle.ts'
 import { createOperations } from './operations.ts'
 import { detectRuntime } from './runtime/detect.ts'
 import type { HeaderFields, HttpClient } from './runtime/http-client.ts'
-import { openStream } from './runtime/open-stream.ts'
+import { plainConnection } from './runtime/plain-connection.ts'
 import type { FetchHandler, Listener, Runtime } from './runtime/runtime.ts'
 import { Accounting } from './telemetry/accounting.ts'
 import { type Log, silentLog } from './telemetry/log.ts'
@@ -27,6 +26,8 @@ import { WorkerRegistry } from './workers/registry.ts'
 /** Idle connections to workers end before uvicorn closes them after 5 s, perhaps under a request on its way. */
 const idleSocketMs = 4000
 const maxHeadBytes = 64 * 1024
+/** Milliseconds for the last bytes of answers to get from our sockets to their clients. */
+const farewellMs = 2000
 
 /** What a program may bring along instead of the real thing. */
 export interface GatewayParts {
@@ -181,9 +182,9 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     registry.addConfigured(config.workerUrls)
   }
 
-  async function close(): Promise<void> {
+  async function close(graceMs = 0): Promise<void> {
     prober.stop()
-    await Promise.all(listeners.splice(0).map((listener) => listener.close()))
+    await Promise.all(listeners.splice(0).map((listener) => listener.close(graceMs)))
     await client.close()
   }
 
@@ -209,9 +210,9 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     async stop({ settle = true } = {}) {
       // The operations listener stays open: probes and metrics are wanted until the end.
       await lifecycle.drain(() => listeners[0]?.stopAccepting(), settle)
-      await close()
+      await close(farewellMs)
     },
-    close,
+    close: () => close(),
   }
 }
 
@@ -265,10 +266,6 @@ function createProber({ config, client, ...parts }: ProberWiring): Prober {
     startupTimeoutMs: config.workerStartupTimeoutSecs * 1000,
     stallMs: config.workerStallTimeoutSecs * 1000,
   })
-}
-
-function plainConnection(request: Request) {
-  return Object.assign(incomingFromRequest(request), { openStream })
 }
 
 function milliseconds(seconds: number | undefined): number {

@@ -74,7 +74,7 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
   app.route('/', probes({ pool, lifecycle: options.lifecycle }))
   // Before admission and bodies, with a key of their own.
   app.route('/', adminRoutes({ control, access: adminAccess(config) }))
-  for (const { middleware } of placed('before')) app.use(middleware)
+  for (const { middleware } of placed('before')) app.use(widen(middleware))
   if (config.routerApiKeys.length > 0) app.use(widen(apiKey({ keys: config.routerApiKeys })))
   app.use(guardDevelopmentRoutes(config))
   // Before admission: a request waits with its body read, so that an upload does not hold a slot.
@@ -82,7 +82,7 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
   for (const [path, schema] of Object.entries(bodySchemas)) {
     app.post(path, widen(validate({ schema })))
   }
-  for (const { middleware } of placed('after')) app.use(middleware)
+  for (const { middleware } of placed('after')) app.use(widen(middleware))
 
   app.get('/v1/models', listModels(pool))
   app.get('/v1/models/:id{.+}', oneModel(pool))
@@ -118,9 +118,7 @@ function account({ accounting, lifecycle, clock, config }: HttpOptions): Middlew
     c.set('onEnd', (listener) => record.onEnd(listener))
     c.set('stopSignal', () => record.stop.signal)
     setDeadline(record, incoming.header('x-request-timeout-ms'))
-    const { signal } = incoming
-    if (signal.aborted) record.stop.because('client_closed')
-    else signal.addEventListener('abort', () => record.stop.because('client_closed'), { once: true })
+    incoming.onGone(() => record.stop.because('client_closed'))
     if (lifecycle.refusing) {
       c.res = renderFault(
         new RouterError('draining', 'the router is shutting down', { retryAfter: 1 }),

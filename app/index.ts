@@ -9,6 +9,7 @@ export type {
   SelectionRequest,
 } from '../policies/selection/policy.ts'
 export type { Clock } from './clock.ts'
+export type { MiddlewareEntry } from './config/extensions.ts'
 export { ConfigError } from './config/fault.ts'
 export type { ConfigInput } from './config/settings.ts'
 export { createGateway, type Gateway, type GatewayParts } from './gateway.ts'

@@ -20,6 +20,8 @@ export interface GatewayEnv {
   Variables: {
     /** Set by `requestId`. */
     requestId: string
+    /** Set by a handler whose response carries `x-request-id` already. Reading its headers to see would cost more. */
+    requestIdSent?: true
     /** Set by `readBody`: the client's own bytes. Absent on a request without a body. */
     body?: Uint8Array
     /** Set by `validate`: the body parsed, for routing only. What is sent on are the bytes. */

@@ -28,7 +28,7 @@ export function requestId({
     const id = firstSane(c, names) ?? generate()
     c.set('requestId', id)
     await next()
-    setHeader(c, id)
+    if (c.get('requestIdSent') === undefined) setHeader(c, id)
   }
 }
 

@@ -43,11 +43,11 @@ const rules: Readonly<Record<string, (create: () => SelectionPolicy) => void>> =
     const policy = create()
     fc.assert(
       fc.property(anyCandidates(), anyRequest, (list, request) => {
-        const before = structuredClone({ list, request })
+        const before = JSON.stringify({ list, request })
         // Frozen, a write throws; the comparison is for what freezing does not reach.
         for (const one of list) Object.freeze(one)
         policy.select(Object.freeze(list), Object.freeze(request))
-        assert.deepEqual({ list, request }, before)
+        assert.equal(JSON.stringify({ list, request }), before)
       }),
     )
   },

@@ -1,11 +1,12 @@
 import type { MiddlewareHandler } from 'hono'
 import * as v from 'valibot'
+import type { GatewayEnv } from '../../middleware/gateway-env.ts'
 import type { SelectionPolicyFactory } from '../../policies/selection/index.ts'
 
 /** A middleware of the user's own: a Hono handler, with or without its place relative to the router's own ones. */
 export type MiddlewareEntry =
-  | MiddlewareHandler
-  | { readonly position: 'before' | 'after'; readonly middleware: MiddlewareHandler }
+  | MiddlewareHandler<GatewayEnv>
+  | { readonly position: 'before' | 'after'; readonly middleware: MiddlewareHandler<GatewayEnv> }
 
 /** What only a TypeScript configuration or the library can carry, because it is code. */
 export interface Extensions {

@@ -2,8 +2,16 @@ import type { Dialect } from '../../middleware/errors.ts'
 import type { HeaderFields } from '../runtime/http-client.ts'
 import type { RequestRecord } from '../telemetry/request-record.ts'
 
+/** What is still needed of a request once its stream is committed: not its body, which may have megabytes. */
+export interface StreamFacts {
+  readonly dialect: Dialect
+  /** Streams of this route end with a marker; a stream without it is a broken one. */
+  readonly endMarker: boolean
+  readonly record: RequestRecord
+}
+
 /** One client request on its way to a worker: everything that every attempt at it needs. */
-export interface Call {
+export interface Call extends StreamFacts {
   readonly method: string
   /** Path and query string as the client sent them. */
   readonly path: string
@@ -15,8 +23,4 @@ export interface Call {
   readonly model: string | undefined
   /** The client asked for a stream: the deadlines of streams count. */
   readonly stream: boolean
-  readonly dialect: Dialect
-  /** Streams of this route end with a marker; a stream without it is a broken one. */
-  readonly endMarker: boolean
-  readonly record: RequestRecord
 }

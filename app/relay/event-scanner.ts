@@ -58,9 +58,10 @@ export class EventScanner {
     for (let index = 0; index < chunk.byteLength; index++) {
       const byte = chunk[index]
       if (byte === LF && afterCr) {
-        // The second half of a CR LF: it ends no further line, but belongs to the event before it.
+        // The second half of a CR LF: it ends no further line, and belongs to the event whose end its CR was. Where the
+        // CR was the last byte of the chunk before, it was such an end if nothing is held.
         afterCr = false
-        if (end === index) end = index + 1
+        if (end === index && (index > 0 || this.#heldBytes === 0)) end = index + 1
       } else if (byte === LF || byte === CR) {
         if (lineStart) end = index + 1
         lineStart = true

@@ -4,7 +4,7 @@ import type { Clock } from '../clock.ts'
 import { type ByteSource, TransportError } from '../runtime/http-client.ts'
 import type { EndReason } from '../telemetry/request-record.ts'
 import type { Lease } from '../workers/lease.ts'
-import type { Call } from './call.ts'
+import type { StreamFacts } from './call.ts'
 import { type EventScanner, eachEvent } from './event-scanner.ts'
 import { glanceAtEvent, readEvent, type WorkerError } from './grammar.ts'
 import type { HeldEvents } from './hold.ts'
@@ -12,7 +12,7 @@ import { outcomeOfStatus } from './judge.ts'
 import { findUsage } from './usage.ts'
 
 export interface EventStreamOptions {
-  readonly call: Call
+  readonly stream: StreamFacts
   readonly lease: Lease
   readonly source: ByteSource
   /** What was held before the commit; sent first. */
@@ -37,7 +37,7 @@ const messages: Partial<Record<ErrorCode, string>> = {
  * becomes one last event that says so: the status is long sent, and a mere end would look like success.
  */
 export class EventStream implements ByteSource {
-  readonly #call: Call
+  readonly #facts: StreamFacts
   readonly #lease: Lease
   readonly #source: ByteSource
   readonly #scanner: EventScanner
@@ -58,8 +58,8 @@ export class EventStream implements ByteSource {
   #waitingSince: number | undefined
   #cancelTimer: () => void = () => {}
 
-  constructor({ call, lease, source, held, idleMs, maxEventBytes, clock }: EventStreamOptions) {
-    this.#call = call
+  constructor({ stream, lease, source, held, idleMs, maxEventBytes, clock }: EventStreamOptions) {
+    this.#facts = stream
     this.#lease = lease
     this.#source = source
     this.#scanner = held.scanner
@@ -68,7 +68,7 @@ export class EventStream implements ByteSource {
     this.#maxEventBytes = maxEventBytes
     this.#held = held.bytes
     this.#watchSilence(idleMs)
-    call.record.stop.waiting = (reason) =>
+    stream.record.stop.waiting = (reason) =>
       reason === 'client_closed' ? this.cancel() : this.#interrupt(reason)
   }
 
@@ -119,15 +119,15 @@ export class EventStream implements ByteSource {
   #watch(events: Uint8Array): void {
     let tokens = 0
     eachEvent(events, (event) => {
-      const meaning = glanceAtEvent(event, this.#call.dialect)
+      const meaning = glanceAtEvent(event, this.#facts.dialect)
       if (meaning === 'content') tokens += 1
       else if (meaning === 'end') this.#complete = true
-      else if (meaning === 'error') this.#workerError = readEvent(event, this.#call.dialect).error
+      else if (meaning === 'error') this.#workerError = readEvent(event, this.#facts.dialect).error
     })
     this.#beforeLast = this.#last
     this.#last = events
     if (tokens === 0) return
-    this.#call.record.tokens(tokens, this.#clock.now())
+    this.#facts.record.tokens(tokens, this.#clock.now())
     this.#lease.worker.hear()
   }
 
@@ -144,7 +144,7 @@ export class EventStream implements ByteSource {
     if (this.#interruption === undefined) {
       // An incomplete last event: only after the marker may it be dropped without a word.
       const whole = this.#scanner.heldBytes === 0
-      if (this.#complete || (whole && (!this.#call.endMarker || this.#finished()))) {
+      if (this.#complete || (whole && (!this.#facts.endMarker || this.#finished()))) {
         this.#endComplete()
         return undefined
       }
@@ -170,7 +170,7 @@ export class EventStream implements ByteSource {
     const code = this.#interruption ?? 'worker_lost'
     const ours = code === 'draining' || code === 'request_timeout'
     this.#end(code as EndReason, ours ? 'neutral' : 'failure', code === 'worker_lost' ? what : code)
-    return errorEvent(new RouterError(code, messages[code] ?? what), this.#call.dialect)
+    return errorEvent(new RouterError(code, messages[code] ?? what), this.#facts.dialect)
   }
 
   #endComplete(): void {
@@ -187,9 +187,9 @@ export class EventStream implements ByteSource {
   #end(reason: EndReason, outcome: Outcome, why: string): void {
     this.#ended = true
     this.#cancelTimer()
-    this.#call.record.stop.waiting = undefined
+    this.#facts.record.stop.waiting = undefined
     this.#lease.settle(outcome, why)
-    const { record } = this.#call
+    const { record } = this.#facts
     record.usage = this.#usage()
     record.end(reason)
   }

@@ -125,14 +125,15 @@ class Attempt {
         this.#options.clock.now() - this.#startedAt < staleWithinMs
       if (!stale || this.#stopped !== undefined || this.#timedOut) throw error
       this.#pending = this.#send(true)
-      return await this.#pending.head
+      // Where nobody listens any more, it was no stale connection: the worker has died, perhaps of this request.
+      return await this.#pending.head.catch((again) => Promise.reject(isUnreachable(again) ? error : again))
     }
   }
 
   async #commitPlain(answer: IncomingAnswer): Promise<Answer> {
     const { maxHoldBytes, clock } = this.#options
     const { status, headers } = answer
-    const held = await holdPlain(answer.body, { maxBytes: maxHoldBytes, maxMs: plainHoldMs, clock })
+    const held = await holdPlain(answer, { maxBytes: maxHoldBytes, maxMs: plainHoldMs, clock })
     if (held.complete) {
       const whole = { status, headers, body: held.bytes }
       const failure = judgeAnswer(whole)
@@ -141,7 +142,7 @@ class Attempt {
       this.#lease.worker.hear()
       return whole
     }
-    return { status, headers, body: new PlainStream(held.rest, this.#call, this.#lease, status) }
+    return { status, headers, body: new PlainStream(held.rest, this.#call.record, this.#lease, status) }
   }
 
   async #commitEvents(answer: IncomingAnswer): Promise<Answer> {
@@ -158,8 +159,9 @@ class Attempt {
       const failure = judgeFirstEvent(held.error, { status, headers, body: held.bytes })
       if (failure !== undefined) throw failure
     }
+    const { dialect, endMarker, record } = this.#call
     const stream = new EventStream({
-      call: this.#call,
+      stream: { dialect, endMarker, record },
       lease: this.#lease,
       source: answer.body,
       held,
@@ -175,6 +177,10 @@ class Attempt {
     if (this.#timedOut) return firstTokenTimeout(this.#options.firstTokenMs)
     return error instanceof TransportError ? judgeTransport(error) : error
   }
+}
+
+function isUnreachable(error: unknown): boolean {
+  return error instanceof TransportError && error.fault === 'unreachable'
 }
 
 function isEventStream({ headers }: IncomingAnswer): boolean {

@@ -22,6 +22,7 @@ export function readEvent(event: Buffer, dialect: Dialect): { meaning: Meaning; 
   const json = parse(data)
   if (json === undefined) return { meaning: 'content' }
   if (isObject(json.error)) return { meaning: 'error', error: workerError(json.error) }
+  if (typeof json.error === 'string') return { meaning: 'error', error: workerError({ message: json.error }) }
   return dialect === 'openai' ? { meaning: openaiMeaning(json) } : typedMeaning(json)
 }
 
@@ -33,7 +34,9 @@ export function glanceAtEvent(event: Buffer, dialect: Dialect): Meaning {
   if (startsAt(event, at, '[DONE]')) return 'end'
   if (startsAt(event, at, '{"error"')) return 'error'
   if (dialect !== 'openai') return glanceAtTyped(event, at)
-  return event.includes('"choices":[]', at) ? 'silent' : 'content'
+  if (event.includes('"choices":[]', at)) return 'silent'
+  // A role may come alone and is no token then. No text can hold this: its quotes would be escaped.
+  return event.includes('"role":"', at) ? readEvent(event, dialect).meaning : 'content'
 }
 
 const typedEnds = new Set(['response.completed', 'response.incomplete', 'message_stop'])
@@ -81,7 +84,8 @@ const emptyFields = new Set(['role', 'index'])
 /** A choice that says more than whose turn it is. */
 function bearsContent(choice: unknown): boolean {
   if (!isObject(choice)) return true
-  if (choice.finish_reason != null) return true
+  // Log probabilities without text belong to a token that is only a part of a character.
+  if (choice.finish_reason != null || choice.logprobs != null) return true
   if (typeof choice.text === 'string') return choice.text !== ''
   if (!isObject(choice.delta)) return choice.delta !== undefined && choice.delta !== null
   return Object.entries(choice.delta).some(([name, value]) => !emptyFields.has(name) && !isEmpty(value))

@@ -1,7 +1,7 @@
 import type { HeaderFields } from '../runtime/http-client.ts'
 
 /** Fields that belong to one connection (RFC 9110, section 7.6.1), not to the message. */
-const hopByHop = new Set([
+const hopByHop: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
   'proxy-authenticate',
@@ -73,14 +73,24 @@ export function requestHeaders(
   return list
 }
 
-/** Fields of a worker's answer that do not go to the client. */
+/** Fields of a worker's answer that do not go to the client, beside the hop-by-hop ones. */
+const ownResponseFields = new Set([
+  // The length is written anew where the body is whole, and falls away where it is a stream.
+  'content-length',
+  'x-request-id',
+  'x-router-worker',
+  'x-router-attempts',
+])
+
+/** The header of a worker's answer as the client gets it; names in lower case. */
 export function responseHeaders(headers: HeaderFields): HeaderFields {
   const named = namedByConnection(headers)
-  return headers.filter(([field]) => {
+  const list: [string, string][] = []
+  for (const [field, value] of headers) {
     const name = field.toLowerCase()
-    // The length is written anew where the body is whole, and falls away where it is a stream.
-    return !(hopByHop.has(name) || named?.has(name) || name === 'content-length' || name === 'x-request-id')
-  })
+    if (!hopByHop.has(name) && !ownResponseFields.has(name) && !named?.has(name)) list.push([name, value])
+  }
+  return list
 }
 
 /** The first value of a field; `name` in lower case. */

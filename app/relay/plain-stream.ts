@@ -1,8 +1,7 @@
 import type { Outcome } from '../../policies/resilience/outcome.ts'
 import type { ByteSource } from '../runtime/http-client.ts'
-import type { EndReason } from '../telemetry/request-record.ts'
+import type { EndReason, RequestRecord } from '../telemetry/request-record.ts'
 import type { Lease } from '../workers/lease.ts'
-import type { Call } from './call.ts'
 import { outcomeOfStatus } from './judge.ts'
 
 /**
@@ -11,17 +10,17 @@ import { outcomeOfStatus } from './judge.ts'
  */
 export class PlainStream implements ByteSource {
   readonly #source: ByteSource
-  readonly #call: Call
+  readonly #record: RequestRecord
   readonly #lease: Lease
   readonly #status: number
   #ended = false
 
-  constructor(source: ByteSource, call: Call, lease: Lease, status: number) {
+  constructor(source: ByteSource, record: RequestRecord, lease: Lease, status: number) {
     this.#source = source
-    this.#call = call
+    this.#record = record
     this.#lease = lease
     this.#status = status
-    call.record.stop.waiting = (reason) => this.#break(reason, 'neutral', reason)
+    record.stop.waiting = (reason) => this.#break(reason, 'neutral', reason)
   }
 
   async read(): Promise<Uint8Array | undefined> {
@@ -48,8 +47,8 @@ export class PlainStream implements ByteSource {
   #end(reason: EndReason, outcome: Outcome, why: string): void {
     if (this.#ended) return
     this.#ended = true
-    this.#call.record.stop.waiting = undefined
+    this.#record.stop.waiting = undefined
     this.#lease.settle(outcome, why)
-    this.#call.record.end(reason)
+    this.#record.end(reason)
   }
 }

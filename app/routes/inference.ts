@@ -73,6 +73,7 @@ function respond(c: Context<GatewayContext>, call: Call, { status, headers, body
   const { record } = call
   const init = { status, headers: answerHeaders(headers, call) }
   record.status = status
+  c.set('requestIdSent', true)
   if (body instanceof Uint8Array) {
     record.usage = status < 300 && isJson(headers) ? findUsage(body) : undefined
     return new Response(bodiless.has(status) ? null : body, init)
@@ -82,13 +83,24 @@ function respond(c: Context<GatewayContext>, call: Call, { status, headers, body
   return new Response(c.env.incoming.openStream(body), init)
 }
 
-function answerHeaders(headers: Answer['headers'], { record }: Call): Headers {
-  const list = new Headers()
-  for (const [name, value] of responseHeaders(headers)) list.append(name, value)
-  list.set('x-request-id', record.requestId)
-  list.set('x-router-worker', record.workerId ?? '')
-  list.set('x-router-attempts', String(record.attempts))
+/** A plain object where it will do: on Node, `Headers` would be built only to be taken apart again. */
+function answerHeaders(headers: Answer['headers'], { record }: Call): Headers | Record<string, string> {
+  const list: Record<string, string> = {}
+  const fields = responseHeaders(headers)
+  for (const [name, value] of fields) {
+    if (name in list) return new Headers([...fields, ...ownHeaders(record)] as [string, string][])
+    list[name] = value
+  }
+  for (const [name, value] of ownHeaders(record)) list[name] = value
   return list
+}
+
+function ownHeaders(record: Call['record']): readonly (readonly [string, string])[] {
+  return [
+    ['x-request-id', record.requestId],
+    ['x-router-worker', record.workerId ?? ''],
+    ['x-router-attempts', String(record.attempts)],
+  ]
 }
 
 function isJson(headers: Answer['headers']): boolean {

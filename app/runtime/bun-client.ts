@@ -1,5 +1,5 @@
 import {
-  type ByteSource,
+  type AnswerBody,
   type HeaderFields,
   type HttpClient,
   type HttpClientOptions,
@@ -89,24 +89,38 @@ class Exchange implements PendingAnswer {
   }
 }
 
-class BodyReader implements ByteSource {
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array> | undefined
+class BodyReader implements AnswerBody {
+  readonly #response: Response
+  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined
   readonly #abort: AbortController
 
   constructor(response: Response, abort: AbortController) {
-    this.#reader = response.body?.getReader() as ReadableStreamDefaultReader<Uint8Array> | undefined
+    this.#response = response
     this.#abort = abort
   }
 
   async read(): Promise<Uint8Array | undefined> {
-    if (this.#reader === undefined) return undefined
+    if (this.#response.body === null) return undefined
     if (this.#abort.signal.aborted) throw new TransportError('aborted', 'ABORTED')
+    this.#reader ??= this.#response.body.getReader() as ReadableStreamDefaultReader<Uint8Array>
     try {
       const { done, value } = await this.#reader.read()
       return done ? undefined : value
     } catch (error) {
-      throw this.#abort.signal.aborted ? new TransportError('aborted', 'ABORTED') : transportError(error)
+      throw this.#explain(error)
     }
+  }
+
+  async readAll(): Promise<Uint8Array> {
+    try {
+      return new Uint8Array(await this.#response.arrayBuffer())
+    } catch (error) {
+      throw this.#explain(error)
+    }
+  }
+
+  #explain(error: unknown): TransportError {
+    return this.#abort.signal.aborted ? new TransportError('aborted', 'ABORTED') : transportError(error)
   }
 
   cancel(): void {

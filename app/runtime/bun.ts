@@ -40,7 +40,12 @@ async function listen({ host, port, fetch }: ListenOptions): Promise<Listener> {
       url: urlOf(host, server.port ?? port),
       port: server.port ?? port,
       stopAccepting: () => void server.stop(false),
-      close: () => server.stop(true),
+      async close(graceMs) {
+        const timer = setTimeout(() => void server.stop(true), graceMs)
+        await server.stop(graceMs === 0)
+        clearTimeout(timer)
+        await server.stop(true)
+      },
     }
   } catch (error) {
     throw listenError(error, host, port)
@@ -83,6 +88,12 @@ class BunConnection implements Connection {
     } catch (error) {
       throw new RouterError('client_closed', 'the client left while it sent its request', { cause: error })
     }
+  }
+
+  onGone(listener: () => void): void {
+    const { signal } = this.#request
+    if (signal.aborted) listener()
+    else signal.addEventListener('abort', listener, { once: true })
   }
 
   readonly openStream = openStream

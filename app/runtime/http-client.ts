@@ -9,6 +9,12 @@ export interface ByteSource {
   cancel(): void
 }
 
+/** The body of an answer. */
+export interface AnswerBody extends ByteSource {
+  /** All of it, instead of `read`, for a body that is known to be short. */
+  readAll(): Promise<Uint8Array>
+}
+
 export interface OutgoingRequest {
   /** Scheme, host and port. */
   readonly origin: string
@@ -24,7 +30,7 @@ export interface OutgoingRequest {
 export interface IncomingAnswer {
   readonly status: number
   readonly headers: HeaderFields
-  readonly body: ByteSource
+  readonly body: AnswerBody
 }
 
 export interface PendingAnswer {

@@ -1,6 +1,6 @@
 import { Agent, Client, type Dispatcher } from 'undici'
 import {
-  type ByteSource,
+  type AnswerBody,
   type HeaderFields,
   type HttpClient,
   type HttpClientOptions,
@@ -55,7 +55,7 @@ export function nodeClient(options: HttpClientOptions): HttpClient {
 }
 
 /** One request on the wire: undici pushes into it, the router pulls out of it. */
-class Exchange implements PendingAnswer, ByteSource, Dispatcher.DispatchHandler {
+class Exchange implements PendingAnswer, AnswerBody, Dispatcher.DispatchHandler {
   readonly head: Promise<IncomingAnswer>
   readonly #origin: string
   readonly #answered: Set<string>
@@ -93,6 +93,12 @@ class Exchange implements PendingAnswer, ByteSource, Dispatcher.DispatchHandler 
     return new Promise((resolve, reject) => {
       this.#reader = { resolve, reject }
     })
+  }
+
+  async readAll(): Promise<Uint8Array> {
+    const chunks: Uint8Array[] = []
+    for (let chunk = await this.read(); chunk !== undefined; chunk = await this.read()) chunks.push(chunk)
+    return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
   }
 
   cancel(): void {

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
@@ -43,14 +43,26 @@ async function listen({ host, port, fetch }: ListenOptions): Promise<Listener> {
     server.listen({ host, port, backlog: 4096 }, resolve)
   })
   const address = server.address() as AddressInfo
+  let closed: Promise<void> | undefined
+
+  function stopAccepting(): void {
+    closed ??= new Promise((resolve) => server.close(() => resolve()))
+    server.closeIdleConnections()
+  }
+
   return {
     url: urlOf(host, address.port),
     port: address.port,
-    stopAccepting() {
-      server.close()
-      server.closeIdleConnections()
+    stopAccepting,
+    async close(graceMs) {
+      stopAccepting()
+      // A connection is idle only after its answer has been written; nobody tells when.
+      const sweep = setInterval(() => server.closeIdleConnections(), 10)
+      const deadline = setTimeout(() => server.closeAllConnections(), graceMs)
+      await closed
+      clearInterval(sweep)
+      clearTimeout(deadline)
     },
-    close: () => closeServer(server),
   }
 }
 
@@ -100,11 +112,15 @@ class NodeConnection implements Connection {
   get signal(): AbortSignal {
     if (this.#signal !== undefined) return this.#signal
     const controller = new AbortController()
-    const outgoing = this.#outgoing
-    if (outgoing.destroyed) controller.abort()
-    else outgoing.once('close', () => outgoing.writableFinished || controller.abort())
+    this.onGone(() => controller.abort())
     this.#signal = controller.signal
     return this.#signal
+  }
+
+  onGone(listener: () => void): void {
+    const outgoing = this.#outgoing
+    if (outgoing.destroyed) listener()
+    else outgoing.once('close', () => outgoing.writableFinished || listener())
   }
 
   get remoteAddress(): string | undefined {
@@ -178,11 +194,4 @@ function pairs(raw: readonly string[]): HeaderFields {
   const list: [string, string][] = []
   for (let index = 0; index < raw.length; index += 2) list.push([raw[index]!, raw[index + 1]!])
   return list
-}
-
-function closeServer(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    server.close(() => resolve())
-    server.closeAllConnections()
-  })
 }

@@ -11,6 +11,8 @@ export interface Runtime {
 
 /** One client request as its runtime hands it over: Hono's `c.env.incoming`. */
 export interface Connection extends Incoming {
+  /** Calls `listener` once if the client's connection closes before the response has ended. */
+  onGone(listener: () => void): void
   /** Makes a response body of a source that is read as fast as the client reads, by the shortest way the runtime has. */
   openStream(source: ByteSource): ReadableStream<Uint8Array>
 }
@@ -30,8 +32,8 @@ export interface Listener {
   readonly port: number
   /** Stops accepting connections and drops idle ones; requests under way go on. */
   stopAccepting(): void
-  /** Drops every connection. */
-  close(): Promise<void>
+  /** Lets answers that are being written reach their clients, for `graceMs` at most; then drops every connection. */
+  close(graceMs: number): Promise<void>
 }
 
 /** The port is taken, or the address is not ours: told to the operator without a stack. */

@@ -1,4 +1,4 @@
-import pino, { type Logger } from 'pino'
+import pino, { type Logger, type LoggerOptions } from 'pino'
 import pretty from 'pino-pretty'
 
 export type Log = Logger
@@ -20,8 +20,7 @@ export function createLog({ level, format, terminal }: LogOptions): Log {
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   }
-  // Synchronous: a line that is still in a buffer when the process dies is the one that would have told why.
-  if (!forPeople) return pino(options, pino.destination({ fd: 1, sync: true }))
+  if (!forPeople) return buffered(options)
   const stream = pretty({
     colorize: terminal,
     translateTime: 'SYS:HH:MM:ss.l',
@@ -29,6 +28,27 @@ export function createLog({ level, format, terminal }: LogOptions): Log {
     sync: true,
   })
   return pino(options, stream)
+}
+
+/**
+ * Lines are collected for a moment: a write to a pipe costs more than the rest of the line. What could be the last words
+ * (an error, the end of the process) is written at once.
+ */
+function buffered(options: LoggerOptions): Log {
+  const destination = pino.destination({ fd: 1, sync: true, minLength: 8192, periodicFlush: 100 })
+  process.on('exit', () => destination.flushSync())
+  return pino(
+    {
+      ...options,
+      hooks: {
+        logMethod(args, method, level) {
+          method.apply(this, args)
+          if (level >= 50) destination.flushSync()
+        },
+      },
+    },
+    destination,
+  )
 }
 
 /** For the library, where nobody asked for a log. */

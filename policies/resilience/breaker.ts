@@ -112,7 +112,8 @@ export class Breaker {
     if (outcome === 'neutral') return
     if (permit.trial && outcome === 'failure') this.#rule.reason = `trial failed: ${reason}`
     await this.#machine
-      .execute(() => {
+      // Asynchronous, so that both take as long: else failures would overtake the successes of the same moment.
+      .execute(async () => {
         if (outcome === 'failure') throw new Error(reason)
       })
       .catch(() => {})
