@@ -179,11 +179,13 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
   function probe(): void {
     if (probing) return
     probing = true
+    observer.lag.start()
     registry.addConfigured(config.workerUrls)
   }
 
   async function close(graceMs = 0): Promise<void> {
     prober.stop()
+    observer.lag.stop()
     await Promise.all(listeners.splice(0).map((listener) => listener.close(graceMs)))
     await client.close()
   }

@@ -4,6 +4,7 @@ import { adminRoutes } from './admin.ts'
 import type { Config } from './config/settings.ts'
 import { type GatewayContext, methodNotAllowed, renderFault, widen } from './http.ts'
 import type { Lifecycle } from './lifecycle.ts'
+import { livePage } from './live-page.ts'
 import type { Log } from './telemetry/log.ts'
 import { exposition, type Metrics } from './telemetry/metrics.ts'
 import type { Observer } from './telemetry/observer.ts'
@@ -54,11 +55,18 @@ export interface OperationsOptions extends ProbeOptions {
   readonly log: Log
 }
 
+/** Nothing from elsewhere, and nobody may frame it: the page can hold the admin's key. */
+const livePageHeaders = {
+  'content-security-policy':
+    "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'none'",
+}
+
 /** The sub-app of the operations listener: metrics, probes, admin. */
 export function createOperations(options: OperationsOptions): Hono<GatewayContext> {
   const { config, metrics, observer, control, pool, log } = options
   const app = new Hono<GatewayContext>()
   app.route('/', probes(options))
+  app.get('/', (c) => c.html(livePage, 200, livePageHeaders))
   app.get('/metrics', async (c) => {
     observer.refreshGauges(pool)
     const { text, contentType } = await exposition(metrics)

@@ -7,6 +7,8 @@ import { version } from './version.ts'
 
 /** Milliseconds that the banner waits for the first probes, so that it can show states and models. */
 const firstProbesMs = 1000
+/** Milliseconds in which Ctrl-C counts once: the terminal sends it to `bun run` too, which hands it on. */
+const echoMs = 500
 
 /** Runs a router until a signal ends it; resolves with the exit code. */
 export async function serve(config: Config, { colour }: { colour: boolean }): Promise<number> {
@@ -31,7 +33,7 @@ export async function serve(config: Config, { colour }: { colour: boolean }): Pr
     )
     const first = await signal
     log.info({ signal: first }, 'draining')
-    const again = nextSignal()
+    const again = nextSignal({ echoOf: first })
     // A person's Ctrl-C: no load balancer has to notice first.
     const stopped = gateway.stop({ settle: first !== 'SIGINT' })
     const forced = await Promise.race([stopped.then(() => undefined), again])
@@ -91,9 +93,11 @@ function welcome(
   })
 }
 
-function nextSignal(): Promise<NodeJS.Signals> {
+function nextSignal({ echoOf }: { echoOf?: NodeJS.Signals } = {}): Promise<NodeJS.Signals> {
+  const started = performance.now()
   return new Promise((resolve) => {
     const settle = (signal: NodeJS.Signals): void => {
+      if (signal === 'SIGINT' && echoOf === signal && performance.now() - started < echoMs) return
       process.off('SIGTERM', settle)
       process.off('SIGINT', settle)
       resolve(signal)

@@ -55,6 +55,16 @@ describe('the model', () => {
     }
   })
 
+  test('is found without quotes and behind another parameter', () => {
+    for (const disposition of ['name=model', 'filename="a; b"; name="model"', 'NAME="model"']) {
+      assert.equal(
+        formField(form([{ ...model, disposition }]), contentType, 'model'),
+        'whisper-1',
+        disposition,
+      )
+    }
+  })
+
   test('is not the name of a file', () => {
     const file = { ...audio, disposition: 'name="file"; filename="model"' }
     assert.equal(formField(form([file, model]), contentType, 'model'), 'whisper-1')

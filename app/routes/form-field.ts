@@ -1,21 +1,40 @@
-/** Longest value that is looked at; a model's name is far shorter. */
-const maxValueBytes = 512
+/** Longest head of a part, and longest value, that is looked at; a model's name is far shorter. */
+const maxBytes = 512
 
 /**
- * The text of one field of a `multipart/form-data` body, found without parsing the files in it: routing needs the
- * model's name, and what is sent on are the client's own bytes. Undefined when it is not there.
+ * The text of one field of a `multipart/form-data` body (RFC 7578), found without looking into the files in it: routing
+ * needs the model's name, and what is sent on are the client's own bytes. Undefined when it is not there.
  */
 export function formField(
   body: Uint8Array | undefined,
   contentType: string | undefined,
   name: string,
 ): string | undefined {
-  if (body === undefined || !contentType?.toLowerCase().startsWith('multipart/form-data')) return undefined
+  const boundary = /^multipart\/form-data\s*;(?:.*;)?\s*boundary=(?:"([^"]+)"|([^\s;"]+))/i.exec(
+    contentType ?? '',
+  )
+  if (body === undefined || boundary === null) return undefined
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
-  const at = bytes.indexOf(`name="${name}"`)
-  if (at === -1) return undefined
-  const start = bytes.indexOf('\r\n\r\n', at)
-  const end = start === -1 ? -1 : bytes.indexOf('\r\n', start + 4)
-  if (end === -1 || end - start > maxValueBytes) return undefined
-  return bytes.toString('utf8', start + 4, end)
+  const delimiter = `\r\n--${boundary[1] ?? boundary[2]}`
+  // The first delimiter has no line end before it.
+  let part = bytes.indexOf(delimiter.slice(2))
+  while (part !== -1) {
+    const next = bytes.indexOf(delimiter, part + delimiter.length - 2)
+    if (next === -1) return undefined
+    const value = bytes.indexOf('\r\n\r\n', part) + 4
+    if (value >= 4 && value <= next && value - part <= maxBytes + delimiter.length) {
+      const head = bytes.toString('latin1', part, value)
+      if (nameOf(head) === name)
+        return next - value > maxBytes ? undefined : bytes.toString('utf8', value, next)
+    }
+    part = next + 2
+  }
+  return undefined
+}
+
+function nameOf(head: string): string | undefined {
+  const found = /^content-disposition:\s*form-data\s*;(?:[^\r\n]*?;)?\s*name=(?:"([^"]*)"|([^\s;"]+))/im.exec(
+    head,
+  )
+  return found?.[1] ?? found?.[2]
 }

@@ -136,5 +136,10 @@ function fields(headers: Headers, maxBytes: number): HeaderFields {
     list.push([name, value])
   }
   if (bytes > maxBytes) throw new TransportError('protocol', 'HEADERS_TOO_LARGE')
+  // Two ways to say where the body ends: "ought to be handled as an error" (RFC 9112, section 6.3), as Node does. Bun
+  // believes the encoding and hands on both.
+  if (headers.has('transfer-encoding') && headers.has('content-length')) {
+    throw new TransportError('protocol', 'TWO_LENGTHS')
+  }
   return list
 }

@@ -24,6 +24,8 @@ export function createLog({ level, format, terminal }: LogOptions): Log {
   const stream = pretty({
     colorize: terminal,
     translateTime: 'SYS:HH:MM:ss.l',
+    // A request is a line here too: a screen should hold more than three of them.
+    singleLine: true,
     ignore: 'pid,hostname',
     sync: true,
   })

@@ -119,6 +119,11 @@ export function createMetrics() {
       'Time the router itself took before the request left for a worker.',
       overheads,
     ),
+    residentMemory: gauge('process_resident_memory_bytes', 'Memory of this process that is in RAM.'),
+    eventLoopLag: gauge(
+      'event_loop_lag_seconds',
+      'Longest time since the last scrape for which the thread of this process was busy without a pause.',
+    ),
     buildInfo: gauge('build_info', 'Always 1; what runs here.', 'version', 'runtime', 'runtime_version'),
   }
 }

@@ -5,6 +5,7 @@ import type { RelayEvents } from '../relay/relay.ts'
 import type { Pool, PoolEvents } from '../workers/pool.ts'
 import type { ProbeEvents } from '../workers/probe.ts'
 import type { Worker } from '../workers/worker.ts'
+import { EventLoopLag } from './event-loop-lag.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 
@@ -33,6 +34,8 @@ export class Observer implements PoolEvents, ProbeEvents, RelayEvents {
     this.#log = log
     this.#policy = policy
   }
+
+  readonly lag = new EventLoopLag()
 
   readonly admission: AdmissionObserver = {
     depthChanged: (depth) => this.#metrics.queueDepth.set(depth),
@@ -170,7 +173,9 @@ export class Observer implements PoolEvents, ProbeEvents, RelayEvents {
 
   /** Reads the gauges from the parts themselves; call right before the registry is printed. */
   refreshGauges(pool: Pool): void {
-    const { activeWorkers, workerHealth, running, breakerState } = this.#metrics
+    const { activeWorkers, workerHealth, running, breakerState, residentMemory, eventLoopLag } = this.#metrics
+    residentMemory.set(process.memoryUsage.rss())
+    eventLoopLag.set(this.lag.takeWorst())
     activeWorkers.set(pool.availableCount)
     for (const worker of pool.workers) {
       const label = { worker: worker.url }

@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { within } from './deadline.ts'
+import { DeadlineError, within } from './deadline.ts'
 import type { Scope } from './scope.ts'
 
 export type Runtime = 'bun' | 'node'
@@ -119,13 +119,14 @@ class RunningProgram implements Program {
       look()
     })
     const gone = this.exited.then(({ code, signal }) => {
-      throw new Error(`${this.#file} ended (${signal ?? `code ${code}`}) before: ${what}\n${this.#said()}`)
+      const how = signal ?? `code ${code}`
+      throw new Error(`${this.#file} ended (${how}) before: ${what}\n${this.#said()}`)
     })
     try {
       return await within(withinMs, Promise.race([found, gone]), `${this.#file}: ${what}`)
     } catch (error) {
       await this.kill()
-      throw error instanceof Error ? new Error(`${error.message}\n${this.#said()}`, { cause: error }) : error
+      throw error instanceof DeadlineError ? new DeadlineError(`${error.message}\n${this.#said()}`) : error
     }
   }
 

@@ -1,13 +1,15 @@
 /** One router, one healthy worker that serves every model, and one faulty worker for each model. */
 
-import { type Fault, allFaults } from './faults.ts'
+import { workersReady } from './failure-books.ts'
+import { allFaults, type Fault } from './faults.ts'
 import { type RouterProcess, startRouter } from './router-process.ts'
-import { awaitActive } from './router-books.ts'
 import type { Scope } from './scope.ts'
 import { type ScriptedWorker, startScriptedWorker } from './scripted-worker.ts'
 import { answer } from './wire.ts'
 
 export interface FaultFleet {
+  /** Workers in all. */
+  readonly size: number
   readonly router: RouterProcess
   readonly healthy: ScriptedWorker
   /** The worker with that fault, the only one beside the healthy one that serves `modelOf` the same. */
@@ -15,20 +17,20 @@ export interface FaultFleet {
   modelOf(fault: Fault, key: string): string
 }
 
-/**
- * A fault that refuses connections needs a worker for each of its cases: it is found out by the first.
- * @param keys names of the cases of one fault
- */
+/** After its first case the router leaves such a worker alone for a while: it needs one for each of them. */
+const strikesOnce = ({ refuses, answers }: Fault): boolean => refuses || answers === 429 || answers === 503
+
+/** @param keys names of the cases of one fault */
 export async function startFaultFleet(
   keys: readonly string[],
   args: readonly string[],
   t: Scope,
 ): Promise<FaultFleet> {
-  const modelOf = ({ name, refuses }: Fault, key: string) =>
-    (refuses ? `${name} ${key}` : name).replaceAll(' ', '-')
+  const modelOf = (fault: Fault, key: string) =>
+    (strikesOnce(fault) ? `${fault.name} ${key}` : fault.name).replaceAll(' ', '-')
   const faulty = new Map<string, ScriptedWorker>()
   for (const fault of allFaults) {
-    for (const key of fault.refuses ? keys : ['']) {
+    for (const key of strikesOnce(fault) ? keys : ['']) {
       const model = modelOf(fault, key)
       // One that refuses must have been seen healthy first: see `crash`.
       const worker = await startScriptedWorker(fault.refuses ? undefined : fault, { model, t })
@@ -41,8 +43,9 @@ export async function startFaultFleet(
   const workers = [...faulty.values(), healthy]
   const urls = workers.map(({ url }) => url)
   const router = await startRouter({ args: ['--worker-urls', ...urls, ...args], t })
-  await awaitActive(router, workers.length)
+  await workersReady(router, workers.length)
   return {
+    size: workers.length,
     router,
     healthy,
     modelOf,

@@ -192,6 +192,8 @@ function endless(tokens: number, megabytes: number): Strike {
   return inStream(({ prelude, tokens: all }) => [
     streamHead(),
     ...[...prelude, ...all.slice(0, tokens)].map(chunk),
+    // So that the reader has the content before it learns that the event after it has no end.
+    ...(tokens > 0 ? [gap] : []),
     chunk('data: {"choices":[{"index":0,"delta":{"content":"'),
     repeat(chunk('x'.repeat(65_536)), megabytes * 16),
     reset,

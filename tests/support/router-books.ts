@@ -1,105 +1,64 @@
-/** What the router says about itself once the requests are over: access log, counters, gauges. They must agree. */
+/** What a router says of itself once requests have ended: its access log and its gauges. */
 
 import assert from 'node:assert/strict'
-import { eventuallyHolds } from './deadline.ts'
-import { samplesOf } from './metrics.ts'
+import { eventually, eventuallyHolds } from './deadline.ts'
+import { type Metrics, metricValue, samplesOf } from './metrics.ts'
 import type { LogLine, RouterProcess } from './router-process.ts'
 
-export type Counts = Readonly<Record<string, number>>
-
-export interface ExpectedBooks {
-  /** Client requests by the `end_reason` of their line in the access log. */
-  readonly ends: Counts
-  /** Committed streams by what ended them. */
-  readonly streams?: Counts
-  /** Workers, each of which must have exactly nothing in flight. */
-  readonly workers: number
-  /** Milliseconds, default 2000: the line of a request is written when its last byte is. */
-  readonly withinMs?: number
+/** One line for each client request that has ended, in the order of their ends. */
+export function accessLog(router: RouterProcess): LogLine[] {
+  return router.logs().filter(({ msg }) => msg === 'request')
 }
 
-/**
- * Asserts that the access log, `streams_ended_total`, `request_errors_total` and `requests_total` say the same as the
- * test, that no request is in flight, and that nothing unexpected was printed.
- */
-export async function assertBooks(router: RouterProcess, expected: ExpectedBooks): Promise<void> {
-  const { ends, streams = {}, workers, withinMs = 2000 } = expected
-  const total = Object.values(ends).reduce((sum, count) => sum + count, 0)
-  await eventuallyHolds(
+/** How many requests ended in which way, by `end_reason`. */
+export function endReasons(lines: readonly LogLine[]): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const { end_reason } of lines) counts[String(end_reason)] = (counts[String(end_reason)] ?? 0) + 1
+  return counts
+}
+
+/** Waits for so many lines in the access log and returns them: more than `count` is an error. */
+export async function accessLogOf(router: RouterProcess, count: number): Promise<LogLine[]> {
+  const what = `${count} lines in the access log`
+  const lines = await eventually(
     () => {
-      const lines = accessLines(router)
-      assert.deepEqual(tally(lines.map(({ end_reason }) => String(end_reason))), withoutZeros(ends))
-      assert.equal(lines.length, total)
+      const lines = accessLog(router)
+      return lines.length >= count && lines
     },
-    { what: 'the lines of the access log', withinMs, everyMs: 50 },
+    { what, everyMs: 20 },
   )
-  await eventuallyHolds(() => assertGauges(router, workers), { what: 'nothing in flight', withinMs })
-  const metrics = await router.metrics()
-  const sums = (name: string, label: string) =>
-    withoutZeros(addUp(samplesOf(metrics, name).map(({ labels, value }) => [labels[label] ?? '', value])))
-  assert.deepEqual(sums('vllm_router_streams_ended_total', 'reason'), withoutZeros(streams))
-  const { completed: _completed, worker_error: _reported, ...errors } = ends
-  assert.deepEqual(sums('vllm_router_request_errors_total', 'error_type'), withoutZeros(errors))
-  const counted = Object.values(sums('vllm_router_requests_total', 'status'))
-  assert.equal(
-    counted.reduce((sum, count) => sum + count, 0),
-    total,
-    'requests_total',
+  assert.equal(lines.length, count, what)
+  return lines
+}
+
+/** Nothing is left: every worker's gauge is exactly 0, nobody waits. Returns the metrics of that moment. */
+export async function booksClosed(router: RouterProcess, withinMs = 5000): Promise<Metrics> {
+  let metrics: Metrics | undefined
+  await eventuallyHolds(
+    async () => {
+      metrics = await router.metrics()
+      for (const { labels, value } of samplesOf(metrics, 'vllm_router_running_requests')) {
+        assert.equal(value, 0, `running_requests of ${labels.worker}`)
+      }
+      assert.equal(metricValue(metrics, 'vllm_router_queue_depth'), 0, 'queue_depth')
+    },
+    { what: 'the gauges of an idle router', withinMs, everyMs: 20 },
   )
-  assertQuiet(router)
+  if (metrics === undefined) throw new Error('no metrics')
+  return metrics
 }
 
-/** The gauge of each worker is exactly 0. */
-export async function assertGauges(router: RouterProcess, workers: number): Promise<void> {
-  const running = samplesOf(await router.metrics(), 'vllm_router_running_requests')
-  assert.deepEqual(
-    running.map(({ value }) => value),
-    Array.from({ length: workers }, () => 0),
-  )
+/** Attempts by outcome over all workers. */
+export function outcomes(metrics: Metrics): { success: number; failure: number; neutral: number } {
+  const of = (outcome: string): number => metricValue(metrics, 'vllm_router_cb_outcomes_total', { outcome }) ?? 0
+  return { success: of('success'), failure: of('failure'), neutral: of('neutral') }
 }
 
-/** No unhandled rejection, no stack trace, no stray output. */
-export function assertQuiet(router: RouterProcess): void {
-  assert.equal(router.stderr(), '')
-  const odd = router.logs().filter(({ notJson, level }) => notJson !== undefined || Number(level) >= 50)
-  assert.deepEqual(odd, [])
-}
-
-/** The lines of relayed requests. */
-export function accessLines(router: RouterProcess): LogLine[] {
-  return router.logs().filter(({ msg, method }) => msg === 'request' && method === 'POST')
-}
-
-/** The breakers of all workers have never moved. */
-export async function assertBreakersStayedClosed(router: RouterProcess): Promise<void> {
-  const metrics = await router.metrics()
-  const moved = samplesOf(metrics, 'vllm_router_cb_state_transitions_total').filter(({ value }) => value > 0)
-  assert.deepEqual(moved, [], 'transitions of breakers')
-}
-
-/** Workers that can take a request now, by the router's own word. */
-export function activeWorkers(router: RouterProcess): Promise<number | undefined> {
-  return router.metric('vllm_router_active_workers')
-}
-
-export async function awaitActive(router: RouterProcess, count: number, withinMs = 10_000): Promise<void> {
-  await eventuallyHolds(async () => assert.equal(await activeWorkers(router), count), {
-    what: `${count} available workers`,
+/** Waits until the router may send requests to so many workers. */
+export async function workersReady(router: RouterProcess, count = 1, withinMs = 10_000): Promise<void> {
+  await eventually(async () => (await router.metric('vllm_router_active_workers')) === count, {
+    what: `${count} active workers`,
     withinMs,
     everyMs: 20,
   })
-}
-
-export function tally(words: readonly string[]): Counts {
-  return addUp(words.map((word) => [word, 1]))
-}
-
-function addUp(entries: readonly (readonly [string, number])[]): Counts {
-  const sums: Record<string, number> = {}
-  for (const [name, value] of entries) sums[name] = (sums[name] ?? 0) + value
-  return sums
-}
-
-function withoutZeros(counts: Counts): Counts {
-  return Object.fromEntries(Object.entries(counts).filter(([, count]) => count !== 0))
 }

@@ -45,9 +45,9 @@ export interface RouterProcess {
 
 /** Starts the router and waits until it listens. When it does not, the error carries what it said. */
 export async function startRouter(options: RouterOptions = {}): Promise<RouterProcess> {
-  const { args = [], env, runtime, withinMs = 20_000, t } = options
+  const { file = 'app/main.ts', args = [], env, runtime, withinMs = 20_000, t } = options
   const program = startProgram({
-    file: 'app/main.ts',
+    file,
     args: withFreePorts(args),
     runtime,
     t,

@@ -60,7 +60,7 @@ async function launch(options: SimOptions, port: number): Promise<{ program: Pro
   const { file = 'sim/main.ts', args = [], env, runtime, withinMs = 20_000 } = options
   const place = ['--host', '127.0.0.1', '--port', String(port)]
   const program = startProgram({
-    file: 'sim/main.ts',
+    file,
     args: [...place, ...args],
     runtime,
     ...(env && { env }),

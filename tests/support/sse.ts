@@ -38,10 +38,13 @@ const tokenEvent = line.map(
   }),
 )
 
-const oddEvent = fc.record({
-  event: fc.constantFrom('message', 'ping', 'content_block_delta'),
-  data: fc.array(line, { minLength: 1, maxLength: 3 }).map((lines) => lines.join('\n')),
-})
+const oddEvent = fc.record(
+  {
+    event: fc.constantFrom('message', 'ping', 'content_block_delta'),
+    data: fc.array(line, { minLength: 1, maxLength: 3 }).map((lines) => lines.join('\n')),
+  },
+  { noNullPrototype: true },
+)
 
 /** What surrounds an event without changing it. */
 const spelling = fc.record({
@@ -97,15 +100,23 @@ export function chunking(): fc.Arbitrary<Chunking> {
     fc.constant([1]),
     fc.constant([Number.MAX_SAFE_INTEGER]),
   )
-  return sizes.map((list) => (bytes) => {
-    const pieces: Uint8Array[] = []
-    for (let start = 0, index = 0; start < bytes.length; index++) {
-      const size = list[index % list.length] ?? 1
-      pieces.push(bytes.subarray(start, start + size))
-      start += size
-    }
-    return pieces
+  return sizes.map((list) => {
+    const cut = (bytes: Uint8Array): Uint8Array[] => cutIn(bytes, list)
+    // What fast-check prints when a property fails.
+    return Object.assign(cut, {
+      [fc.toStringMethod]: () => `pieces of ${list.join(', ')} bytes, over and over`,
+    })
   })
+}
+
+function cutIn(bytes: Uint8Array, sizes: readonly number[]): Uint8Array[] {
+  const pieces: Uint8Array[] = []
+  for (let start = 0, index = 0; start < bytes.length; index++) {
+    const size = sizes[index % sizes.length] ?? 1
+    pieces.push(bytes.subarray(start, start + size))
+    start += size
+  }
+  return pieces
 }
 
 export interface JsonBodyOptions {

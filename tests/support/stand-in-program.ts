@@ -8,7 +8,9 @@ import { createServer, type Server } from 'node:http'
 import { portOf } from './sockets.ts'
 
 const args = process.argv.slice(2)
-const flag = (name: string): string | undefined => args[args.indexOf(name) + 1]
+const flag = (name: string): string | undefined =>
+  args.find((_arg, index) => args[index - 1] === name) ??
+  args.find((arg) => arg.startsWith(`${name}=`))?.slice(name.length + 1)
 const as = flag('--as')
 
 function listen(port: number, text: string): Promise<Server> {
@@ -33,8 +35,8 @@ if (as === 'router') {
 }
 if (as === 'sim') say(`simulated vLLM (not a real one) worker-1 serving m on http://127.0.0.1:${portOf(api)}`)
 if (args.includes('--child')) {
-  const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' })
-  say(`child ${child.pid}`)
+  const file = process.argv[1] ?? ''
+  spawn(process.execPath, [file, '--as', 'sim', '--port', '0', '--stubborn'], { stdio: 'inherit' })
 }
 process.on('SIGTERM', () => {
   if (!args.includes('--stubborn')) process.exit(7)
