@@ -120,6 +120,8 @@ export function errorEvent(error: RouterError, dialect: Dialect): Uint8Array {
       {
         type: 'response.failed',
         sequence_number: 0,
+        // OpenAI's own clients raise an event with this field as an API error; one without it they only hand out.
+        error: { message: error.message, type: kind.type, code: error.code, param: null },
         response: {
           id: '',
           object: 'response',

@@ -50,18 +50,6 @@ function endOfStream({ name, hangs }: Fault): string {
 /** Milliseconds that the client gives a plain request to a worker that never answers. */
 const patienceMs = 700
 
-const flags = [
-  ...['--first-token-timeout-secs', '0.6', '--stream-idle-timeout-secs', '0.6', '--max-event-bytes', '64KiB'],
-  // Each worker gets the same fault again and again; breakers have tests of their own.
-  ...[
-    '--disable-circuit-breaker',
-    '--health-check-interval-secs',
-    '60',
-    '--retry-budget-min-per-sec',
-    '1000',
-  ],
-]
-
 const kinds = apis.flatMap((api) =>
   (api.streams ? [true, false] : [false]).map((stream) => ({ api, stream })),
 )
@@ -76,7 +64,8 @@ describe('every fault on every route', () => {
 
   before(async () => {
     const keys = kinds.map(({ api, stream }) => keyOf(api, stream))
-    fleet = await startFaultFleet(keys, flags, { after: (work) => void cleanups.push(work) })
+    const t = { after: (work: () => unknown) => void cleanups.push(work) }
+    fleet = await startFaultFleet({ faults: allFaults, keys, t })
     // Most of the time is spent waiting for time-outs: several faults strike at the same time.
     const turns = allFaults.map(() => Promise.withResolvers<void>())
     for (const [index, fault] of allFaults.entries()) {

@@ -107,7 +107,9 @@ export class EventStream implements ByteSource {
   cancel(): void {
     if (this.#ended) return
     this.#source.cancel()
-    this.#end('client_closed', 'neutral', '')
+    // The official clients hang up as soon as they have read the end marker: they have got everything.
+    if (this.#complete) this.#endComplete()
+    else this.#end('client_closed', 'neutral', '')
   }
 
   #interrupt(code: ErrorCode): void {

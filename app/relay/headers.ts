@@ -22,6 +22,8 @@ const ownRequestFields = new Set([
   'accept-encoding',
   'x-request-id',
   'x-request-timeout-ms',
+  // The key of the router's administrator: no worker gets to see it.
+  'x-admin-api-key',
 ])
 
 /** Fields named in `Connection:` are hop-by-hop too. */

@@ -39,7 +39,8 @@ export function judgeTransport(error: TransportError): AttemptFailure {
 /** What a worker's answer means that is not relayed as it comes; undefined when it is to be relayed. */
 export function judgeAnswer(answer: HeldAnswer): AttemptFailure | undefined {
   const { status } = answer
-  if (status >= 300 && status < 400) {
+  // 304 sends nobody elsewhere: it answers a conditional request.
+  if (status >= 300 && status < 400 && status !== 304) {
     return new AttemptFailure({
       code: 'bad_worker_response',
       message: 'the worker answered with a redirect, which the router does not follow',

@@ -24,7 +24,9 @@ export class Accounting {
   }
 
   open(method: string, path: string): RequestRecord {
-    const record = new RequestRecord(method, path, this.#clock.now())
+    const record: RequestRecord = new RequestRecord(method, path, this.#clock.now(), (seconds) =>
+      this.#metrics.tokenGap.observe({ model: record.model }, seconds),
+    )
     this.#open.add(record)
     record.onEnd(() => this.#close(record))
     return record

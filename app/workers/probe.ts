@@ -55,6 +55,8 @@ export class Probe {
   #modelsAt = Number.NEGATIVE_INFINITY
   readonly #progress: ProgressWatch
   #progressAt = Number.NEGATIVE_INFINITY
+  /** What the last look at it said; it stands until the next one. */
+  #stalled = false
   #warned = false
   /** When the worker became unhealthy, within the memory. */
   #falls: number[] = []
@@ -119,6 +121,8 @@ export class Probe {
       else this.#warnWhenSlow()
     } else if (health.name === 'unhealthy') {
       if (this.#successes >= this.#successesNeeded()) this.#change({ name: 'healthy' })
+      // Whether it may serve in a panic depends on what it is like now.
+      else if (!finding.ok) this.#worker.health = { ...health, reason: finding.reason, cause: finding.cause }
     } else if (!finding.ok && this.#isEnough(finding.cause)) {
       this.#falls.push(this.#options.clock.now())
       this.#change({ name: 'unhealthy', reason: finding.reason, cause: finding.cause })
@@ -174,11 +178,15 @@ export class Probe {
 
   async #isStalled(): Promise<boolean> {
     const { clock, stallCheckMs = 10_000 } = this.#options
-    if (this.#worker.inFlight === 0) this.#progress.rest()
-    if (this.#worker.inFlight === 0 || clock.now() - this.#progressAt < stallCheckMs) return false
-    this.#progressAt = clock.now()
-    const answer = await this.#ask('/metrics')
-    return !('failed' in answer) && answer.status === 200 && this.#progress.isStalled(answer.body)
+    if (this.#worker.inFlight === 0) {
+      this.#progress.rest()
+      this.#stalled = false
+    } else if (clock.now() - this.#progressAt >= stallCheckMs) {
+      this.#progressAt = clock.now()
+      const answer = await this.#ask('/metrics')
+      this.#stalled = !('failed' in answer) && answer.status === 200 && this.#progress.isStalled(answer.body)
+    }
+    return this.#stalled
   }
 
   #ask(path: string): Promise<AskResult> {

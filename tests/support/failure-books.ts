@@ -1,7 +1,7 @@
 /** After failures: access log, counters and gauges must say the same as the test, and nothing else may have been said. */
 
 import assert from 'node:assert/strict'
-import { eventually, eventuallyHolds } from './deadline.ts'
+import { eventuallyHolds } from './deadline.ts'
 import { samplesOf } from './metrics.ts'
 import type { LogLine, RouterProcess } from './router-process.ts'
 
@@ -66,12 +66,6 @@ export async function assertBreakersStayedClosed(router: RouterProcess): Promise
 /** The lines of relayed requests. */
 export function postLines(router: RouterProcess): LogLine[] {
   return router.logs().filter(({ msg, method }) => msg === 'request' && method === 'POST')
-}
-
-/** Waits until the router may send requests to so many workers. */
-export async function workersReady(router: RouterProcess, count: number, withinMs = 10_000): Promise<void> {
-  const active = async () => (await router.metric('vllm_router_active_workers')) === count
-  await eventually(active, { what: `${count} available workers`, withinMs, everyMs: 20 })
 }
 
 export function tally(words: readonly string[]): Counts {

@@ -1,17 +1,25 @@
 /** One router, one healthy worker that serves every model, and one faulty worker for each model. */
 
-import { workersReady } from './failure-books.ts'
-import { allFaults, type Fault } from './faults.ts'
-import { type RouterProcess, startRouter } from './router-process.ts'
+import type { Fault } from './faults.ts'
+import { routerOver } from './router-over.ts'
+import type { RouterProcess } from './router-process.ts'
 import type { Scope } from './scope.ts'
 import { type ScriptedWorker, startScriptedWorker } from './scripted-worker.ts'
 import { answer } from './wire.ts'
 
+export interface FaultFleetOptions {
+  readonly faults: readonly Fault[]
+  /** Names of the cases of one fault. */
+  readonly keys: readonly string[]
+  /** Further flags of the router. */
+  readonly args?: readonly string[]
+  readonly t: Scope
+}
+
 export interface FaultFleet {
+  readonly router: RouterProcess
   /** Workers in all. */
   readonly size: number
-  readonly router: RouterProcess
-  readonly healthy: ScriptedWorker
   /** The worker with that fault, the only one beside the healthy one that serves `modelOf` the same. */
   faulty(fault: Fault, key: string): ScriptedWorker
   modelOf(fault: Fault, key: string): string
@@ -20,19 +28,32 @@ export interface FaultFleet {
 /** After its first case the router leaves such a worker alone for a while: it needs one for each of them. */
 const strikesOnce = ({ refuses, answers }: Fault): boolean => refuses || answers === 429 || answers === 503
 
-/** @param keys names of the cases of one fault */
-export async function startFaultFleet(
-  keys: readonly string[],
-  args: readonly string[],
-  t: Scope,
-): Promise<FaultFleet> {
+const usual = [
+  ...['--first-token-timeout-secs', '0.6', '--stream-idle-timeout-secs', '0.6', '--max-event-bytes', '64KiB'],
+  // A worker gets the same fault again and again; breakers, probes and budgets have tests of their own.
+  ...[
+    '--disable-circuit-breaker',
+    '--health-check-interval-secs',
+    '60',
+    '--retry-budget-min-per-sec',
+    '1000',
+  ],
+]
+
+/** Each request for `modelOf(fault, key)` goes to the faulty or to the healthy worker, in turn. */
+export async function startFaultFleet({
+  faults,
+  keys,
+  args = [],
+  t,
+}: FaultFleetOptions): Promise<FaultFleet> {
   const modelOf = (fault: Fault, key: string) =>
     (strikesOnce(fault) ? `${fault.name} ${key}` : fault.name).replaceAll(' ', '-')
   const faulty = new Map<string, ScriptedWorker>()
-  for (const fault of allFaults) {
+  for (const fault of faults) {
     for (const key of strikesOnce(fault) ? keys : ['']) {
       const model = modelOf(fault, key)
-      // One that refuses must have been seen healthy first: see `crash`.
+      // One that refuses must have been seen healthy before: the test crashes it.
       const worker = await startScriptedWorker(fault.refuses ? undefined : fault, { model, t })
       faulty.set(model, worker)
     }
@@ -41,13 +62,10 @@ export async function startFaultFleet(
   const data = [...faulty.keys()].map((id) => ({ id, object: 'model', created: 0, owned_by: 'vllm' }))
   healthy.route('GET /v1/models', answer(200, JSON.stringify({ object: 'list', data })))
   const workers = [...faulty.values(), healthy]
-  const urls = workers.map(({ url }) => url)
-  const router = await startRouter({ args: ['--worker-urls', ...urls, ...args], t })
-  await workersReady(router, workers.length)
+  const router = await routerOver(workers, { args: [...usual, ...args], t })
   return {
     size: workers.length,
     router,
-    healthy,
     modelOf,
     faulty(fault, key) {
       const worker = faulty.get(modelOf(fault, key))

@@ -13,11 +13,20 @@ export class PoolReports implements PoolEvents {
   lowest = 0
   startedInAll = 0
   endedInAll = 0
+  selectedInPanic = 0
+  /** Each change: it began, it is over. */
+  readonly panic: boolean[] = []
 
   added(): void {}
   removed(): void {}
-  selected(): void {}
-  panicChanged(): void {}
+
+  selected(_worker: Worker, inPanic: boolean): void {
+    if (inPanic) this.selectedInPanic += 1
+  }
+
+  panicChanged(panic: boolean): void {
+    this.panic.push(panic)
+  }
 
   started(worker: Worker): void {
     this.startedInAll += 1

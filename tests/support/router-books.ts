@@ -50,7 +50,8 @@ export async function booksClosed(router: RouterProcess, withinMs = 5000): Promi
 
 /** Attempts by outcome over all workers. */
 export function outcomes(metrics: Metrics): { success: number; failure: number; neutral: number } {
-  const of = (outcome: string): number => metricValue(metrics, 'vllm_router_cb_outcomes_total', { outcome }) ?? 0
+  const of = (outcome: string): number =>
+    metricValue(metrics, 'vllm_router_cb_outcomes_total', { outcome }) ?? 0
   return { success: of('success'), failure: of('failure'), neutral: of('neutral') }
 }
 

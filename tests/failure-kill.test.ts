@@ -1,0 +1,120 @@
+/** A worker is killed in the middle of everything: what had not begun is saved, what had is told, the rest never notices. */
+
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { apiRequest } from './support/api-bodies.ts'
+import { eventually, within } from './support/deadline.ts'
+import { assertBooks } from './support/failure-books.ts'
+import { percentile } from './support/percentile.ts'
+import { type RawExchange, rawRequest } from './support/raw-client.ts'
+import { routerOver } from './support/router-over.ts'
+import type { RouterProcess } from './support/router-process.ts'
+import { sendAll } from './support/send-all.ts'
+import { type SimProcess, startSim } from './support/sim-process.ts'
+import { sized } from './support/soak.ts'
+
+const workers = 7
+const victim = 3
+const streams = sized(500, 150)
+const requestsAfter = 1000
+const model = 'facebook/opt-350m'
+
+/** Its prefill takes half a second and more: the kill comes before the first token. */
+const longPrompt = 'and so on '.repeat(100)
+
+const nameOf = (index: number): string => `worker-${index + 1}`
+
+test(`SIGKILL of 1 of ${workers} workers under ${streams} streams`, { timeout: 120_000 }, async (t) => {
+  const sims = await startSims(t)
+  const router = await routerOver(sims, { t })
+  const generating = open(router, Math.round(streams * 0.7), 'hi')
+  await within(20_000, Promise.all(generating.map((stream) => stream.firstEvents(1))), 'a token of each')
+  const waiting = open(router, streams - generating.length, longPrompt)
+  await eventually(async () => (await router.metric('vllm_router_running_requests')) === streams, {
+    what: 'all of them at their workers',
+  })
+
+  const killedAt = performance.now()
+  await sims[victim]?.kill()
+  const next = await sendAll(
+    Array.from({ length: requestsAfter }, () => apiRequest({ model, fields: { max_tokens: 1 } })),
+    { port: router.apiPort, connections: 20 },
+  )
+  const ended = await Promise.all([...generating, ...waiting].map(endOf))
+  const lost = ended.filter(({ error }) => error !== undefined)
+  const delays = lost.map(({ error }) => (error?.at ?? Number.NaN) - killedAt)
+  const saved = ended.filter(({ attempts }) => attempts > 1)
+  t.diagnostic(
+    `${streams} streams: ${lost.length} lost, told after p50 ${percentile(delays, 0.5).toFixed(1)} ms, ` +
+      `p99 ${percentile(delays, 0.99).toFixed(1)} ms; ${saved.length} saved by a retry`,
+  )
+
+  assert.deepEqual(
+    ended.filter(({ status }) => status !== 200),
+    [],
+    'errors before the commit',
+  )
+  // Each stream that had begun on the victim was told, nobody else was, and some on it had not begun.
+  const begun = ended.filter(({ worker, firstAt }) => worker === nameOf(victim) && firstAt < killedAt)
+  assert.ok(begun.length >= Math.floor(generating.length / workers), `${begun.length} had begun`)
+  assert.ok(begun.every(({ error }) => error !== undefined))
+  assert.ok(lost.every(({ worker }) => worker === nameOf(victim)))
+  assert.ok(saved.length > 0 && saved.every(({ error }) => error === undefined))
+  assert.ok(percentile(delays, 0.99) <= 100, 'told within 100 ms')
+  assert.deepEqual(
+    next.filter(({ head, body }) => head.status !== 200 || !body.complete),
+    [],
+    'failures of the next requests',
+  )
+  await assertBooks(router, {
+    ends: { completed: streams - lost.length + requestsAfter, worker_lost: lost.length },
+    streams: { completed: streams - lost.length, worker_lost: lost.length },
+    workers,
+  })
+})
+
+function startSims(t: TestContext): Promise<SimProcess[]> {
+  const gap = String(sized(100, 60))
+  return Promise.all(
+    Array.from({ length: workers }, (_, index) =>
+      startSim({
+        args: [
+          '--worker-id',
+          nameOf(index),
+          '--token-ms',
+          gap,
+          '--prefill-token-ms',
+          '2',
+          '--no-prefix-cache',
+        ],
+        t,
+      }),
+    ),
+  )
+}
+
+function open(router: RouterProcess, count: number, content: string): RawExchange[] {
+  const fields = { max_tokens: 50, messages: [{ role: 'user', content }] }
+  const request = apiRequest({ model, stream: true, fields })
+  return Array.from({ length: count }, () => rawRequest({ port: router.apiPort, ...request }))
+}
+
+/** How a stream ended: it must be complete with its end mark, or end with exactly one error event. */
+async function endOf(exchange: RawExchange) {
+  const head = await within(20_000, exchange.head, 'a head')
+  const body = await within(20_000, exchange.body, 'an end')
+  assert.equal(body.fault, undefined)
+  const errors = exchange.events.filter(({ data }) => data.startsWith('{"error"'))
+  const done = exchange.events.filter(({ data }) => data === '[DONE]')
+  assert.equal(errors.length + done.length, 1, 'an end mark or an error event')
+  const error = errors[0]
+  assert.equal(exchange.events.at(-1), error ?? done[0], 'it is the last event')
+  if (error !== undefined) assert.equal(JSON.parse(error.data).error.code, 'worker_lost')
+  return {
+    status: head.status,
+    worker: head.header('x-worker-id'),
+    attempts: Number(head.header('x-router-attempts')),
+    firstAt: exchange.firstByteAt ?? Number.NaN,
+    error,
+  }
+}

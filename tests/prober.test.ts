@@ -1,0 +1,206 @@
+/** What probes make of a worker: when it is up, when it is down, when it is up again. By a clock turned by hand. */
+
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { Breaker } from '../policies/resilience/breaker.ts'
+import { settled } from './support/app-clock.ts'
+import type { FakeAnswer } from './support/fake-client.ts'
+import { probing, well } from './support/probing.ts'
+
+const url = 'http://w:8000'
+
+describe('a new worker', () => {
+  test('is healthy with its first good probe', async () => {
+    const { add, reports } = probing()
+    const worker = await add(url)
+    assert.equal(worker.health.name, 'healthy')
+    assert.deepEqual([...(worker.models ?? [])], ['a'])
+    assert.deepEqual(reports, [`${url}: starting -> healthy`])
+  })
+
+  test('that loads its weights is asked often, and stays a starting one whatever it answers', async () => {
+    const { add, clock, client, reports, until } = probing()
+    const answers: FakeAnswer[] = ['refused', 503, 'reset', { status: 200, body: '', afterMs: 6000 }]
+    const worker = await add(url, () => answers.shift() ?? 'refused')
+    await clock.pass(30_000, 50)
+    assert.equal(worker.health.name, 'starting')
+    assert.deepEqual(reports, [])
+    client.answer(url, well)
+    assert.ok((await until(worker, 'healthy', 2000)) <= 1000)
+  })
+
+  test('that never comes up is worth one warning, and is asked further', async () => {
+    const { add, clock, client, reports, until } = probing({ startupTimeoutMs: 10_000 })
+    const worker = await add(url, () => 'refused')
+    await clock.pass(9000, 100)
+    assert.deepEqual(reports, [])
+    await clock.pass(60_000, 100)
+    assert.deepEqual(reports, [`${url}: slow start`])
+    assert.equal(worker.lastError?.message, 'probe: ECONNREFUSED')
+    client.answer(url, well)
+    await until(worker, 'healthy', 2000)
+    assert.deepEqual(reports.slice(1), [`${url}: starting -> healthy`])
+  })
+
+  test('is asked where its URL says, with the key', async () => {
+    const { add, client } = probing({ path: '/ping', headers: [['authorization', 'Bearer k']] })
+    await add('https://w:8443/vllm/one')
+    assert.deepEqual(
+      client.sent.map((one) => one.url),
+      ['https://w:8443/vllm/one/ping', 'https://w:8443/vllm/one/v1/models'],
+    )
+    for (const { headers } of client.sent) assert.deepEqual(headers, [['authorization', 'Bearer k']])
+  })
+})
+
+describe('a healthy worker', () => {
+  test('is down at once when nobody listens any more', async () => {
+    const { add, client, until, reports } = probing()
+    const worker = await add(url)
+    client.answer(url, () => 'refused')
+    assert.ok((await until(worker, 'unhealthy', 3000)) <= 2000)
+    assert.deepEqual(worker.health, { name: 'unhealthy', reason: 'ECONNREFUSED', cause: 'refused' })
+    assert.equal(client.times(`${url}/health`).length, 2)
+    assert.deepEqual(reports, [`${url}: starting -> healthy`, `${url}: healthy -> unhealthy`])
+  })
+
+  for (const [what, answer, reason, cause] of [
+    ['silence', 'never', 'no answer within 5 s', 'silent'],
+    ['a reset', 'reset', 'ECONNRESET', 'silent'],
+    ['an error status', 503, 'status 503', 'status'],
+    ['a redirect', 307, 'status 307', 'status'],
+  ] as const) {
+    test(`is down after three probes with ${what}, not after two`, async () => {
+      const { add, client, clock } = probing()
+      const worker = await add(url)
+      client.answer(url, () => answer)
+      const probes = () => client.times(`${url}/health`).length - 1
+      while (probes() < 3) {
+        assert.equal(worker.health.name, 'healthy', `after ${probes()} probes`)
+        await clock.pass(100)
+      }
+      await clock.pass(5000, 100)
+      assert.deepEqual(worker.health, { name: 'unhealthy', reason, cause })
+    })
+  }
+
+  test('may fail two of three probes for ever', async () => {
+    const { add, client, clock } = probing()
+    const worker = await add(url)
+    let probe = 0
+    client.answer(url, (path) => (path === '/health' && ++probe % 3 !== 0 ? 500 : well(path)))
+    await clock.pass(60_000, 100)
+    assert.equal(worker.health.name, 'healthy')
+    assert.ok(probe > 20)
+  })
+
+  test('that sends tokens is alive, however long its health check takes', async () => {
+    const { add, client, clock, until } = probing()
+    const worker = await add(url)
+    client.answer(url, () => 'never')
+    for (let second = 0; second < 60; second++) {
+      worker.hear()
+      await clock.pass(1000, 100)
+    }
+    assert.equal(worker.health.name, 'healthy')
+    await until(worker, 'unhealthy', 30_000)
+  })
+
+  test('that has sent tokens a moment ago is down all the same when nobody listens', async () => {
+    const { add, client, until } = probing()
+    const worker = await add(url)
+    client.answer(url, () => 'refused')
+    worker.hear()
+    await until(worker, 'unhealthy', 3000)
+  })
+})
+
+describe('an unhealthy worker', () => {
+  async function down(options: Parameters<typeof probing>[0] = {}) {
+    const all = probing(options)
+    const worker = await all.add(url)
+    const fall = async () => {
+      all.client.answer(url, () => 'refused')
+      await all.until(worker, 'unhealthy', 3000)
+    }
+    await fall()
+    return { ...all, worker, fall }
+  }
+
+  test('is up after two good probes, within few seconds', async () => {
+    const { worker, client, until } = await down()
+    client.answer(url, well)
+    const probes = client.times(`${url}/health`).length
+    assert.ok((await until(worker, 'healthy', 5000)) <= 2000)
+    assert.equal(client.times(`${url}/health`).length - probes, 2)
+  })
+
+  test('is up after two good probes in a row only', async () => {
+    const { worker, client, clock } = await down()
+    let probe = 0
+    client.answer(url, (path) => (path === '/health' && ++probe % 2 === 0 ? 500 : well(path)))
+    await clock.pass(30_000, 100)
+    assert.equal(worker.health.name, 'unhealthy')
+  })
+
+  test('must prove itself longer each time it comes and goes', async () => {
+    const { worker, client, until, fall } = await down()
+    const needed: number[] = []
+    for (let round = 0; round < 6; round++) {
+      client.answer(url, well)
+      const probes = client.times(`${url}/health`).length
+      await until(worker, 'healthy', 60_000)
+      needed.push(client.times(`${url}/health`).length - probes)
+      await fall()
+    }
+    assert.deepEqual(needed, [2, 4, 8, 16, 32, 32])
+  })
+
+  test('is forgiven its falls after five minutes', async () => {
+    const { worker, client, clock, until, fall } = await down()
+    client.answer(url, well)
+    await until(worker, 'healthy', 5000)
+    await clock.pass(5 * 60_000, 500)
+    await fall()
+    client.answer(url, well)
+    assert.ok((await until(worker, 'healthy', 5000)) <= 2000)
+  })
+
+  test('is known by what the last probe found, not by what brought it down', async () => {
+    const { worker, client, clock } = await down()
+    client.answer(url, () => 503)
+    await clock.pass(2000, 100)
+    assert.deepEqual(worker.health, { name: 'unhealthy', reason: 'status 503', cause: 'status' })
+  })
+
+  test('may be tried at once when it is up again, whatever its breaker says', async () => {
+    let now = () => 0
+    const breaker = new Breaker({
+      failureThreshold: 1,
+      successThreshold: 1,
+      openMs: 60_000,
+      failureRate: 1,
+      minimumRequests: 100,
+      windowMs: 1000,
+      now: () => now(),
+      random: () => 0.5,
+    })
+    const { worker, client, clock, until } = await down({ createBreaker: () => breaker })
+    now = () => clock.now()
+    await breaker.leave(breaker.enter(), 'failure')
+    assert.ok(!breaker.allows())
+    client.answer(url, well)
+    await until(worker, 'healthy', 5000)
+    assert.ok(breaker.allows())
+  })
+
+  test('is probed at once when a request says that something has changed', async () => {
+    const { worker, client, prober } = await down()
+    const probes = client.times(`${url}/health`).length
+    client.answer(url, well)
+    prober.probeSoon(worker)
+    prober.probeSoon(worker)
+    await settled()
+    assert.equal(client.times(`${url}/health`).length, probes + 1, 'one probe at a time')
+  })
+})

@@ -1,0 +1,117 @@
+/**
+ * All checks of the project, in order: `npm test`. The last line is `N passed, N failed` over all of them.
+ *
+ * node tests/run.ts [--only static|node|bun] [part of a file name ...]
+ */
+
+import { spawn } from 'node:child_process'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { type Runtime, runtimeBinary } from './support/child.ts'
+import { type FileResult, runTestFiles } from './support/test-files.ts'
+import { type Counts, noCounts, sum, wordsOf } from './support/test-reports.ts'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const parts = ['static', 'node', 'bun'] as const
+type Part = (typeof parts)[number]
+
+const checks = [
+  { name: 'build', command: ['tsc', '-p', 'tsconfig.build.json'] },
+  { name: 'format and lint', command: ['biome', 'ci', '.'] },
+  { name: 'types', command: ['tsc', '--noEmit'] },
+] as const
+
+const say = (line: string): boolean => process.stdout.write(`${line}\n`)
+const took = (started: number): string => `${((performance.now() - started) / 1000).toFixed(1)} s`
+
+async function main(): Promise<Counts> {
+  const { values, positionals } = parseArgs({ options: { only: { type: 'string' } }, allowPositionals: true })
+  const only = parts.find((part) => part === values.only)
+  if (values.only !== undefined && only === undefined) throw new Error(`--only is one of ${parts.join(', ')}`)
+  const wanted = (part: Part): boolean =>
+    only === part || (only === undefined && (part !== 'static' || positionals.length === 0))
+  const stop = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
+
+  const counts: Counts[] = []
+  if (wanted('static')) for (const check of checks) counts.push(await runCheck(check, stop.signal))
+  for (const runtime of ['node', 'bun'] as const) {
+    if (wanted(runtime)) counts.push(await runTests(runtime, testFiles(positionals), stop.signal))
+  }
+  return stop.signal.aborted ? sum([...counts, { ...noCounts, failed: 1 }]) : sum(counts)
+}
+
+/** A step that passes or fails as a whole: one check. */
+async function runCheck({ name, command }: (typeof checks)[number], signal: AbortSignal): Promise<Counts> {
+  if (signal.aborted) return noCounts
+  const started = performance.now()
+  const [program, ...args] = command
+  const bin = join(root, 'node_modules', '.bin')
+  const env = { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH ?? ''}` }
+  const output: string[] = []
+  const code = await new Promise<number | string>((resolve) => {
+    const child = spawn(join(bin, program), args, {
+      cwd: root,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      signal,
+    })
+    for (const pipe of [child.stdout, child.stderr])
+      pipe.setEncoding('utf8').on('data', (text: string) => output.push(text))
+    child.once('error', (error) => resolve(error.message))
+    child.once('close', (exit, by) => resolve(exit ?? by ?? 'no exit code'))
+  })
+  const passed = code === 0
+  say(`${passed ? 'ok    ' : 'FAILED'} ${name} (${took(started)})`)
+  if (!passed) say(`${output.join('').trim()}\n${command.join(' ')} ended with ${code}\n`)
+  return passed ? { ...noCounts, passed: 1 } : { ...noCounts, failed: 1 }
+}
+
+async function runTests(runtime: Runtime, files: readonly string[], signal: AbortSignal): Promise<Counts> {
+  const started = performance.now()
+  const reports = mkdtempSync(join(tmpdir(), 'router-tests-'))
+  say(`\ntests on ${runtime}: ${files.length} files`)
+  try {
+    const options = {
+      runtime,
+      binary: runtimeBinary(runtime),
+      files,
+      cwd: root,
+      reports,
+      signal,
+      onResult: sayResult,
+    }
+    const counts = sum((await runTestFiles(options)).map((result) => result.counts))
+    say(`tests on ${runtime}: ${wordsOf(counts)} (${took(started)})`)
+    return counts
+  } finally {
+    rmSync(reports, { recursive: true, force: true })
+  }
+}
+
+function sayResult({ file, counts, seconds, output }: FileResult): void {
+  const mark = counts.failed === 0 ? 'ok    ' : 'FAILED'
+  say(`  ${mark} ${file}: ${wordsOf(counts)} (${seconds.toFixed(1)} s)`)
+  if (counts.failed > 0) say(`${output.replaceAll(/^/gm, '    ')}\n`)
+}
+
+function testFiles(filters: readonly string[]): string[] {
+  return readdirSync(join(root, 'tests'), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.test.ts'))
+    .map((file) => `tests/${file.replaceAll('\\', '/')}`)
+    .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)))
+    .toSorted()
+}
+
+try {
+  const counts = await main()
+  if (counts.passed + counts.failed === 0) say('no test ran')
+  process.exitCode = counts.failed > 0 || counts.passed === 0 ? 1 : 0
+  say(`\n${wordsOf(counts)}`)
+} catch (error) {
+  process.exitCode = 1
+  say(`${error instanceof Error ? error.message : String(error)}\n\n0 passed, 1 failed`)
+}

@@ -1,0 +1,75 @@
+import {
+  type HttpClient,
+  type IncomingAnswer,
+  type OutgoingRequest,
+  type PendingAnswer,
+  TransportError,
+} from '../../app/runtime/http-client.ts'
+import type { AppClock } from './app-clock.ts'
+
+/** How a fake worker answers: a status, a status with a body, after a while, never, or not even a connection. */
+export type FakeAnswer =
+  | number
+  | { readonly status: number; readonly body: string; readonly afterMs?: number }
+  | 'never'
+  | 'refused'
+  | 'reset'
+
+export interface SentRequest {
+  /** On the clock. */
+  readonly at: number
+  /** Origin and path. */
+  readonly url: string
+  readonly headers: OutgoingRequest['headers']
+}
+
+/** An HTTP client without network: answers by origin, by a clock that is turned by hand. */
+export class FakeClient implements HttpClient {
+  readonly #clock: AppClock
+  readonly #answers = new Map<string, (path: string) => FakeAnswer>()
+  readonly sent: SentRequest[] = []
+
+  constructor(clock: AppClock) {
+    this.#clock = clock
+  }
+
+  /** From now on this is how the origin answers. */
+  answer(origin: string, answer: (path: string) => FakeAnswer): void {
+    this.#answers.set(origin, answer)
+  }
+
+  /** Times at which this origin and path were asked for. */
+  times(url: string): number[] {
+    return this.sent.filter((one) => one.url === url).map(({ at }) => at)
+  }
+
+  send({ origin, path, headers }: OutgoingRequest): PendingAnswer {
+    this.sent.push({ at: this.#clock.now(), url: origin + path, headers })
+    const answer = this.#answers.get(origin)?.(path) ?? 'refused'
+    let abort = (): void => {}
+    const head = new Promise<IncomingAnswer>((resolve, reject) => {
+      abort = () => reject(new TransportError('aborted', 'ABORTED'))
+      if (answer === 'refused') reject(new TransportError('unreachable', 'ECONNREFUSED'))
+      else if (answer === 'reset') reject(new TransportError('reset', 'ECONNRESET'))
+      else if (typeof answer === 'number') resolve(incoming(answer, ''))
+      else if (answer !== 'never') {
+        const { status, body, afterMs = 0 } = answer
+        if (afterMs === 0) resolve(incoming(status, body))
+        else this.#clock.after(afterMs, () => resolve(incoming(status, body)))
+      }
+    })
+    return { head, abort }
+  }
+
+  async close(): Promise<void> {}
+}
+
+function incoming(status: number, text: string): IncomingAnswer {
+  const chunks = [Buffer.from(text)]
+  const body = {
+    read: async () => chunks.shift(),
+    readAll: async () => Buffer.concat(chunks),
+    cancel: () => {},
+  }
+  return { status, headers: [], body }
+}

@@ -1,0 +1,162 @@
+/**
+ * Runs test files, each in a process of its own, a few at a time.
+ *
+ * Both runtimes could take all files in one go. Bun then runs them in one process one after the other: what one file
+ * leaves behind meets the next, and half of a machine with two cores is idle. Node prints and counts differently. This
+ * way both behave alike, and a file that crashes, hangs or ends the process early costs only itself.
+ */
+
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Runtime } from './child.ts'
+import { type Counts, countsOfJunit, countsOfTap, noCounts } from './test-reports.ts'
+
+export interface FileResult {
+  readonly file: string
+  readonly counts: Counts
+  readonly seconds: number
+  /** What a person needs to see of a file that failed: the runner's output without the tests that passed. */
+  readonly output: string
+}
+
+export interface FilesOptions {
+  readonly runtime: Runtime
+  readonly binary: string
+  /** Relative to `cwd`. */
+  readonly files: readonly string[]
+  readonly cwd: string
+  /** A directory for reports. */
+  readonly reports: string
+  /** Files that run at the same time, default 2. */
+  readonly lanes?: number
+  /** Milliseconds that a file may take, default 600000; then it is killed and counts as failed. */
+  readonly fileMs?: number
+  /** Aborted: whatever runs is killed, and nothing more is started. */
+  readonly signal?: AbortSignal
+  /** Called as each file ends. */
+  readonly onResult?: (result: FileResult) => void
+}
+
+/** Milliseconds that one test may take. Bun's own default is 5000, Node has none. */
+const testMs = 120_000
+
+export async function runTestFiles(options: FilesOptions): Promise<FileResult[]> {
+  const waiting = [...options.files]
+  const results: FileResult[] = []
+  const lane = async (): Promise<void> => {
+    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
+      if (options.signal?.aborted) return
+      const result = await runFile(file, options)
+      results.push(result)
+      options.onResult?.(result)
+    }
+  }
+  await Promise.all(Array.from({ length: options.lanes ?? 2 }, lane))
+  return results
+}
+
+async function runFile(file: string, options: FilesOptions): Promise<FileResult> {
+  const { runtime, binary, fileMs = 600_000 } = options
+  const report = join(options.reports, `${runtime}-${file.replaceAll(/[^\w.-]/g, '_')}.report`)
+  const started = performance.now()
+  const args = runtime === 'node' ? nodeArgs(file, report) : bunArgs(file, report)
+  const ended = await run(binary, args, options, fileMs)
+  const seconds = (performance.now() - started) / 1000
+  const counted = (runtime === 'node' ? countsOfTap : countsOfJunit)(readReport(report))
+  const problem = problemOf(ended, counted, fileMs)
+  const counts = counted ?? noCounts
+  return {
+    file,
+    counts: problem === undefined ? counts : { ...counts, failed: counts.failed + 1 },
+    seconds,
+    output: [failuresIn(ended.output), ...(problem === undefined ? [] : [problem])].join('\n'),
+  }
+}
+
+/** Not `node --test`: there a file that calls `process.exit` counts as passed. */
+function nodeArgs(file: string, report: string): string[] {
+  const human = ['--test-reporter=spec', '--test-reporter-destination=stdout']
+  const machine = ['--test-reporter=tap', `--test-reporter-destination=${report}`]
+  return [`--test-timeout=${testMs}`, ...human, ...machine, file]
+}
+
+function bunArgs(file: string, report: string): string[] {
+  return ['test', `./${file}`, `--timeout=${testMs}`, '--reporter=junit', `--reporter-outfile=${report}`]
+}
+
+interface Ended {
+  readonly how: string
+  readonly output: string
+}
+
+/** `how` is empty when it ended with code 0. */
+function run(binary: string, args: readonly string[], options: FilesOptions, ms: number): Promise<Ended> {
+  const { cwd, signal } = options
+  return new Promise((resolve) => {
+    const env = {
+      ...process.env,
+      BUN_CONFIG_MAX_HTTP_REQUESTS: '65535',
+      NO_COLOR: '1',
+      FORCE_COLOR: undefined,
+    }
+    const child = spawn(binary, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+    let output = ''
+    let reason: string | undefined
+    const kill = (why: string): void => {
+      reason ??= why
+      // The group: what a test has started goes with it. SIGTERM first, for groups that the test made.
+      for (const name of ['SIGTERM', 'SIGKILL'] as const) signalGroup(child.pid, name)
+    }
+    const timer = setTimeout(() => kill(`did not end within ${ms / 1000} s`), ms)
+    const onAbort = (): void => kill('interrupted')
+    signal?.addEventListener('abort', onAbort, { once: true })
+    for (const pipe of [child.stdout, child.stderr]) {
+      pipe.setEncoding('utf8').on('data', (text: string) => {
+        output += text
+      })
+    }
+    const settle = (how: string): void => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', onAbort)
+      resolve({ how: reason ?? how, output })
+    }
+    child.once('error', (error) => settle(error.message))
+    child.once('close', (code, by) => settle(code === 0 ? '' : (by ?? `code ${code}`)))
+  })
+}
+
+function signalGroup(pid: number | undefined, signal: NodeJS.Signals): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, signal)
+  } catch {
+    // It is gone already.
+  }
+}
+
+function readReport(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+/** What went wrong beside the tests that failed. */
+function problemOf({ how }: Ended, counts: Counts | undefined, ms: number): string | undefined {
+  if (counts === undefined) return `no report: the run ended early (${how || 'code 0'})`
+  if (how.startsWith('did not end')) return `the process ${how} (limit ${ms} ms): something keeps it alive`
+  if (how !== '' && counts.failed === 0) return `the run ended with ${how} though no test failed`
+  if (counts.passed + counts.failed + counts.skipped === 0) return 'the file has no test'
+  return undefined
+}
+
+function failuresIn(output: string): string {
+  const passed = /^\s*(✔|﹣|▶|\(pass\)|\(skip\)|\(todo\)|ℹ)/
+  return output
+    .split('\n')
+    .filter((line) => !passed.test(line))
+    .join('\n')
+    .replaceAll(/\n{3,}/g, '\n\n')
+    .trim()
+}
