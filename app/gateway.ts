@@ -18,6 +18,7 @@ import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 import { Observer } from './telemetry/observer.ts'
 import { version } from './version.ts'
 import { WorkerControl } from './workers/control.ts'
+import { createDiscovery } from './workers/discovery/index.ts'
 import { Pool } from './workers/pool.ts'
 import type { ProbeEvents, ProbeOptions } from './workers/probe.ts'
 import { Prober } from './workers/prober.ts'
@@ -112,14 +113,20 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     slowStart: (worker) => observer.slowStart(worker),
   }
   const prober = createProber({ config, clock, random, client, events: probeEvents, headers: workerHeaders })
-  const registry: WorkerRegistry = new WorkerRegistry({ pool, prober, allow: config.workerUrlAllow })
+  const registry: WorkerRegistry = new WorkerRegistry({
+    pool,
+    prober,
+    allow: config.workerUrlAllow,
+    events: observer,
+  })
+  const discovery = createDiscovery({ config, registry, clock, random, events: observer })
+  observer.follow(discovery, registry)
   const control = new WorkerControl({
     registry,
     client,
     clock,
     headers: workerHeaders,
     startupTimeoutMs: config.workerStartupTimeoutSecs * 1000,
-    drainingChanged: (worker) => observer.drainingChanged(worker),
   })
   const queue = new AdmissionQueue({
     maxConcurrent: config.maxConcurrentRequests,
@@ -180,7 +187,7 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     if (probing) return
     probing = true
     observer.lag.start()
-    registry.addConfigured(config.workerUrls)
+    discovery.start()
   }
 
   async function close(graceMs = 0): Promise<void> {

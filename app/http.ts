@@ -173,8 +173,8 @@ function adminAccess({ adminApiKey, host }: Config): Handler<GatewayContext> | u
 
 export function methodNotAllowed(allowed: string): Handler {
   return (c) => {
-    c.header('allow', allowed)
-    throw new RouterError('method_not_allowed', `${c.req.method} is not allowed here, only ${allowed}`)
+    const message = `${c.req.method} is not allowed here, only ${allowed}`
+    throw new RouterError('method_not_allowed', message, { allow: allowed })
   }
 }
 

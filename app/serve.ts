@@ -1,4 +1,5 @@
 import { banner } from './banner.ts'
+import { ConfigError, formatFaults } from './config/fault.ts'
 import type { Config } from './config/settings.ts'
 import { createGateway, type Gateway } from './gateway.ts'
 import { ListenError } from './runtime/runtime.ts'
@@ -13,14 +14,13 @@ const echoMs = 500
 /** Runs a router until a signal ends it; resolves with the exit code. */
 export async function serve(config: Config, { colour }: { colour: boolean }): Promise<number> {
   const terminal = process.stdout.isTTY === true
-  const log = createLog({ level: config.logLevel, format: config.logFormat, terminal: terminal && colour })
+  const { logLevel: level, logFormat: format } = config
+  const log = createLog({ level, format, terminal, colour: terminal && colour })
   guardProcess(log)
   const fleet = config.demo > 0 ? await startDemo(config.demo) : undefined
-  const gateway = await createGateway(
-    { ...config, demo: 0, workerUrls: fleet?.urls ?? config.workerUrls },
-    { log },
-  )
   try {
+    const workerUrls = fleet?.urls ?? config.workerUrls
+    const gateway = await createGateway({ ...config, demo: 0, workerUrls }, { log })
     const urls = await gateway.start()
     const signal = nextSignal()
     if (terminal && config.logFormat !== 'json') {
@@ -41,9 +41,9 @@ export async function serve(config: Config, { colour }: { colour: boolean }): Pr
     log.info('stopped')
     return 0
   } catch (error) {
-    if (!(error instanceof ListenError)) throw error
-    process.stderr.write(`${error.message}\n`)
-    return 1
+    if (!(error instanceof ListenError || error instanceof ConfigError)) throw error
+    process.stderr.write(`${error instanceof ConfigError ? formatFaults(error.faults) : error.message}\n`)
+    return error instanceof ConfigError ? 2 : 1
   } finally {
     await fleet?.close()
   }

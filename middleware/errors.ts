@@ -49,6 +49,8 @@ export interface ErrorDetails {
   readonly param?: string
   /** Seconds, sent as `Retry-After`. */
   readonly retryAfter?: number
+  /** The methods that the route has, sent as `Allow`: RFC 9110, section 15.5.6, demands it with a 405. */
+  readonly allow?: string
   /** For the log only; never sent. */
   readonly cause?: unknown
 }
@@ -60,6 +62,7 @@ export class RouterError extends Error {
   readonly status: number
   readonly param: string | null
   readonly retryAfter: number | undefined
+  readonly allow: string | undefined
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
@@ -67,6 +70,7 @@ export class RouterError extends Error {
     this.status = kinds[code].status
     this.param = details.param ?? null
     this.retryAfter = details.retryAfter
+    this.allow = details.allow
   }
 }
 
@@ -103,6 +107,7 @@ export function renderError(error: RouterError, dialect: Dialect): Response {
   const headers: Record<string, string> = { 'content-type': 'application/json' }
   if (error.retryAfter !== undefined)
     headers['retry-after'] = String(Math.max(1, Math.ceil(error.retryAfter)))
+  if (error.allow !== undefined) headers.allow = error.allow
   return new Response(JSON.stringify(errorBody(error, dialect)), { status: error.status, headers })
 }
 

@@ -6,7 +6,7 @@ import { apiRequest } from './support/api-bodies.ts'
 import { eventually, within } from './support/deadline.ts'
 import { assertBooks } from './support/failure-books.ts'
 import { percentile } from './support/percentile.ts'
-import { type RawExchange, rawRequest } from './support/raw-client.ts'
+import { openConnection, type RawExchange, rawRequest } from './support/raw-client.ts'
 import { routerOver } from './support/router-over.ts'
 import type { RouterProcess } from './support/router-process.ts'
 import { sendAll } from './support/send-all.ts'
@@ -35,18 +35,19 @@ test(`SIGKILL of 1 of ${workers} workers under ${streams} streams`, { timeout: 1
   })
 
   const killedAt = performance.now()
-  await sims[victim]?.kill()
+  const goneAt = await kill(sims[victim])
   const next = await sendAll(
     Array.from({ length: requestsAfter }, () => apiRequest({ model, fields: { max_tokens: 1 } })),
     { port: router.apiPort, connections: 20 },
   )
   const ended = await Promise.all([...generating, ...waiting].map(endOf))
   const lost = ended.filter(({ error }) => error !== undefined)
-  const delays = lost.map(({ error }) => (error?.at ?? Number.NaN) - killedAt)
+  const delays = lost.map(({ error }) => (error?.at ?? Number.NaN) - goneAt)
   const saved = ended.filter(({ attempts }) => attempts > 1)
   t.diagnostic(
     `${streams} streams: ${lost.length} lost, told after p50 ${percentile(delays, 0.5).toFixed(1)} ms, ` +
-      `p99 ${percentile(delays, 0.99).toFixed(1)} ms; ${saved.length} saved by a retry`,
+      `p99 ${percentile(delays, 0.99).toFixed(1)} ms (its sockets were closed ${(goneAt - killedAt).toFixed(1)} ms ` +
+      `after the signal); ${saved.length} saved by a retry`,
   )
 
   assert.deepEqual(
@@ -60,7 +61,7 @@ test(`SIGKILL of 1 of ${workers} workers under ${streams} streams`, { timeout: 1
   assert.ok(begun.every(({ error }) => error !== undefined))
   assert.ok(lost.every(({ worker }) => worker === nameOf(victim)))
   assert.ok(saved.length > 0 && saved.every(({ error }) => error === undefined))
-  assert.ok(percentile(delays, 0.99) <= 100, 'told within 100 ms')
+  assert.ok(percentile(delays, 0.99) <= 100, `told after ${percentile(delays, 0.99)} ms`)
   assert.deepEqual(
     next.filter(({ head, body }) => head.status !== 200 || !body.complete),
     [],
@@ -91,6 +92,18 @@ function startSims(t: TestContext): Promise<SimProcess[]> {
       }),
     ),
   )
+}
+
+/**
+ * Resolves with the time at which the kernel had closed the worker's sockets, as a bystander's connection shows: on a
+ * busy machine it takes its time to bury a process.
+ */
+async function kill(sim: SimProcess | undefined): Promise<number> {
+  assert.ok(sim)
+  const bystander = openConnection(sim)
+  await bystander.opened
+  const [{ at }] = await Promise.all([within(5000, bystander.closed, 'the end of the process'), sim.kill()])
+  return at
 }
 
 function open(router: RouterProcess, count: number, content: string): RawExchange[] {

@@ -6,14 +6,18 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { type Answer, answerFor } from './support/answers.ts'
 import { type Api, apiRequest, apis } from './support/api-bodies.ts'
 import { within } from './support/deadline.ts'
 import { assertBooks, postLines, tally } from './support/failure-books.ts'
 import { type FaultFleet, startFaultFleet } from './support/fault-fleet.ts'
 import { allFaults, type Fault } from './support/faults.ts'
 import { type RawBody, type RawHead, rawRequest } from './support/raw-client.ts'
-import { parseSse } from './support/sse-parser.ts'
+import { type Verdict, verdictOf } from './support/verdict.ts'
+
+interface Got {
+  readonly head: RawHead
+  readonly body: RawBody
+}
 
 interface Case {
   readonly fault: Fault
@@ -116,7 +120,7 @@ describe('every fault on every route', () => {
       const wanted: Expected = struck ? expectedOf(one) : { saw: 'whole', attempts: 1, end: 'completed' }
       expectedEnds.set(id, { ...wanted, stream })
       assert.equal(attempts, wanted.attempts, 'attempts')
-      judge(one, wanted, id, head, body)
+      judge(one, wanted, id, { head, body })
       if (struck) return
     }
     assert.fail('the request never met the faulty worker')
@@ -139,56 +143,14 @@ describe('every fault on every route', () => {
     return { head, body, attempts: Number(head.header('x-router-attempts') ?? 1) }
   }
 
-  function judge(one: Case, { saw, end }: Expected, id: string, head: RawHead, body: RawBody): void {
-    const { fault, api, stream, key } = one
-    const text = body.bytes.toString()
-    const healthy = answerFor(api.path, { model: fleet.modelOf(fault, key), id, tokens: 5, usage: false })
-    assert.ok(healthy)
-    assert.equal(body.fault, undefined)
-    if (saw === 'whole') {
-      assert.equal(head.status, 200)
-      assert.equal(text, stream ? eventsOf(healthy).join('') : healthy.json)
-    } else if (saw === 'own answer') {
-      assert.equal(head.status, fault.answers)
-      assert.equal(JSON.parse(text).error.code, fault.answers)
-    } else if (saw === 'status 504') {
-      assert.equal(head.status, 504)
-      assert.equal(JSON.parse(text).error.code, 'request_timeout')
-    } else {
-      assert.equal(head.status, 200)
-      assertErrorEvent(api, healthy, text, end)
-    }
+  function judge({ fault, api, stream, key }: Case, { saw, end }: Expected, id: string, got: Got): void {
+    const verdict = verdictOf({ api, stream, id, model: fleet.modelOf(fault, key), ...got })
+    const wanted: Verdict = {
+      whole: { kind: 'whole' } as const,
+      'own answer': { kind: 'error status', status: fault.answers ?? 0, code: fault.answers ?? 0 } as const,
+      'status 504': { kind: 'error status', status: 504, code: 'request_timeout' } as const,
+      'error event': { kind: 'error event', code: end === 'worker_error' ? undefined : end } as const,
+    }[saw]
+    assert.deepEqual(verdict, wanted)
   }
 })
-
-function eventsOf({ prelude, tokens, finish }: Answer): readonly string[] {
-  return [...prelude, ...tokens, ...finish]
-}
-
-/** Whole events of the worker as it sent them, content among them, and then one error. */
-function assertErrorEvent(api: Api, healthy: Answer, text: string, end: string): void {
-  const pieces = text.split(/(?<=\n\n)/)
-  assert.ok(text.endsWith('\n\n'), 'the last event is whole')
-  const first = pieces.findIndex((piece) => !eventsOf(healthy).includes(piece))
-  const [before, [error = '', ...rest]] = [pieces.slice(0, first), pieces.slice(first)]
-  assert.deepEqual(before, eventsOf(healthy).slice(0, first), 'events before the error')
-  assert.ok(first > healthy.prelude.length, 'content before the error')
-  // What the worker says itself is passed on as it is, vLLM's mark after its own error included.
-  assert.deepEqual(rest, end === 'worker_error' ? ['data: [DONE]\n\n'] : [], 'after the error')
-  const [event, ...others] = parseSse(error)
-  assert.ok(event && others.length === 0, 'one error event')
-  if (end === 'worker_error') return
-  const data = JSON.parse(event.data)
-  if (api.dialect === 'responses') {
-    assert.equal(event.event, 'response.failed')
-    assert.equal(data.type, 'response.failed')
-    assert.equal(data.response.error.code, end)
-  } else if (api.dialect === 'anthropic') {
-    assert.equal(event.event, 'error')
-    assert.equal(data.type, 'error')
-    assert.equal(data.error.code, end)
-  } else {
-    assert.deepEqual(Object.keys(data), ['error'])
-    assert.equal(data.error.code, end)
-  }
-}

@@ -37,6 +37,8 @@ async function main(): Promise<Counts> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
 
   const counts: Counts[] = []
+  // What is left of files that are gone would be packed and published.
+  if (wanted('static')) rmSync(join(root, 'dist'), { recursive: true, force: true })
   if (wanted('static')) for (const check of checks) counts.push(await runCheck(check, stop.signal))
   for (const runtime of ['node', 'bun'] as const) {
     if (wanted(runtime)) counts.push(await runTests(runtime, testFiles(positionals), stop.signal))

@@ -31,7 +31,7 @@ const cases: Readonly<
     bun: [0, 1, 0],
     says: /inner/,
   },
-  'crashes-at-import': { source: `throw new Error('boom')`, node: [0, 1, 0], says: /boom[^]*no report/ },
+  'crashes-at-import': { source: `throw new Error('boom')`, node: [0, 1, 0], says: /boom/ },
   'exits-early': {
     source: `test('a', () => {}); test('b', () => process.exit(0)); test('c', () => {})`,
     node: [0, 1, 0],

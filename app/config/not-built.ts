@@ -24,10 +24,6 @@ export const notBuilt: readonly NotBuilt[] = [
   { key: 'rateLimitTokensPerSecond' },
   { key: 'intraNodeDataParallelSize' },
   { key: 'processes' },
-  { key: 'serviceDiscovery' },
-  { key: 'selector' },
-  { key: 'serviceDiscoveryPort' },
-  { key: 'serviceDiscoveryNamespace' },
 ]
 
 export function isNotBuilt(key: SettingKey, value: string): boolean {

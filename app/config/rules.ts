@@ -75,6 +75,19 @@ export const rules: readonly Rule[] = [
     },
   },
   {
+    keys: ['serviceDiscovery', 'selector', 'serviceDiscoveryService'],
+    *check({ serviceDiscovery, selector, serviceDiscoveryService: services }) {
+      if (!serviceDiscovery) return
+      if (selector.length > 0 && services.length > 0) {
+        const problem = 'not possible together with --selector'
+        yield { key: 'serviceDiscoveryService', problem, hint: 'leave one of them out' }
+      }
+      if (selector.length > 0 || services.length > 0) return
+      const hint = 'add --selector app=vllm, or --service-discovery-service vllm'
+      yield { key: 'serviceDiscovery', problem: 'it does not say which pods', hint }
+    },
+  },
+  {
     keys: ['host', 'port', 'prometheusHost', 'prometheusPort'],
     *check({ host, port, prometheusHost, prometheusPort }) {
       if (port === 0 || port !== prometheusPort || !meets(host, prometheusHost)) return

@@ -24,7 +24,7 @@ export const groups = [
   { title: 'Circuit breaker', settings: breaker },
   { title: 'Deadlines and bounds', settings: deadlines },
   { title: 'Keys', settings: access },
-  { title: 'Kubernetes discovery', settings: discovery },
+  { title: 'Discovery', settings: discovery },
   { title: 'Log', settings: logging },
 ] as const
 

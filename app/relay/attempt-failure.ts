@@ -42,9 +42,8 @@ export class AttemptFailure extends Error {
     return new RouterError(this.details.code, this.details.message, { cause: this })
   }
 
-  /** A worker's own answer with a server error: perhaps the request's fault, if another worker answers the same. */
+  /** A worker's own answer that says it failed: perhaps the request's fault, if another worker answers the same. */
   get isServerError(): boolean {
-    const status = this.details.answer?.status ?? 0
-    return status >= 500 && this.details.outcome === 'failure'
+    return this.details.answer !== undefined && this.details.outcome === 'failure'
   }
 }

@@ -9,10 +9,12 @@ export interface LogOptions {
   readonly format: 'auto' | 'pretty' | 'json'
   /** Whether standard output is a terminal. */
   readonly terminal: boolean
+  /** Of the lines for people. */
+  readonly colour: boolean
 }
 
 /** The program's log on standard output: one JSON object a line, or a line for people. */
-export function createLog({ level, format, terminal }: LogOptions): Log {
+export function createLog({ level, format, terminal, colour }: LogOptions): Log {
   const forPeople = format === 'pretty' || (format === 'auto' && terminal)
   const options = {
     level,
@@ -22,7 +24,7 @@ export function createLog({ level, format, terminal }: LogOptions): Log {
   }
   if (!forPeople) return buffered(options)
   const stream = pretty({
-    colorize: terminal,
+    colorize: colour,
     translateTime: 'SYS:HH:MM:ss.l',
     // A request is a line here too: a screen should hold more than three of them.
     singleLine: true,

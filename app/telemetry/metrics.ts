@@ -124,6 +124,17 @@ export function createMetrics() {
       'event_loop_lag_seconds',
       'Longest time since the last scrape for which the thread of this process was busy without a pause.',
     ),
+    discoveryAge: gauge(
+      'discovery_age_seconds',
+      'Time since there was contact with the source of workers; what it found last is used all the same.',
+      'source',
+    ),
+    discoveryWorkers: gauge('discovery_workers', 'Workers of the pool that the source names.', 'source'),
+    discoveryErrors: counter(
+      'discovery_errors_total',
+      'Times that the source could not be asked or understood.',
+      'source',
+    ),
     buildInfo: gauge('build_info', 'Always 1; what runs here.', 'version', 'runtime', 'runtime_version'),
   }
 }

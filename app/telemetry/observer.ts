@@ -2,8 +2,10 @@ import type { AdmissionObserver } from '../../middleware/admission-queue.ts'
 import type { BreakerStateName } from '../../policies/resilience/breaker.ts'
 import type { Outcome } from '../../policies/resilience/outcome.ts'
 import type { RelayEvents } from '../relay/relay.ts'
+import type { Discovery, DiscoveryEvents } from '../workers/discovery/discovery.ts'
 import type { Pool, PoolEvents } from '../workers/pool.ts'
 import type { ProbeEvents } from '../workers/probe.ts'
+import type { RegistryEvents, WorkerRegistry } from '../workers/registry.ts'
 import type { Worker } from '../workers/worker.ts'
 import { EventLoopLag } from './event-loop-lag.ts'
 import type { Log } from './log.ts'
@@ -23,11 +25,12 @@ interface WorkerSeries {
  * What the parts report becomes metrics and log lines here and nowhere else.
  * Gauges are read from the workers when Prometheus asks: a gauge that is kept by hand is wrong sooner or later.
  */
-export class Observer implements PoolEvents, ProbeEvents, RelayEvents {
+export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, DiscoveryEvents, RelayEvents {
   readonly #metrics: Metrics
   readonly #log: Log
   readonly #policy: string
   readonly #series = new Map<Worker, WorkerSeries>()
+  #readMembership = (): void => {}
 
   constructor({ metrics, log, policy }: { metrics: Metrics; log: Log; policy: string }) {
     this.#metrics = metrics
@@ -145,6 +148,22 @@ export class Observer implements PoolEvents, ProbeEvents, RelayEvents {
     )
   }
 
+  // --- membership ---
+
+  refused(source: string, url: string): void {
+    this.#log.warn({ source, worker: url }, 'worker left out: not in --worker-url-allow')
+  }
+
+  sourceFailed(source: string, activity: string, reason: string, first: boolean): void {
+    this.#metrics.discoveryErrors.inc({ source })
+    const level = first ? 'warn' : 'debug'
+    this.#log[level]({ source, activity, reason }, 'discovery failed; what it found last stays')
+  }
+
+  sourceRecovered(source: string, activity: string): void {
+    this.#log.info({ source, activity }, 'discovery works again')
+  }
+
   // --- relay ---
 
   retried(call: Parameters<RelayEvents['retried']>[0], attempt: number, delayMs: number): void {
@@ -171,11 +190,23 @@ export class Observer implements PoolEvents, ProbeEvents, RelayEvents {
 
   // --- scrape ---
 
+  /** Shows the sources of membership, from now on, whenever the gauges are read. */
+  follow(discovery: Discovery, registry: WorkerRegistry): void {
+    const { discoveryAge, discoveryWorkers, discoveryErrors } = this.#metrics
+    for (const { source } of discovery.status()) discoveryErrors.inc({ source }, 0)
+    this.#readMembership = () => {
+      for (const { source, ageMs } of discovery.status())
+        if (ageMs !== undefined) discoveryAge.set({ source }, ageMs / 1000)
+      for (const [source, count] of registry.counts()) discoveryWorkers.set({ source }, count)
+    }
+  }
+
   /** Reads the gauges from the parts themselves; call right before the registry is printed. */
   refreshGauges(pool: Pool): void {
     const { activeWorkers, workerHealth, running, breakerState, residentMemory, eventLoopLag } = this.#metrics
     residentMemory.set(process.memoryUsage.rss())
     eventLoopLag.set(this.lag.takeWorst())
+    this.#readMembership()
     activeWorkers.set(pool.availableCount)
     for (const worker of pool.workers) {
       const label = { worker: worker.url }

@@ -12,7 +12,6 @@ export interface WorkerControlOptions {
   readonly headers: HeaderFields
   /** Milliseconds that a new worker may take until it is healthy. */
   readonly startupTimeoutMs: number
-  readonly drainingChanged: (worker: Worker) => void
 }
 
 /** Milliseconds between two looks at a worker that is being added. */
@@ -39,7 +38,7 @@ export class WorkerControl {
       if (worker.removed)
         throw new RouterError('invalid_request', 'the worker was removed before it was healthy')
       if (signal.aborted || clock.now() >= deadline) {
-        this.registry.remove(worker)
+        this.registry.withdraw(worker)
         const message = `the worker was not healthy within ${startupTimeoutMs / 1000} s: ${worker.lastError?.message ?? 'no answer'}`
         throw new RouterError('invalid_request', message, { param: 'url' })
       }
@@ -49,9 +48,7 @@ export class WorkerControl {
   }
 
   setDraining(worker: Worker, draining: boolean): void {
-    if (worker.draining === draining) return
-    worker.draining = draining
-    this.#options.drainingChanged(worker)
+    this.registry.drain(worker, draining)
   }
 
   /** Has every worker empty its prefix cache; vLLM does so only with its development routes on. */

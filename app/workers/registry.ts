@@ -1,6 +1,7 @@
 import { RouterError } from '../../middleware/errors.ts'
 import { canonicalUrl, parseWorkerUrl } from '../config/worker-url.ts'
 import { workerUrlAllowed } from '../config/worker-url-allow.ts'
+import type { Member } from './discovery/source.ts'
 import type { Pool } from './pool.ts'
 import type { Prober } from './prober.ts'
 import type { Worker } from './worker.ts'
@@ -10,24 +11,69 @@ export interface WorkerRegistryOptions {
   readonly prober: Prober
   /** Patterns that URLs added at run time must match; none allows any host. */
   readonly allow: readonly string[]
+  readonly events: RegistryEvents
 }
 
-/** Membership: who is in the pool, and who is probed. */
+export interface RegistryEvents {
+  drainingChanged(worker: Worker): void
+  /** A source names a worker that `allow` does not. Told once for as long as the source names it. */
+  refused(source: string, url: string): void
+}
+
+/** The source whose workers the configuration lists; it is not asked whether it may. */
+export const staticWorkers = 'static'
+/** The source of what operators add while the router runs. */
+const operators = 'operator'
+
+/** One source's word about one address. */
+interface Claim extends Member {
+  /** An operator has taken the worker out; that holds until the source drops it, or finds another at its address. */
+  readonly dismissed: boolean
+  readonly refused: boolean
+}
+
+interface Entry {
+  readonly worker: Worker
+  /** An operator has set it draining. */
+  drained: boolean
+}
+
+/**
+ * Membership: who is in the pool, and who is probed. Workers have sources, each of which answers for its own; a worker is
+ * in the pool as long as one of them names it.
+ */
 export class WorkerRegistry {
   readonly pool: Pool
   readonly #prober: Prober
   readonly #allow: readonly string[]
+  readonly #events: RegistryEvents
+  /** By source, then by address. */
+  readonly #claims = new Map<string, ReadonlyMap<string, Claim>>()
+  /** By address: two spellings of a URL are one worker. */
+  readonly #entries = new Map<string, Entry>()
 
-  constructor({ pool, prober, allow }: WorkerRegistryOptions) {
+  constructor({ pool, prober, allow, events }: WorkerRegistryOptions) {
     this.pool = pool
     this.#prober = prober
     this.#allow = allow
+    this.#events = events
   }
 
-  /** Workers of the configuration; they are checked already. */
-  addConfigured(urls: readonly string[]): void {
-    for (const url of urls) this.pool.add(url)
-    this.#prober.follow(this.pool)
+  /** Replaces the whole set of one source. Its members are checked URLs. */
+  assign(source: string, members: readonly Member[]): void {
+    const before = this.#claims.get(source) ?? new Map<string, Claim>()
+    const after = new Map<string, Claim>()
+    for (const member of members) {
+      const address = canonicalUrl(member.url)
+      after.set(address, this.#claim(source, member, before.get(address)))
+    }
+    this.#claims.set(source, after)
+    for (const [address, { identity }] of before) {
+      const now = after.get(address)
+      // The one that was there is gone, although its address lives on in another.
+      if (now !== undefined && now.identity !== identity) this.#remove(address)
+    }
+    this.#settle(new Set([...before.keys(), ...after.keys()]))
   }
 
   /**
@@ -42,24 +88,106 @@ export class WorkerRegistry {
     const url = parsed.value
     if (!workerUrlAllowed(url, this.#allow))
       throw new RouterError('forbidden', 'this host is not in --worker-url-allow', { param: 'url' })
-    if (this.find(url) !== undefined) throw invalid('this worker is registered already')
-    const worker = this.pool.add(url)
-    this.#prober.follow(this.pool)
-    return worker
+    const address = canonicalUrl(url)
+    if (this.#entries.has(address)) throw invalid('this worker is registered already')
+    for (const source of this.#claims.keys()) this.#mark(source, address, false)
+    const own = new Map(this.#claims.get(operators))
+    this.#claims.set(operators, own.set(address, { url, dismissed: false, refused: false }))
+    this.#settle([address])
+    return this.#entries.get(address)!.worker
   }
 
-  /** The worker gets nothing more and finishes what it has. */
+  /** What operators have added is theirs no more; it stays where a source names it too. */
+  withdraw(worker: Worker): void {
+    const address = this.#addressOf(worker)
+    if (address === undefined) return
+    this.#disown(address)
+    this.#settle([address])
+  }
+
+  /** The worker gets nothing more and finishes what it has, whatever the sources say. */
   remove(worker: Worker): void {
-    this.pool.remove(worker)
-    this.#prober.follow(this.pool)
+    const address = this.#addressOf(worker)
+    if (address === undefined) return
+    this.#disown(address)
+    for (const source of this.#claims.keys()) this.#mark(source, address, true)
+    this.#settle([address])
+  }
+
+  /** An operator's word; a worker that its source has draining stays so. */
+  drain(worker: Worker, draining: boolean): void {
+    const address = this.#addressOf(worker)
+    const entry = address === undefined ? undefined : this.#entries.get(address)
+    if (address === undefined || entry === undefined) return
+    entry.drained = draining
+    this.#settle([address])
   }
 
   /** By id, or by URL in any spelling. */
   find(idOrUrl: string): Worker | undefined {
     if (!URL.canParse(idOrUrl)) return this.pool.workers.find(({ id }) => id === idOrUrl)
-    const wanted = canonicalUrl(idOrUrl)
-    return this.pool.workers.find(({ url }) => canonicalUrl(url) === wanted)
+    return this.#entries.get(canonicalUrl(idOrUrl))?.worker
   }
+
+  /** How many workers of the pool each source names. */
+  counts(): ReadonlyMap<string, number> {
+    return new Map(
+      [...this.#claims].map(([source, claims]) => [source, [...claims.values()].filter(counts).length]),
+    )
+  }
+
+  #claim(source: string, member: Member, before: Claim | undefined): Claim {
+    const known = before?.identity === member.identity ? before : undefined
+    const refused = source !== staticWorkers && !workerUrlAllowed(member.url, this.#allow)
+    if (refused && before?.refused !== true) this.#events.refused(source, member.url)
+    return { ...member, refused, dismissed: known?.dismissed ?? false }
+  }
+
+  /** Brings the pool in line with what the sources say about these addresses. */
+  #settle(addresses: Iterable<string>): void {
+    for (const address of addresses) {
+      const claims = [...this.#claims.values()].flatMap((all) => all.get(address) ?? []).filter(counts)
+      if (claims[0] === undefined) {
+        this.#remove(address)
+        continue
+      }
+      const entry = this.#entries.get(address) ?? { worker: this.pool.add(claims[0].url), drained: false }
+      this.#entries.set(address, entry)
+      const draining = entry.drained || claims.some((claim) => claim.draining === true)
+      if (entry.worker.draining === draining) continue
+      entry.worker.draining = draining
+      this.#events.drainingChanged(entry.worker)
+    }
+    this.#prober.follow(this.pool)
+  }
+
+  #remove(address: string): void {
+    const entry = this.#entries.get(address)
+    if (entry === undefined) return
+    this.#entries.delete(address)
+    this.pool.remove(entry.worker)
+  }
+
+  #disown(address: string): void {
+    const own = new Map(this.#claims.get(operators))
+    if (own.delete(address)) this.#claims.set(operators, own)
+  }
+
+  #mark(source: string, address: string, dismissed: boolean): void {
+    const claims = new Map(this.#claims.get(source))
+    const claim = claims.get(address)
+    if (claim !== undefined) this.#claims.set(source, claims.set(address, { ...claim, dismissed }))
+  }
+
+  /** Undefined when the worker is in the pool no more. */
+  #addressOf(worker: Worker): string | undefined {
+    const address = canonicalUrl(worker.url)
+    return this.#entries.get(address)?.worker === worker ? address : undefined
+  }
+}
+
+function counts({ dismissed, refused }: Claim): boolean {
+  return !dismissed && !refused
 }
 
 function invalid(message: string): RouterError {

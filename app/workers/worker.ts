@@ -56,7 +56,7 @@ export class Worker implements Candidate {
   /** Requests open now; changed by its leases alone. */
   inFlight = 0
   health: Health = { name: 'starting' }
-  /** Set by an operator: nothing new comes, what runs may finish. */
+  /** By an operator or by the source that found it: nothing new comes, what runs may finish. */
   draining = false
   /** Taken out of the pool: it only finishes its leases. */
   removed = false

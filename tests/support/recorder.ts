@@ -230,6 +230,7 @@ class Connection implements RecordedConnection {
     if (wire.over) return
     const { keepAliveMs } = this.#hooks
     if (/close/i.test(request?.header('connection') ?? '')) wire.end()
-    else if (keepAliveMs !== undefined) this.#idle = setTimeout(() => wire.end(), keepAliveMs)
+    // Both directions, as uvicorn does: a request that comes after that is not read, but answered with a reset.
+    else if (keepAliveMs !== undefined) this.#idle = setTimeout(() => this.#socket.destroy(), keepAliveMs)
   }
 }

@@ -36,6 +36,16 @@ const texts: Partial<Record<SettingKey, fc.Arbitrary<string>>> = {
   apiKey: key,
   adminApiKey: key,
   routerApiKeys: several(key),
+  workerUrlsFile: fc.constantFrom('workers.yaml', '/etc/vllm-router/workers.json', 'none'),
+  workerDns: several(fc.constantFrom('dns://vllm:8000', 'vllm.ml.svc:80', 'dns+srv://_http._tcp.vllm.ml')),
+  // Only together with a selector: tests/discovery-settings.test.ts.
+  serviceDiscovery: fc.constantFrom('false', 'off'),
+  selector: several(fc.constantFrom('app=vllm', 'example.com/role=decode', 'tier=')),
+  serviceDiscoveryService: several(word),
+  serviceDiscoveryPort: fc.oneof(fc.integer({ min: 1, max: 65_535 }).map(String), fc.constant('http')),
+  serviceDiscoveryNamespace: fc.constantFrom('ml', 'team-7', 'none'),
+  serviceDiscoveryApiServer: fc.constantFrom('https://10.0.0.1:6443', 'http://127.0.0.1:8001', 'none'),
+  serviceDiscoveryCredentials: fc.constantFrom('/var/run/secrets/account', './account'),
 }
 
 /** Settings that can be set in this version, each to be tried with `textsOf`. A file cannot name a file. */

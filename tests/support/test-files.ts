@@ -85,6 +85,12 @@ function bunArgs(file: string, report: string): string[] {
   return ['test', `./${file}`, `--timeout=${testMs}`, '--reporter=junit', `--reporter-outfile=${report}`]
 }
 
+/** `NODE_TEST_*` would make Node talk to a runner above it: so when a test runs this runner. */
+function environment(): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(([name]) => !/^(NODE_TEST|FORCE_COLOR$)/.test(name))
+  return { ...Object.fromEntries(kept), BUN_CONFIG_MAX_HTTP_REQUESTS: '65535', NO_COLOR: '1' }
+}
+
 interface Ended {
   readonly how: string
   readonly output: string
@@ -94,19 +100,19 @@ interface Ended {
 function run(binary: string, args: readonly string[], options: FilesOptions, ms: number): Promise<Ended> {
   const { cwd, signal } = options
   return new Promise((resolve) => {
-    const env = {
-      ...process.env,
-      BUN_CONFIG_MAX_HTTP_REQUESTS: '65535',
-      NO_COLOR: '1',
-      FORCE_COLOR: undefined,
-    }
-    const child = spawn(binary, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+    const child = spawn(binary, args, {
+      cwd,
+      env: environment(),
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    })
     let output = ''
     let reason: string | undefined
     const kill = (why: string): void => {
       reason ??= why
-      // The group: what a test has started goes with it. SIGTERM first, for groups that the test made.
-      for (const name of ['SIGTERM', 'SIGKILL'] as const) signalGroup(child.pid, name)
+      signalGroup(child.pid, 'SIGTERM')
+      // Time for the file to take with it what it started.
+      setTimeout(() => signalGroup(child.pid, 'SIGKILL'), 500).unref()
     }
     const timer = setTimeout(() => kill(`did not end within ${ms / 1000} s`), ms)
     const onAbort = (): void => kill('interrupted')
@@ -152,7 +158,8 @@ function problemOf({ how }: Ended, counts: Counts | undefined, ms: number): stri
 }
 
 function failuresIn(output: string): string {
-  const passed = /^\s*(✔|﹣|▶|\(pass\)|\(skip\)|\(todo\)|ℹ)/
+  const passed =
+    /^\s*(✔|﹣|▶|\(pass\)|\(skip\)|\(todo\)|ℹ (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) )/
   return output
     .split('\n')
     .filter((line) => !passed.test(line))

@@ -1,0 +1,23 @@
+import type { Member } from '../source.ts'
+
+/** What a collection of API objects says about workers. */
+export interface Found {
+  readonly members: readonly Member[]
+  /** Objects that should have been workers, and why they are none; for the log. */
+  readonly problems: readonly string[]
+}
+
+export function hostUrl(address: string, port: number): string {
+  return `http://${address.includes(':') ? `[${address}]` : address}:${port}`
+}
+
+/** One member for each address. Of two at one address, the one that takes requests is the one that is really there. */
+export function oneEach(members: readonly Member[]): readonly Member[] {
+  const byUrl = new Map<string, Member>()
+  for (const member of members) {
+    const other = byUrl.get(member.url)
+    if (other === undefined || (other.draining === true && member.draining !== true))
+      byUrl.set(member.url, member)
+  }
+  return [...byUrl.values()]
+}

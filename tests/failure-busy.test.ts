@@ -1,0 +1,88 @@
+/** Workers that say they are busy: their answer is the answer, and retries do not make the overload worse. */
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { apiRequest } from './support/api-bodies.ts'
+import { within } from './support/deadline.ts'
+import { assertBooks, assertBreakersStayedClosed } from './support/failure-books.ts'
+import { type Fault, status } from './support/faults.ts'
+import { rawRequest } from './support/raw-client.ts'
+import { routerOver } from './support/router-over.ts'
+import type { RouterProcess } from './support/router-process.ts'
+import { type ScriptedWorker, startScriptedWorker } from './support/scripted-worker.ts'
+import { sized } from './support/soak.ts'
+import { steadyLoad } from './support/steady-load.ts'
+
+const perSecond = 200
+const seconds = sized(30, 5)
+/** Over this many seconds the retry budget may be spent in one go. */
+const budgetWindow = 10
+/** What a busy worker says. */
+const saidWith = (code: number): string =>
+  JSON.stringify({ error: { message: 'queue is full', type: 'Busy', param: null, code } })
+const busyWith = (code: number, retryAfter: number): Fault =>
+  status(code, saidWith(code), { 'retry-after': retryAfter })
+
+async function ask(router: RouterProcess, index: number) {
+  const exchange = rawRequest({ port: router.apiPort, ...apiRequest({ stream: index % 2 === 0 }) })
+  const { status: code, text } = await within(20_000, exchange.text(), 'an answer')
+  const head = await exchange.head
+  return { code, text, retryAfter: head.header('retry-after'), worker: head.header('x-router-worker') }
+}
+
+const attemptsOf = (workers: readonly ScriptedWorker[]): number =>
+  workers.reduce((sum, { requests }) => sum + requests.length, 0)
+
+test(`${perSecond} requests a second for ${seconds} s to workers that are all busy`, {
+  timeout: 120_000,
+}, async (t) => {
+  const faults = [busyWith(503, 7), busyWith(429, 7), busyWith(503, 7)]
+  const workers = await Promise.all(faults.map((fault) => startScriptedWorker(fault, { t })))
+  const router = await routerOver(workers, { t })
+
+  const answers = await steadyLoad({ perSecond, seconds }, (index) => ask(router, index))
+  const offered = answers.length
+  const attempts = attemptsOf(workers)
+  const bound = 1.2 * offered + 10 * Math.ceil(seconds / budgetWindow) * budgetWindow
+  t.diagnostic(`${offered} offered, ${attempts} attempts, bound ${bound}`)
+
+  for (const { code, text, retryAfter } of answers) {
+    assert.ok(code === 503 || code === 429)
+    assert.deepEqual({ text, retryAfter }, { text: saidWith(code), retryAfter: '7' })
+  }
+  assert.ok(attempts > offered && attempts <= bound, `${attempts} attempts`)
+  await assertBreakersStayedClosed(router)
+  await assertBooks(router, { ends: { completed: offered }, workers: 3 })
+})
+
+test('a worker that asks for a pause is left alone for that long while there are others', {
+  timeout: 30_000,
+}, async (t) => {
+  const pauseMs = 1000
+  const busy = await startScriptedWorker(busyWith(429, pauseMs / 1000), { t })
+  const others = await Promise.all([1, 2].map(() => startScriptedWorker(undefined, { t })))
+  const router = await routerOver([busy, ...others], { t })
+  const codes: number[] = []
+  while (busy.requests.length === 0) codes.push((await ask(router, 1)).code)
+  const askedAt = busy.requests[0]?.at ?? Number.NaN
+
+  while (busy.requests.length === 1 && performance.now() < askedAt + 5 * pauseMs) {
+    codes.push((await ask(router, codes.length)).code)
+  }
+  const waited = (busy.requests[1]?.at ?? Number.NaN) - askedAt
+  t.diagnostic(`asked again after ${waited.toFixed(0)} ms, ${codes.length} requests in between`)
+
+  assert.ok(codes.every((code) => code === 200))
+  assert.ok(codes.length > 20, 'others were asked')
+  assert.ok(waited >= pauseMs, `asked again after ${waited} ms`)
+  await assertBreakersStayedClosed(router)
+})
+
+test('when all workers ask for a pause, they are asked all the same', { timeout: 30_000 }, async (t) => {
+  const workers = await Promise.all([1, 2].map(() => startScriptedWorker(busyWith(429, 60), { t })))
+  const router = await routerOver(workers, { t })
+  assert.equal((await ask(router, 1)).code, 429)
+  for (const worker of workers) worker.use(undefined)
+  assert.equal((await ask(router, 1)).code, 200)
+  await assertBooks(router, { ends: { completed: 2 }, workers: 2 })
+})
