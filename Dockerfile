@@ -5,11 +5,12 @@
 #
 # It runs as uid 10001 and writes nothing: a read-only root file system is enough. docs/kubernetes.md says how to run it.
 
-# What the program needs of others. Nothing of it is compiled, so no package may run a script.
+# What the program needs of others. Nothing of it is compiled, so no package may run a script. `optional` too is left out:
+# a dependency names the compiler as an optional peer, and without that word it would be in the image.
 FROM node:24.21.0-bookworm-slim AS dependencies
 WORKDIR /build
 COPY package.json package-lock.json ./
-RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
+RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
 
 # TypeScript to JavaScript, once for both runtimes.
 FROM node:24.21.0-bookworm-slim AS build

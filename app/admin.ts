@@ -1,6 +1,7 @@
 import { type Context, type Handler, Hono } from 'hono'
 import { RouterError } from '../middleware/errors.ts'
-import { type GatewayContext, methodNotAllowed } from './http.ts'
+import { methodNotAllowed } from './faults.ts'
+import type { GatewayContext } from './gateway-context.ts'
 import type { WorkerControl } from './workers/control.ts'
 import type { Worker } from './workers/worker.ts'
 

@@ -1,3 +1,8 @@
+import type { MiddlewareHandler } from 'hono'
+import { apiKey } from '../middleware/api-key.ts'
+import { RouterError } from '../middleware/errors.ts'
+import { type GatewayContext, widen } from './gateway-context.ts'
+
 /**
  * Routes of vLLM that are for its developers and operators (most need VLLM_SERVER_DEV_MODE=1 there): they stop, empty,
  * profile or change the worker, which no client of an inference API should be able to do.
@@ -44,5 +49,24 @@ function decoded(path: string): string {
     return decodeURIComponent(path)
   } catch {
     return path
+  }
+}
+
+/** Routes by which a client could put a worker to sleep or change its weights need the admin's key. */
+export function guardDevelopmentRoutes(adminApiKey: string | undefined): MiddlewareHandler<GatewayContext> {
+  const check =
+    adminApiKey === undefined
+      ? undefined
+      : widen(apiKey({ keys: [adminApiKey], header: 'x-admin-api-key', what: 'admin key' }))
+  return (c, next) => {
+    if (!isDevelopmentRoute(c.req.path)) return next()
+    if (check !== undefined) {
+      c.set('keyConsumed', true)
+      return check(c, next)
+    }
+    throw new RouterError(
+      'forbidden',
+      'this route changes the worker: it needs the admin key, and none is set (--admin-api-key)',
+    )
   }
 }

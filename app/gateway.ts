@@ -95,8 +95,11 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     config.apiKey === undefined ? [] : [['authorization', `Bearer ${config.apiKey}`]]
   function onTransition(url: string, ...[from, to, reason]: Transition): void {
     observer.breakerMoved(url, from, to, reason)
-    const worker = to === 'closed' ? registry.find(url) : undefined
-    if (worker !== undefined) pool.welcome(worker)
+    const worker = registry.find(url)
+    if (worker === undefined) return
+    if (to === 'closed') pool.welcome(worker)
+    // It may be gone altogether: then probes notice its return long before the open time is over.
+    else if (to === 'open') prober.probeSoon(worker)
   }
   const pool: Pool = new Pool({
     policy: createPolicy(config, random),

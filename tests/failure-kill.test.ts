@@ -5,6 +5,7 @@ import { type TestContext, test } from 'node:test'
 import { apiRequest } from './support/api-bodies.ts'
 import { eventually, within } from './support/deadline.ts'
 import { assertBooks } from './support/failure-books.ts'
+import { startLagMeter } from './support/lag-meter.ts'
 import { percentile } from './support/percentile.ts'
 import { openConnection, type RawExchange, rawRequest } from './support/raw-client.ts'
 import { routerOver } from './support/router-over.ts'
@@ -34,8 +35,8 @@ test(`SIGKILL of 1 of ${workers} workers under ${streams} streams`, { timeout: 1
     what: 'all of them at their workers',
   })
 
-  const killedAt = performance.now()
-  const goneAt = await kill(sims[victim])
+  const lag = startLagMeter(t)
+  const { killedAt, goneAt } = await kill(sims[victim])
   const next = await sendAll(
     Array.from({ length: requestsAfter }, () => apiRequest({ model, fields: { max_tokens: 1 } })),
     { port: router.apiPort, connections: 20 },
@@ -47,7 +48,7 @@ test(`SIGKILL of 1 of ${workers} workers under ${streams} streams`, { timeout: 1
   t.diagnostic(
     `${streams} streams: ${lost.length} lost, told after p50 ${percentile(delays, 0.5).toFixed(1)} ms, ` +
       `p99 ${percentile(delays, 0.99).toFixed(1)} ms (its sockets were closed ${(goneAt - killedAt).toFixed(1)} ms ` +
-      `after the signal); ${saved.length} saved by a retry`,
+      `after the signal, machine: ${lag.worst.toFixed(1)} ms); ${saved.length} saved by a retry`,
   )
 
   assert.deepEqual(
@@ -61,7 +62,7 @@ test(`SIGKILL of 1 of ${workers} workers under ${streams} streams`, { timeout: 1
   assert.ok(begun.every(({ error }) => error !== undefined))
   assert.ok(lost.every(({ worker }) => worker === nameOf(victim)))
   assert.ok(saved.length > 0 && saved.every(({ error }) => error === undefined))
-  assert.ok(percentile(delays, 0.99) <= 100, `told after ${percentile(delays, 0.99)} ms`)
+  assert.ok(percentile(delays, 0.99) <= 100 + lag.worst, `told after ${percentile(delays, 0.99)} ms`)
   assert.deepEqual(
     next.filter(({ head, body }) => head.status !== 200 || !body.complete),
     [],
@@ -94,16 +95,15 @@ function startSims(t: TestContext): Promise<SimProcess[]> {
   )
 }
 
-/**
- * Resolves with the time at which the kernel had closed the worker's sockets, as a bystander's connection shows: on a
- * busy machine it takes its time to bury a process.
- */
-async function kill(sim: SimProcess | undefined): Promise<number> {
+/** When the signal was sent, and when the kernel had closed the process's sockets, as a bystander's connection shows. */
+async function kill(sim: SimProcess | undefined): Promise<{ killedAt: number; goneAt: number }> {
   assert.ok(sim)
   const bystander = openConnection(sim)
-  await bystander.opened
+  // Bun notices the end of a connection only where something has come before.
+  await bystander.request({ path: '/health' }).text()
+  const killedAt = performance.now()
   const [{ at }] = await Promise.all([within(5000, bystander.closed, 'the end of the process'), sim.kill()])
-  return at
+  return { killedAt, goneAt: at }
 }
 
 function open(router: RouterProcess, count: number, content: string): RawExchange[] {

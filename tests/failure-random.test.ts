@@ -50,10 +50,11 @@ test(`${count} requests under random faults (seed ${seed})`, { timeout: 300_000 
   calm()
 
   const kinds = tally(results.map(({ verdict }) => verdict.kind))
+  const codes = tally(results.flatMap(({ verdict }) => ('code' in verdict ? [String(verdict.code)] : [])))
   const times = results.map(({ ms }) => ms)
   const faults = [...storm.struck.values()].reduce((sum, times) => sum + times, 0)
   t.diagnostic(
-    `${faults} faults of ${storm.struck.size} kinds; ${JSON.stringify(kinds)}; slowest ${percentile(times, 1).toFixed(0)} ms`,
+    `${faults} faults of ${storm.struck.size} kinds; ${JSON.stringify({ ...kinds, codes })}; slowest ${percentile(times, 1).toFixed(0)} ms`,
   )
   assert.ok(percentile(times, 1) <= deadlineMs + slackMs, 'before the deadline')
   for (const { id, verdict } of results) {

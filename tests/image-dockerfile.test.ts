@@ -32,6 +32,7 @@ const broken: Readonly<Record<string, readonly (readonly [string | RegExp, strin
   'no build tools': [
     ['ca-certificates curl', 'ca-certificates curl git'],
     [' /usr/local/bin/npm ', ' '],
+    [' --omit=optional', ''],
   ],
   curl: [['ca-certificates curl', 'ca-certificates']],
   'small layers': [

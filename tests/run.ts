@@ -52,7 +52,7 @@ async function runCheck({ name, command }: (typeof checks)[number], signal: Abor
   const started = performance.now()
   const [program, ...args] = command
   const bin = join(root, 'node_modules', '.bin')
-  const env = { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH ?? ''}` }
+  const env = { ...process.env, NO_COLOR: '1', PATH: `${bin}${delimiter}${process.env.PATH ?? ''}` }
   const output: string[] = []
   const code = await new Promise<number | string>((resolve) => {
     const child = spawn(join(bin, program), args, {

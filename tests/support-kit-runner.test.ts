@@ -1,6 +1,7 @@
 /** The runner of all tests counts truly, whatever a test file does. */
 
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -61,9 +62,12 @@ const cases: Readonly<
   },
 }
 
+/** Bun's own limit of 5 s is too short for processes that start processes on a busy machine. */
+const timeLimit = { timeout: 60_000 }
+
 describe('the runner of the tests', () => {
   for (const runtime of ['node', 'bun'] as const) {
-    test(`on ${runtime}, counts every way in which a file can end`, async (t) => {
+    test(`on ${runtime}, counts every way in which a file can end`, timeLimit, async (t) => {
       const cwd = mkdtempSync(join(tmpdir(), 'runner-'))
       t.after(() => rmSync(cwd, { recursive: true, force: true }))
       for (const [name, { source }] of Object.entries(cases)) {
@@ -88,6 +92,25 @@ describe('the runner of the tests', () => {
       assert.equal(results.length, Object.keys(cases).length)
     })
   }
+
+  test('the last line has the sum, and the exit code says whether all is well', timeLimit, async () => {
+    const npmTest = async (...args: readonly string[]) => {
+      const child = spawn(runtimeBinary('node'), ['tests/run.ts', ...args], {
+        stdio: ['ignore', 'pipe', 'ignore'],
+      })
+      let output = ''
+      child.stdout.setEncoding('utf8').on('data', (text: string) => {
+        output += text
+      })
+      const code = await new Promise((resolve) => child.once('close', resolve))
+      return [code, output.trimEnd().split('\n').at(-1)]
+    }
+    const [code, last] = await npmTest('--only', 'bun', 'support-kit-line')
+    assert.match(String(last), /^[1-9]\d* passed, 0 failed$/)
+    assert.equal(code, 0)
+    assert.deepEqual(await npmTest('--only', 'node', 'no such file'), [1, '0 passed, 0 failed'])
+    assert.deepEqual(await npmTest('--no-such-flag'), [1, '0 passed, 1 failed'])
+  })
 
   test('adds up, and says so in one line', () => {
     const all = sum([

@@ -46,6 +46,8 @@ class Run {
   readonly #tried = new Set<Worker>()
   /** Leases whose worker answered with a server error: not judged until another worker has had the same request. */
   #suspects: { lease: Lease; reason: string }[] = []
+  /** There was no budget for a second opinion. */
+  #unheard = false
   #deaths = 0
   /** Attempts after the first that count against the limit. */
   #retries = 0
@@ -107,11 +109,18 @@ class Run {
       if (lease !== undefined) return lease
     }
     this.#retries += 1
-    if (this.#retries >= retry.maxAttempts || !budget.withdraw()) {
+    const mayRetry = this.#retries < retry.maxAttempts && this.#withdraw(budget)
+    if (!mayRetry) {
       events.retriesExhausted(this.#call)
       return undefined
     }
     return (details.unreachable ? undefined : this.#untried()) ?? (await this.#afterPause())
+  }
+
+  #withdraw(budget: RetryBudget): boolean {
+    const granted = budget.withdraw()
+    this.#unheard = !granted
+    return granted
   }
 
   /** An untried worker is taken at once. */
@@ -144,12 +153,13 @@ class Run {
 
   /**
    * A request to which two workers answered with a server error indicts itself: neither is blamed. One client's bad
-   * input must not open the breakers of the fleet.
+   * input must not open the breakers of the fleet. Nor is a worker blamed that no other could speak against, because
+   * such a client has used up the retry budget: a worker that is truly ill is found out by the retries there are.
    */
   judgeSuspects(): void {
     const workers = new Set(this.#suspects.map(({ lease }) => lease.worker))
-    for (const { lease, reason } of this.#suspects)
-      lease.judge(workers.size > 1 ? 'neutral' : 'failure', reason)
+    const outcome = workers.size > 1 || this.#unheard ? 'neutral' : 'failure'
+    for (const { lease, reason } of this.#suspects) lease.judge(outcome, reason)
     this.#suspects = []
   }
 }

@@ -1,7 +1,7 @@
 import type { Context, Handler } from 'hono'
 import { dialectOf } from '../../middleware/errors.ts'
 import type { Clock } from '../clock.ts'
-import type { GatewayContext } from '../http.ts'
+import type { GatewayContext } from '../gateway-context.ts'
 import type { Call } from '../relay/call.ts'
 import { EventStream } from '../relay/event-stream.ts'
 import type { Answer } from '../relay/exchange.ts'
@@ -58,7 +58,7 @@ function callOf(c: Context<GatewayContext>, options: InferenceOptions): Call {
       requestId: c.get('requestId'),
       workerKey,
       remainingMs: record.deadline === undefined ? undefined : record.deadline - clock.now(),
-      dropClientKey,
+      dropClientKey: dropClientKey || c.get('keyConsumed') === true,
     }),
     body,
     model: typeof model === 'string' ? model : undefined,

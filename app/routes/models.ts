@@ -1,6 +1,6 @@
 import type { Handler } from 'hono'
 import { RouterError } from '../../middleware/errors.ts'
-import type { GatewayContext } from '../http.ts'
+import type { GatewayContext } from '../gateway-context.ts'
 import type { Pool } from '../workers/pool.ts'
 import type { ModelEntry } from '../workers/worker.ts'
 

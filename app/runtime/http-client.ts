@@ -116,7 +116,7 @@ export function transportError(error: unknown, options: { reused?: boolean } = {
 }
 
 function faultOf(error: unknown, code: string): TransportFault {
-  if (unreachable.has(code) || code.startsWith('ERR_TLS') || code.includes('CERT')) return 'unreachable'
+  if (unreachable.has(code) || /^ERR_TLS|^UNABLE_TO_|CERT/.test(code)) return 'unreachable'
   if (broken.has(code)) return 'reset'
   return nameOf(error) === 'AbortError' ? 'aborted' : 'protocol'
 }

@@ -65,7 +65,8 @@ export class Pool {
   acquire(model: string | undefined, tried: ReadonlySet<Worker>): Lease | undefined {
     const candidates = this.#slowStart.withinShare(this.#candidates(model, tried))
     if (candidates.length === 0) return undefined
-    const known = model !== undefined && candidates.some(({ models }) => models?.has(model)) ? model : undefined
+    const known =
+      model !== undefined && candidates.some(({ models }) => models?.has(model)) ? model : undefined
     const worker = this.#options.policy.select(candidates, { model: known })
     this.#slowStart.selected(worker)
     this.#options.events.selected(worker, this.#panic && worker.health.name !== 'healthy')

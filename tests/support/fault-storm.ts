@@ -62,10 +62,10 @@ export async function startFaultStorm(options: {
       const phase = request.stream ? fault?.stream : fault?.plain
       // An answer that no client could use, a status or a head too large, is no execution.
       if (script !== undefined && phase !== 'none') return script
-      return [
-        ...(script ?? worker().healthy(request)),
-        () => void executed.set(id, (executed.get(id) ?? 0) + 1),
-      ]
+      const steps = script ?? worker().healthy(request)
+      // Steps after a close or a reset are not run.
+      const end = fault?.name === 'closeAfterDone' && request.stream ? steps.length - 1 : steps.length
+      return steps.toSpliced(end, 0, () => void executed.set(id, (executed.get(id) ?? 0) + 1))
     }
   }
 

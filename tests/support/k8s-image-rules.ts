@@ -81,6 +81,11 @@ export const imageRules: readonly ImageRule[] = [
           ))
             yield `${image.name} runs or installs ${tool}`
         }
+      const install = all(stageNamed(stages, 'dependencies'), 'RUN').find(({ rest }) =>
+        rest.startsWith('npm ci '),
+      )
+      for (const kind of ['--omit=dev', '--omit=optional'])
+        if (!install?.rest.includes(kind)) yield `the dependencies are installed without ${kind}`
       const node = stageNamed(stages, 'node')
       const there = ['npm', 'npx', 'corepack', 'yarn', 'yarnpkg'].map((name) => `/usr/local/bin/${name}`)
       for (const path of [...there, '/usr/local/lib/node_modules', '/opt/yarn-*'])

@@ -2,6 +2,7 @@
 
 import { within } from './deadline.ts'
 import { type RawAddress, type RawRequestOptions, rawRequest } from './raw-client.ts'
+import type { Scope } from './scope.ts'
 
 export interface LoadOptions {
   readonly perSecond: number
@@ -10,6 +11,8 @@ export interface LoadOptions {
   readonly request: (index: number) => RawRequestOptions
   /** Milliseconds that one request may take, default 30000. */
   readonly withinMs?: number
+  /** Nothing more is sent when it ends. */
+  readonly t: Scope
 }
 
 export interface Done {
@@ -31,6 +34,7 @@ export interface Load {
 
 export function startLoad(options: LoadOptions): Load {
   const load = new OpenLoop(options)
+  options.t.after(() => load.end())
   load.start()
   return load
 }
@@ -56,8 +60,12 @@ class OpenLoop implements Load {
     this.#timer = setInterval(catchUp, Math.max(1, 500 / perSecond))
   }
 
-  async stop(): Promise<readonly Done[]> {
+  end(): void {
     clearInterval(this.#timer)
+  }
+
+  async stop(): Promise<readonly Done[]> {
+    this.end()
     await Promise.all(this.#running)
     return this.done.filter(({ fault }) => fault !== undefined)
   }

@@ -8,7 +8,7 @@ import { type Answer, type AnswerOptions, answerFor, canStream } from './answers
 import type { Fault } from './fault.ts'
 import { acceptConnection, type Chooser, type RecordedConnection, type RecordedRequest } from './recorder.ts'
 import type { Scope } from './scope.ts'
-import { closedPort, resetSocket } from './sockets.ts'
+import { closedPort, listening, portOf, resetSocket } from './sockets.ts'
 import { answer, type HeaderFields, type Script, stream } from './wire.ts'
 
 export type { Chooser, RecordedConnection, RecordedRequest } from './recorder.ts'
@@ -114,20 +114,15 @@ class SocketWorker implements ScriptedWorker {
 
   async listen(port: number): Promise<void> {
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket))
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject)
-      server.listen(port, this.#options.host, 1024, resolve)
-    })
-    const address = server.address()
-    if (address === null || typeof address === 'string') throw new Error('no port')
-    this.port = address.port
+    await listening(server, port, this.#options.host)
+    this.port = portOf(server)
     this.#server = server
   }
 
   async reopen(): Promise<void> {
+    if (this.#server === undefined) await this.listen(this.port)
     await this.#release?.()
     this.#release = undefined
-    if (this.#server === undefined) await this.listen(this.port)
   }
 
   async crash(): Promise<void> {

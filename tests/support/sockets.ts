@@ -1,6 +1,7 @@
 /** What `node:net` does not give: a port that surely refuses, and a reset that is safe at any time. */
 
 import { connect, createServer, type Server, type Socket } from 'node:net'
+import { pause } from './deadline.ts'
 
 export interface ClosedPort {
   readonly port: number
@@ -8,26 +9,46 @@ export interface ClosedPort {
 }
 
 /**
- * The port is the local end of an open connection: the kernel then refuses connections to it and does not hand it out
- * for port 0. (A port that was opened and closed again may be given to the next test in the meantime.)
+ * The listener is closed again, but a connection that it accepted stays open: so the kernel refuses new connections, and
+ * does not hand the port out, neither for port 0 nor as the local port of a connection (both do happen to a port that
+ * was merely opened and closed). Listening on it by name still works, as `SO_REUSEADDR` allows.
  */
 export async function closedPort(): Promise<ClosedPort> {
-  const { server, socket } = await new Promise<{ server: Server; socket: Socket }>((resolve, reject) => {
-    const server = createServer((peer) => peer.on('error', () => {}))
-    server.listen(0, '127.0.0.1', () => {
-      const socket = connect({ port: portOf(server), host: '127.0.0.1' })
-      socket.once('error', reject)
-      socket.once('connect', () => resolve({ server, socket }))
-    })
+  const server = createServer()
+  await listening(server, 0)
+  const port = portOf(server)
+  const client = connect({ port, host: '127.0.0.1' })
+  const accepted = await new Promise<Socket>((resolve, reject) => {
+    client.once('error', reject)
+    server.once('connection', resolve)
   })
-  const port = socket.localPort
-  if (port === undefined) throw new Error('no local port')
+  for (const socket of [client, accepted]) socket.on('error', () => {})
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
   const release = async (): Promise<void> => {
-    // A reset leaves no TIME_WAIT behind: the port can be listened on at once.
-    socket.resetAndDestroy()
-    await new Promise<void>((resolve) => server.close(() => resolve()))
+    for (const socket of [client, accepted]) resetSocket(socket)
+    await closed
   }
   return { port, release }
+}
+
+/**
+ * Listens, with a backlog for bursts. A port given by number may be taken for a moment by somebody's connection: two
+ * seconds of patience.
+ */
+export async function listening(server: Server, port: number, host = '127.0.0.1'): Promise<void> {
+  const patience = performance.now() + 2000
+  for (;;) {
+    const error = await new Promise<NodeJS.ErrnoException | undefined>((resolve) => {
+      server.once('error', resolve)
+      server.listen(port, host, 1024, () => {
+        server.off('error', resolve)
+        resolve(undefined)
+      })
+    })
+    if (error === undefined) return
+    if (port === 0 || error.code !== 'EADDRINUSE' || performance.now() > patience) throw error
+    await pause(20)
+  }
 }
 
 export function portOf(server: Server): number {

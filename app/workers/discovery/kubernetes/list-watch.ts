@@ -115,7 +115,7 @@ export class ListWatch {
     const news = begunAnew ? this.#store.reset(items, version) : this.#store.replace(items, version)
     if (news || first) this.#options.events.changed(this.#store.objects)
     // A list that knows more than the watch has told is a sign that the watch is deaf; a new one costs nothing.
-    if (news || !this.#watch.hasPlace) this.#watch.from(version)
+    if (news || begunAnew || !this.#watch.hasPlace) this.#watch.from(version)
   }
 
   async #fetchList(): Promise<{ items: readonly ApiObject[]; version: string }> {

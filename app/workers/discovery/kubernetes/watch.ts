@@ -101,13 +101,14 @@ export class Watch {
   async #watch(place: string): Promise<number> {
     const { clock, events } = this.#options
     const turn = this.#turn
-    const startedAt = clock.now()
+    let openedAt = Number.POSITIVE_INFINITY
     let spoke = false
     let fault: unknown
     let cancelTimer = (): void => {}
     try {
       const seconds = Math.round(watchSeconds * (1 + this.#options.random()))
       const body = await this.#open(place, seconds)
+      openedAt = clock.now()
       cancelTimer = clock.after(seconds * 1000 + overdueMs, () => body.cancel())
       for await (const lines of readLines(body)) {
         this.#read(lines)
@@ -122,7 +123,7 @@ export class Watch {
     }
     if (this.#stopped || turn !== this.#turn) return 0
     // Servers, and what lies between, end watches as they like; that is no failure as long as the next one works.
-    const lived = spoke || clock.now() - startedAt >= shortestMs
+    const lived = spoke || clock.now() - openedAt >= shortestMs
     if (lived) this.#backoff = this.#target.newBackoff()
     if (fault instanceof ApiFault) return this.#refused(fault)
     if (!lived) events.failed('watch', fault instanceof Error ? fault.message : 'it ended at once')

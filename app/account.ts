@@ -1,0 +1,70 @@
+import type { MiddlewareHandler } from 'hono'
+import { RouterError } from '../middleware/errors.ts'
+import { bodySchemas } from '../middleware/schemas/index.ts'
+import type { Clock } from './clock.ts'
+import { renderFault } from './faults.ts'
+import type { GatewayContext } from './gateway-context.ts'
+import type { Lifecycle } from './lifecycle.ts'
+import type { Accounting } from './telemetry/accounting.ts'
+import type { RequestRecord } from './telemetry/request-record.ts'
+
+export interface AccountOptions {
+  readonly accounting: Accounting
+  readonly lifecycle: Lifecycle
+  readonly clock: Clock
+  /** Longest time a request may take in all, in milliseconds; undefined: no limit. */
+  readonly longestMs: number | undefined
+}
+
+/** Patterns that become the `route` label; everything else is `other`. */
+const knownRoutes = new Set([
+  ...Object.keys(bodySchemas),
+  '/v1/audio/transcriptions',
+  '/v1/audio/translations',
+  '/v1/models',
+  '/health',
+  '/liveness',
+  '/readiness',
+])
+
+/** Opens the books on a request, and closes them where the answer is not still streaming. */
+export function account({
+  accounting,
+  lifecycle,
+  clock,
+  longestMs,
+}: AccountOptions): MiddlewareHandler<GatewayContext> {
+  /** The client's own limit or the router's, whichever is shorter; the time in the queue is part of it. */
+  function setDeadline(record: RequestRecord, wanted: string | undefined): void {
+    // Anything but a number is no limit: the header is a wish, and not worth an error.
+    const clientMs =
+      wanted !== undefined && /^\d{1,12}$/.test(wanted) ? Math.max(1, Number(wanted)) : undefined
+    if (clientMs === undefined && longestMs === undefined) return
+    const ms = Math.min(clientMs ?? Number.POSITIVE_INFINITY, longestMs ?? Number.POSITIVE_INFINITY)
+    record.deadline = record.startedAt + ms
+    record.onEnd(clock.after(ms, () => record.stop.because('request_timeout')))
+  }
+
+  return async function account(c, next) {
+    const { incoming } = c.env
+    const path = c.req.path
+    const record = accounting.open(c.req.method, path)
+    if (knownRoutes.has(path)) record.route = path
+    c.set('record', record)
+    c.set('onEnd', (listener) => record.onEnd(listener))
+    c.set('stopSignal', () => record.stop.signal)
+    setDeadline(record, incoming.header('x-request-timeout-ms'))
+    incoming.onGone(() => record.stop.because('client_closed'))
+    if (lifecycle.refusing) {
+      c.res = renderFault(
+        new RouterError('draining', 'the router is shutting down', { retryAfter: 1 }),
+        path,
+        record,
+      )
+    } else {
+      await next()
+    }
+    record.status = record.errorCode === 'client_closed' ? 499 : c.res.status
+    if (!record.live) record.end(record.errorCode ?? 'completed')
+  }
+}

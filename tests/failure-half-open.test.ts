@@ -1,0 +1,167 @@
+/** Breakers under load: a trial costs nobody else time, one client's bad input opens none, and the last worker serves. */
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { apiRequest } from './support/api-bodies.ts'
+import { eventually, within } from './support/deadline.ts'
+import { assertBooks, assertBreakersStayedClosed, tally } from './support/failure-books.ts'
+import { resetBeforeHead } from './support/faults.ts'
+import { type LagMeter, startLagMeter } from './support/lag-meter.ts'
+import { percentile } from './support/percentile.ts'
+import { rawRequest } from './support/raw-client.ts'
+import { routerOver, untilAvailable } from './support/router-over.ts'
+import type { RouterProcess } from './support/router-process.ts'
+import { type ScriptedWorker, startScriptedWorker } from './support/scripted-worker.ts'
+import { sized } from './support/soak.ts'
+import { steadyLoad } from './support/steady-load.ts'
+import { answer, wait } from './support/wire.ts'
+
+async function ask(router: RouterProcess, headers: Record<string, string> = {}) {
+  const exchange = rawRequest({ port: router.apiPort, ...apiRequest({ headers }) })
+  const { status, text } = await within(20_000, exchange.text(), 'an answer')
+  const head = await exchange.head
+  return {
+    status,
+    text,
+    ms: (exchange.endedAt ?? Number.NaN) - exchange.sentAt,
+    worker: head.header('x-worker-id'),
+    retryAfter: head.header('retry-after'),
+  }
+}
+
+function startWorkers(
+  count: number,
+  t: Parameters<typeof startScriptedWorker>[1],
+): Promise<ScriptedWorker[]> {
+  const names = Array.from({ length: count }, (_, index) => `w${index + 1}`)
+  return Promise.all(
+    names.map((id) => startScriptedWorker(undefined, { ...t, headers: { 'x-worker-id': id } })),
+  )
+}
+
+const trialMs = sized(3000, 1000)
+
+test(`a half-open trial that takes ${trialMs} ms delays nobody else`, { timeout: 60_000 }, async (t) => {
+  const [ill, well] = (await startWorkers(2, { t })) as [ScriptedWorker, ScriptedWorker]
+  const args = ['--cb-timeout-duration-secs', '0.5', '--cb-success-threshold', '2']
+  const router = await routerOver([ill, well], { t, args })
+  const state = () => router.metric('vllm_router_cb_state', { worker: ill.url })
+  const before = await steadyLoad({ perSecond: 100, seconds: 1 }, () => ask(router))
+  const healthyMs = percentile(
+    before.map(({ ms }) => ms),
+    0.99,
+  )
+
+  ill.use(resetBeforeHead())
+  let asked = before.length
+  for (; (await state()) !== 1; asked++) assert.equal((await ask(router)).status, 200)
+  const failed = ill.requests.length
+  // Two trials, both slow; from then on it is well again.
+  ill.use((request) =>
+    ill.requests.length <= failed + 2 ? [wait(trialMs), ...ill.healthy(request)] : undefined,
+  )
+  const load = steadyLoad({ perSecond: 100, seconds: (0.5 * 1.1 * 1000 + 2 * trialMs + 500) / 1000 }, () =>
+    ask(router),
+  )
+  const lag = startLagMeter(t)
+  await eventually(async () => (await state()) === 2, { what: 'a half-open breaker' })
+  const answers = await load
+  const others = answers.filter(({ worker }) => worker === 'w2').map(({ ms }) => ms)
+  const [first, second, third] = ill.requests.slice(failed)
+  t.diagnostic(
+    `p99 ${healthyMs.toFixed(1)} ms before; during the trials ${others.length} others: ` +
+      `p99 ${percentile(others, 0.99).toFixed(1)}, slowest ${percentile(others, 1).toFixed(1)} ms (machine: ${lag.worst.toFixed(1)})`,
+  )
+
+  assert.ok(answers.every(({ status }) => status === 200))
+  assert.ok(percentile(others, 0.99) <= healthyMs + 20 + lag.worst)
+  // One trial at a time, and the next request comes only when the breaker has closed.
+  assert.ok(first && second && third, 'two trials and more')
+  assert.ok(second.at >= (first.completedAt ?? Number.POSITIVE_INFINITY), 'the second trial after the first')
+  assert.ok(third.at >= (second.completedAt ?? Number.POSITIVE_INFINITY), 'the others after the second trial')
+  assert.equal(await state(), 0)
+  await assertBooks(router, { ends: { completed: asked + answers.length }, workers: 2 })
+})
+
+test('one client that draws a 500 from every worker: others are served, no breaker opens', {
+  timeout: 60_000,
+}, async (t) => {
+  const workers = await startWorkers(7, { t })
+  const bad = answer(
+    500,
+    '{"error":{"message":"bad input","type":"InternalServerError","param":null,"code":500}}',
+  )
+  for (const worker of workers) worker.use((request) => (request.header('x-bad') ? bad : undefined))
+  const router = await routerOver(workers, { t })
+
+  let over = false
+  const drawn = (async () => {
+    const statuses: number[] = []
+    while (!over) statuses.push((await ask(router, { 'x-bad': '1' })).status)
+    return statuses
+  })()
+  const others = await steadyLoad({ perSecond: 50, seconds: sized(20, 3) }, () => ask(router))
+  over = true
+  const statuses = await drawn
+  t.diagnostic(`${statuses.length} bad requests, ${others.length} of others`)
+
+  await assertBreakersStayedClosed(router)
+  assert.deepEqual(tally(others.map(({ status }) => String(status))), { 200: others.length })
+  assert.deepEqual(tally(statuses.map(String)), { 500: statuses.length })
+  await assertBooks(router, { ends: { completed: statuses.length + others.length }, workers: 7 })
+})
+
+test('6 of 7 workers die under load: every request is served', { timeout: 60_000 }, async (t) => {
+  const workers = await startWorkers(7, { t })
+  const router = await routerOver(workers, { t })
+  const load = steadyLoad({ perSecond: 100, seconds: sized(20, 3) }, () => ask(router))
+  await eventually(() => workers.every(({ requests }) => requests.length > 3), { what: 'work for each' })
+  for (const worker of workers.slice(0, 6)) await worker.crash()
+  const answers = await load
+  assert.deepEqual(tally(answers.map(({ status }) => String(status))), { 200: answers.length })
+  await assertBooks(router, { ends: { completed: answers.length }, workers: 7 })
+})
+
+test('7 of 7 workers refuse: 503 with Retry-After at once', { timeout: 60_000 }, async (t) => {
+  const workers = await startWorkers(7, { t })
+  const router = await routerOver(workers, { t })
+  assert.equal((await ask(router)).status, 200)
+  await Promise.all(workers.map((worker) => worker.crash()))
+  const first = JSON.parse((await ask(router)).text).error.code
+  assert.ok(first === 'worker_unreachable' || first === 'no_available_worker', first)
+  await untilAvailable(router, 0)
+  await assertUnavailable(router, startLagMeter(t))
+  const ends = { completed: 1, ...tally([first, ...Array.from({ length: 50 }, () => 'no_available_worker')]) }
+  await assertBooks(router, { ends, workers: 7 })
+})
+
+test('7 of 7 workers break their connections: 503 with Retry-After once the breakers are open', {
+  timeout: 60_000,
+}, async (t) => {
+  const workers = await startWorkers(7, { t })
+  const router = await routerOver(workers, { t, args: ['--cb-timeout-duration-secs', '20'] })
+  for (const worker of workers) worker.use(resetBeforeHead())
+  const opened = () => router.metric('vllm_router_cb_state')
+  let asked = 0
+  for (; (await opened()) !== workers.length; asked++) {
+    assert.ok(asked < 200, 'the breakers open')
+    assert.equal((await ask(router)).status, 502)
+  }
+  t.diagnostic(`${asked} requests opened ${workers.length} breakers`)
+  await assertUnavailable(router, startLagMeter(t))
+  await assertBooks(router, { ends: { worker_unreachable: asked, no_available_worker: 50 }, workers: 7 })
+})
+
+/** Asks 50 times; each answer comes at once and says when to come again. */
+async function assertUnavailable(router: RouterProcess, lag: LagMeter): Promise<void> {
+  const times: number[] = []
+  for (let count = 0; count < 50; count++) {
+    const { status, text, retryAfter, ms } = await ask(router)
+    times.push(ms)
+    assert.equal(status, 503)
+    assert.equal(JSON.parse(text).error.code, 'no_available_worker')
+    assert.ok(Number(retryAfter) >= 1, `Retry-After ${retryAfter}`)
+  }
+  const slowest = percentile(times, 1)
+  assert.ok(slowest <= 50 + lag.worst, `slowest ${slowest} ms (machine: ${lag.worst})`)
+}
