@@ -194,6 +194,7 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
   }
 
   async function close(graceMs = 0): Promise<void> {
+    discovery.stop()
     prober.stop()
     observer.lag.stop()
     await Promise.all(listeners.splice(0).map((listener) => listener.close(graceMs)))
@@ -221,8 +222,9 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     },
     async stop({ settle = true } = {}) {
       // The operations listener stays open: probes and metrics are wanted until the end.
-      await lifecycle.drain(() => listeners[0]?.stopAccepting(), settle)
-      await close(farewellMs)
+      const graceLeftMs = await lifecycle.drain(() => listeners[0]?.stopAccepting(), settle)
+      // A client that reads slowly may not have its last bytes yet.
+      await close(Math.max(farewellMs, graceLeftMs))
     },
     close: () => close(),
   }

@@ -21,7 +21,7 @@ export class Lifecycle {
   readonly #options: LifecycleOptions
   #draining = false
   #refusing = false
-  #drained: Promise<void> | undefined
+  #drained: Promise<number> | undefined
 
   constructor(options: LifecycleOptions) {
     this.#options = options
@@ -37,23 +37,29 @@ export class Lifecycle {
     return this.#refusing
   }
 
-  /** Resolves when nothing runs any more. `stopAccepting` is called once, between settling and waiting. */
-  drain(stopAccepting: () => void, settle = true): Promise<void> {
+  /**
+   * Resolves when nothing runs any more, with the milliseconds that are left of the grace time. `stopAccepting` is
+   * called once, between settling and waiting.
+   */
+  drain(stopAccepting: () => void, settle = true): Promise<number> {
     this.#drained ??= this.#drain(stopAccepting, settle ? this.#options.settleMs : 0)
     return this.#drained
   }
 
-  async #drain(stopAccepting: () => void, settleMs: number): Promise<void> {
+  async #drain(stopAccepting: () => void, settleMs: number): Promise<number> {
     const { accounting, clock, graceMs } = this.#options
+    const deadline = clock.now() + graceMs
     this.#draining = true
     await wait(clock, Math.min(settleMs, graceMs))
     this.#refusing = true
     stopAccepting()
     const idle = new Promise<void>((resolve) => accounting.onIdle(resolve))
     const inTime = await before(clock, Math.max(0, graceMs - settleMs), idle)
-    if (inTime) return
-    accounting.stopAll('draining')
-    await before(clock, farewellMs, idle)
+    if (!inTime) {
+      accounting.stopAll('draining')
+      await before(clock, farewellMs, idle)
+    }
+    return Math.max(0, deadline - clock.now())
   }
 }
 

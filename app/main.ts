@@ -7,7 +7,10 @@ import { liftFetchLimit } from './runtime/fetch-limit.ts'
 import { serve } from './serve.ts'
 import { version } from './version.ts'
 
-process.exitCode = await main(process.argv.slice(2))
+process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+  return 1
+})
 
 /** The process: command line in, exit code out. */
 async function main(argv: readonly string[]): Promise<number> {

@@ -16,12 +16,13 @@ export async function serve(config: Config, { colour }: { colour: boolean }): Pr
   const terminal = process.stdout.isTTY === true
   const { logLevel: level, logFormat: format } = config
   const log = createLog({ level, format, terminal, colour: terminal && colour })
-  guardProcess(log)
   const fleet = config.demo > 0 ? await startDemo(config.demo) : undefined
   try {
     const workerUrls = fleet?.urls ?? config.workerUrls
     const gateway = await createGateway({ ...config, demo: 0, workerUrls }, { log })
     const urls = await gateway.start()
+    // Not before: what goes wrong up to here must end the process.
+    guardProcess(log)
     const signal = nextSignal()
     if (terminal && config.logFormat !== 'json') {
       await Promise.race([firstProbes(gateway), signal])
@@ -50,9 +51,13 @@ export async function serve(config: Config, { colour }: { colour: boolean }): Pr
 }
 
 async function startDemo(size: number) {
-  // Only loaded where it is wanted: the image of a router needs no simulator.
-  const { startDemoFleet } = await import('./demo.ts')
-  return startDemoFleet(size)
+  // Only loaded where it is wanted: the image of a router has no simulator.
+  const demo = await import('./demo.ts').catch((error: unknown) => {
+    throw new Error('--demo needs the simulated workers (sim/), which this installation does not have', {
+      cause: error,
+    })
+  })
+  return demo.startDemoFleet(size)
 }
 
 /** Resolves as soon as every worker has been probed once, at the latest after a second. */

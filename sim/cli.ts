@@ -9,6 +9,8 @@ export interface Command {
   faults: Fault[]
   /** Number of servers. */
   fleet: number
+  /** At SIGTERM and SIGINT, let requests in progress end first. */
+  graceful: boolean
   help: boolean
 }
 
@@ -31,6 +33,7 @@ usage: sim [--port 8000] [--host 127.0.0.1] [--model NAME]... [--fleet N]
   --no-prefix-cache      report no cached tokens
   --api-key KEY          require this bearer token on /v1 and /v2
   --seed N               seed of text, jitter and faults (1)
+  --graceful             at SIGTERM, stop listening and let requests in progress end (cut them)
   --fault FAULT          JSON or short name such as reset:after-head, may be repeated
   --help                 this text
 
@@ -53,6 +56,7 @@ const flags = {
   'no-prefix-cache': { type: 'boolean' },
   'api-key': { type: 'string' },
   seed: { type: 'string' },
+  graceful: { type: 'boolean' },
   fault: { type: 'string', multiple: true },
   help: { type: 'boolean', short: 'h' },
 } as const
@@ -91,6 +95,7 @@ export function parseCommand(args: readonly string[]): Command {
     options: Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
     faults: (values.fault ?? []).map(parseFault),
     fleet: number('fleet', 1, 1000) ?? 1,
+    graceful: values.graceful ?? false,
     help: values.help ?? false,
   }
 }

@@ -8,12 +8,18 @@ export interface ListenerOptions {
   handle(req: IncomingMessage, res: ServerResponse, body: Buffer): void
 }
 
+/** Milliseconds that clients have to take their last bytes off a server that stops. */
+const lastBytesMs = 500
+
 export class Listener {
   private readonly options: ListenerOptions
   private readonly sockets = new Set<Socket>()
   private server: Server | undefined
   private lastPort = 0
   private closed = false
+  /** Requests whose answers have not ended. */
+  private inProgress = 0
+  private finished: (() => void) | undefined
 
   constructor(options: ListenerOptions) {
     this.options = options
@@ -59,6 +65,21 @@ export class Listener {
     if (!this.server && !this.closed) await this.open(this.lastPort)
   }
 
+  /** As `close`, but requests in progress get to their end first: uvicorn's way to stop. */
+  async finish(): Promise<void> {
+    this.closed = true
+    this.refuse()
+    if (this.inProgress > 0) {
+      await new Promise<void>((resolve) => {
+        this.finished = resolve
+      })
+    }
+    const gone = [...this.sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve)))
+    for (const socket of this.sockets) socket.end()
+    await Promise.race([Promise.all(gone), new Promise((resolve) => setTimeout(resolve, lastBytesMs))])
+    await this.drop()
+  }
+
   /** As `drop`, for good. */
   close(): Promise<void> {
     this.closed = true
@@ -93,6 +114,11 @@ export class Listener {
 
   private read(req: IncomingMessage, res: ServerResponse): void {
     const chunks: Buffer[] = []
+    this.inProgress += 1
+    res.once('close', () => {
+      this.inProgress -= 1
+      if (this.inProgress === 0) this.finished?.()
+    })
     // A client that leaves while it still sends is an error of its own socket, not of the server.
     req.on('error', () => {})
     res.on('error', () => {})

@@ -16,7 +16,8 @@ async function main(): Promise<void> {
     return
   }
   const workers = await start(command)
-  const stop = () => void Promise.all(workers.map((worker) => worker.close())).then(() => process.exit(0))
+  const end = (worker: SimulatedVllm) => (command.graceful ? worker.finish() : worker.close())
+  const stop = () => void Promise.all(workers.map(end)).then(() => process.exit(0))
   // A server that refuses connections for a while is nothing that keeps a process alive.
   setInterval(() => {}, 2 ** 30)
   process.once('SIGTERM', stop)

@@ -52,6 +52,8 @@ export interface SimulatedVllm {
   listenAgain(): Promise<void>
   /** Dies as a killed process does: every connection is cut, nobody listens. */
   die(): void
+  /** Stops listening, lets requests in progress come to their end, and resolves when every connection is closed. */
+  finish(): Promise<void>
   /** Cuts every connection and resolves when all are closed. */
   close(): Promise<void>
 }
@@ -124,6 +126,10 @@ export async function startSimulatedVllm(options: Partial<SimOptions> = {}): Pro
     refuse: () => listener.refuse(),
     listenAgain: () => listener.listenAgain(),
     die: kill,
+    finish() {
+      outage.close()
+      return listener.finish()
+    },
     close() {
       outage.close()
       return listener.close()

@@ -116,9 +116,15 @@ describe('pods by label', () => {
     await until(url(1))
     await watching()
     const [before] = pool.workers
-    api.cluster.put(numbered(1, { uid: 'another' }))
+    api.cluster.delete(numbered(1))
+    api.cluster.put(numbered(1, { uid: 'second' }))
     await eventually(() => pool.workers[0] !== before, { what: 'another worker' })
     assert.equal(before?.removed, true)
+    const [second] = pool.workers
+    // The event of the end of the second is lost.
+    api.cluster.put(numbered(1, { uid: 'third' }))
+    await eventually(() => pool.workers[0] !== second, { what: 'a third worker' })
+    assert.deepEqual([second?.removed, pool.workers.length], [true, 1])
   })
 
   test('a port that a pod does not name is reported, and the others are found', async (t) => {
@@ -264,6 +270,8 @@ describe('a watch', () => {
   test('whose place is forgotten (410) begins again from a list, and that is no failure', async (t) => {
     const { api, until, watching, reports } = await following(t)
     await watching()
+    api.cluster.put(numbered(9))
+    await until(url(9))
     api.intercept = ({ query }) => {
       // While it is away, a pod comes that only a list can tell about.
       if (query.has('watch') && api.lists.length === 1 && api.cluster.oldest === 1000) {
@@ -273,11 +281,11 @@ describe('a watch', () => {
       return false
     }
     api.endWatches()
-    await until(url(1))
+    await until(url(1), url(9))
     assert.equal(api.lists.length, 2)
     assert.equal(api.lists[1]?.query.has('resourceVersion'), false, 'the latest state is asked for')
     api.cluster.put(numbered(2))
-    await until(url(1), url(2))
+    await until(url(1), url(2), url(9))
     assert.deepEqual(reports, [])
   })
 
@@ -340,7 +348,7 @@ describe('a watch', () => {
     api.fail({ lose: 1 })
     api.cluster.put(numbered(1))
     await until(url(1))
-    assert.ok(api.watches.length >= 2)
+    await eventually(() => api.watches.length >= 2, { what: 'another watch' })
     assert.equal(api.lists[1]?.query.get('resourceVersionMatch'), 'NotOlderThan')
   })
 })

@@ -60,7 +60,7 @@ describe('after SIGTERM', () => {
   test('readiness says no, requests are still taken, and then what runs may finish', {
     timeout,
   }, async (t) => {
-    const { router, release } = await setup(t, '--shutdown-settle-secs', '1', '--shutdown-grace-secs', '20')
+    const { router, release } = await setup(t, '--shutdown-settle-secs', '2', '--shutdown-grace-secs', '20')
     const stream = await startStream(router)
     const kept = openConnection({ port: router.apiPort })
     t.after(() => kept.abort())
@@ -75,10 +75,10 @@ describe('after SIGTERM', () => {
     assert.equal((await send(router.apiPort, plain)).head.status, 200)
     assert.equal((await kept.request(plain).text()).status, 200)
     const late = await startStream(router)
-    assert.ok(performance.now() - orderedAt < 1000, 'all of that within the settle time')
+    assert.ok(performance.now() - orderedAt < 2000, 'all of that within the settle time')
 
     await eventually(() => refused(router.apiPort), { what: 'a port that is closed' })
-    assert.ok(performance.now() - orderedAt >= 950)
+    assert.ok(performance.now() - orderedAt >= 1950)
     await within(2000, noMoreOn(kept), 'an end of the kept-alive connection')
     assert.equal((await send(router.operationsPort, { path: '/metrics' })).head.status, 200)
     assert.equal(await router.metric('vllm_router_running_requests'), 2)

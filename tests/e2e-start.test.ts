@@ -115,9 +115,11 @@ describe('settings', () => {
       VLLM_ROUTER_POLICY: 'least_inflight',
     }
 
-    const flags = await startRouter({ t, env, args: ['--worker-urls', byFlag ?? ''] })
-    const environment = await startRouter({ t, env })
-    const file = await startRouter({ t, args: ['--config', path] })
+    const [flags, environment, file] = await Promise.all([
+      startRouter({ t, env, args: ['--worker-urls', byFlag ?? ''] }),
+      startRouter({ t, env }),
+      startRouter({ t, args: ['--config', path] }),
+    ])
     for (const [router, model, policy] of [
       [flags, 'by-flag', 'least_inflight'],
       [environment, 'by-env', 'least_inflight'],

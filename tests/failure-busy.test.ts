@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { RetryBudget } from '../policies/resilience/retry-budget.ts'
 import { apiRequest } from './support/api-bodies.ts'
 import { within } from './support/deadline.ts'
 import { assertBooks, assertBreakersStayedClosed } from './support/failure-books.ts'
@@ -15,7 +16,7 @@ import { steadyLoad } from './support/steady-load.ts'
 
 const perSecond = 200
 const seconds = sized(30, 5)
-/** Over this many seconds the retry budget may be spent in one go. */
+/** In a shorter time than these seconds, the retry budget of all of them may be spent. */
 const budgetWindow = 10
 /** What a busy worker says. */
 const saidWith = (code: number): string =>
@@ -23,8 +24,8 @@ const saidWith = (code: number): string =>
 const busyWith = (code: number, retryAfter: number): Fault =>
   status(code, saidWith(code), { 'retry-after': retryAfter })
 
-async function ask(router: RouterProcess, index: number) {
-  const exchange = rawRequest({ port: router.apiPort, ...apiRequest({ stream: index % 2 === 0 }) })
+async function ask(router: RouterProcess, stream = false) {
+  const exchange = rawRequest({ port: router.apiPort, ...apiRequest({ stream }) })
   const { status: code, text } = await within(20_000, exchange.text(), 'an answer')
   const head = await exchange.head
   return { code, text, retryAfter: head.header('retry-after'), worker: head.header('x-router-worker') }
@@ -40,10 +41,10 @@ test(`${perSecond} requests a second for ${seconds} s to workers that are all bu
   const workers = await Promise.all(faults.map((fault) => startScriptedWorker(fault, { t })))
   const router = await routerOver(workers, { t })
 
-  const answers = await steadyLoad({ perSecond, seconds }, (index) => ask(router, index))
+  const answers = await steadyLoad({ perSecond, seconds }, (index) => ask(router, index % 2 === 0))
   const offered = answers.length
   const attempts = attemptsOf(workers)
-  const bound = 1.2 * offered + 10 * Math.ceil(seconds / budgetWindow) * budgetWindow
+  const bound = 1.2 * offered + 10 * Math.max(budgetWindow, seconds)
   t.diagnostic(`${offered} offered, ${attempts} attempts, bound ${bound}`)
 
   for (const { code, text, retryAfter } of answers) {
@@ -63,11 +64,11 @@ test('a worker that asks for a pause is left alone for that long while there are
   const others = await Promise.all([1, 2].map(() => startScriptedWorker(undefined, { t })))
   const router = await routerOver([busy, ...others], { t })
   const codes: number[] = []
-  while (busy.requests.length === 0) codes.push((await ask(router, 1)).code)
+  while (busy.requests.length === 0) codes.push((await ask(router)).code)
   const askedAt = busy.requests[0]?.at ?? Number.NaN
 
   while (busy.requests.length === 1 && performance.now() < askedAt + 5 * pauseMs) {
-    codes.push((await ask(router, codes.length)).code)
+    codes.push((await ask(router)).code)
   }
   const waited = (busy.requests[1]?.at ?? Number.NaN) - askedAt
   t.diagnostic(`asked again after ${waited.toFixed(0)} ms, ${codes.length} requests in between`)
@@ -76,13 +77,29 @@ test('a worker that asks for a pause is left alone for that long while there are
   assert.ok(codes.length > 20, 'others were asked')
   assert.ok(waited >= pauseMs, `asked again after ${waited} ms`)
   await assertBreakersStayedClosed(router)
+  await assertBooks(router, { ends: { completed: codes.length }, workers: 3 })
 })
 
 test('when all workers ask for a pause, they are asked all the same', { timeout: 30_000 }, async (t) => {
   const workers = await Promise.all([1, 2].map(() => startScriptedWorker(busyWith(429, 60), { t })))
   const router = await routerOver(workers, { t })
-  assert.equal((await ask(router, 1)).code, 429)
+  assert.equal((await ask(router)).code, 429)
   for (const worker of workers) worker.use(undefined)
-  assert.equal((await ask(router, 1)).code, 200)
+  assert.equal((await ask(router)).code, 200)
   await assertBooks(router, { ends: { completed: 2 }, workers: 2 })
+})
+
+test('the retry budget keeps its word over every 30 s, whenever they begin', () => {
+  for (const beginsAt of [0, 1, 250, 499, 750, 999, 12_345.6]) {
+    let now = beginsAt
+    const budget = new RetryBudget({ ratio: 0.2, minimumPerSecond: 10, now: () => now })
+    let retries = 0
+    for (let requests = 1; requests <= 6000; requests++) {
+      now = beginsAt + requests * 5
+      budget.deposit()
+      while (budget.withdraw()) retries++
+    }
+    assert.ok(retries <= 0.2 * 6000 + 10 * 30, `${retries} retries from ${beginsAt} on`)
+    assert.ok(retries >= 0.9 * (0.2 * 6000 + 10 * 30), `only ${retries} retries`)
+  }
 })

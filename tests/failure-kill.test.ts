@@ -18,6 +18,8 @@ const workers = 7
 const victim = 3
 const streams = sized(500, 150)
 const requestsAfter = 1000
+/** Milliseconds; the short form runs beside other tests. */
+const toldWithinMs = sized(100, 250)
 const model = 'facebook/opt-350m'
 
 /** Its prefill takes half a second and more: the kill comes before the first token. */
@@ -62,7 +64,7 @@ test(`SIGKILL of 1 of ${workers} workers under ${streams} streams`, { timeout: 1
   assert.ok(begun.every(({ error }) => error !== undefined))
   assert.ok(lost.every(({ worker }) => worker === nameOf(victim)))
   assert.ok(saved.length > 0 && saved.every(({ error }) => error === undefined))
-  assert.ok(percentile(delays, 0.99) <= 100 + lag.worst, `told after ${percentile(delays, 0.99)} ms`)
+  assert.ok(percentile(delays, 0.99) <= toldWithinMs + lag.worst, `told after ${percentile(delays, 0.99)} ms`)
   assert.deepEqual(
     next.filter(({ head, body }) => head.status !== 200 || !body.complete),
     [],

@@ -123,7 +123,7 @@ describe('every fault, through the official clients', () => {
   }
 
   async function ask(fault: Fault, name: string, id: string) {
-    const { api, apiPort: _port } = fleet.router
+    const { api } = fleet.router
     let text = ''
     const run = clients[name]?.({
       openai: new OpenAI({ baseURL: `${api}/v1`, apiKey: 'none', maxRetries: 0 }),
@@ -132,6 +132,7 @@ describe('every fault, through the official clients', () => {
       headers: { 'x-request-id': id },
       onText: (piece) => {
         text += piece
+        if (text !== '') fleet.contentSeen(id)
       },
     })
     const outcome = within(5000, run ?? Promise.reject(new Error(name)), 'an end')

@@ -52,7 +52,7 @@ function endOfStream({ name, hangs }: Fault): string {
 }
 
 /** Milliseconds that the client gives a plain request to a worker that never answers. */
-const patienceMs = 700
+const patienceMs = 1000
 
 const kinds = apis.flatMap((api) =>
   (api.streams ? [true, false] : [false]).map((stream) => ({ api, stream })),
@@ -138,6 +138,10 @@ describe('every fault on every route', () => {
         ...(fault.hangs && !stream && { headers }),
       }),
     })
+    exchange.firstEvents(1).then(
+      () => fleet.contentSeen(id),
+      () => {},
+    )
     const head = await within(5000, exchange.head, 'a head')
     const body = await within(5000, exchange.body, 'an end')
     return { head, body, attempts: Number(head.header('x-router-attempts') ?? 1) }

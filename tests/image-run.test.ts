@@ -202,6 +202,20 @@ describe('the image, run as the manifest says', { skip }, () => {
     assert.ok((await found('duration_seconds')).length > 20)
   })
 
+  test('every command of the deployment page that runs in the pod says something', { timeout }, async () => {
+    const { sandbox } = await running()
+    const page = await readFile(new URL('../docs/kubernetes.md', import.meta.url), 'utf8')
+    const blocks = [...page.matchAll(/^```sh pod\n([^`]*)^```/gm)].map(([, block = '']) => block)
+    const lines = blocks.flatMap((block) => block.trim().split('\n'))
+    assert.ok(lines.length >= 9)
+    for (const line of lines) {
+      const { code, stdout } = await sandbox.shell(line)
+      assert.equal(code, 0, line)
+      assert.ok(line.includes('-o /dev/null') || stdout.length > 10, line)
+      assert.doesNotMatch(stdout, /"error"/, line)
+    }
+  })
+
   test('the admin routes need the key that the manifest gives', { timeout }, async () => {
     const { sandbox, get } = await running()
     assert.equal((await get('/list_workers')).status, 401)

@@ -27,7 +27,7 @@ function setUp({ settleMs = 5000, graceMs = 180_000 } = {}) {
       }
       return record
     },
-    drain(settle?: boolean): Promise<void> {
+    drain(settle?: boolean): Promise<number> {
       const drained = lifecycle.drain(() => history.push(`stopped accepting at ${clock.now()}`), settle)
       void drained.then(() => history.push(`drained at ${clock.now()}`))
       return drained

@@ -1,11 +1,13 @@
 /**
  * All checks of the project, in order: `npm test`. The last line is `N passed, N failed` over all of them.
  *
- * node tests/run.ts [--only static|node|bun] [part of a file name ...]
+ * node tests/run.ts [--only static|node|bun] [--only-soak] [part of a file name ...]
+ *
+ * `--only-soak` takes the files that have a long form, one at a time since they measure: `npm run test:soak`.
  */
 
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -20,7 +22,7 @@ type Part = (typeof parts)[number]
 
 const checks = [
   { name: 'build', command: ['tsc', '-p', 'tsconfig.build.json'] },
-  { name: 'format and lint', command: ['biome', 'ci', '.'] },
+  { name: 'format and lint', command: ['biome', 'ci', '--colors=off', '.'] },
   { name: 'types', command: ['tsc', '--noEmit'] },
 ] as const
 
@@ -28,11 +30,15 @@ const say = (line: string): boolean => process.stdout.write(`${line}\n`)
 const took = (started: number): string => `${((performance.now() - started) / 1000).toFixed(1)} s`
 
 async function main(): Promise<Counts> {
-  const { values, positionals } = parseArgs({ options: { only: { type: 'string' } }, allowPositionals: true })
+  const { values, positionals } = parseArgs({
+    options: { only: { type: 'string' }, 'only-soak': { type: 'boolean', default: false } },
+    allowPositionals: true,
+  })
+  const soak = values['only-soak']
   const only = parts.find((part) => part === values.only)
   if (values.only !== undefined && only === undefined) throw new Error(`--only is one of ${parts.join(', ')}`)
   const wanted = (part: Part): boolean =>
-    only === part || (only === undefined && (part !== 'static' || positionals.length === 0))
+    only === part || (only === undefined && (part !== 'static' || (positionals.length === 0 && !soak)))
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
 
@@ -41,7 +47,8 @@ async function main(): Promise<Counts> {
   if (wanted('static')) rmSync(join(root, 'dist'), { recursive: true, force: true })
   if (wanted('static')) for (const check of checks) counts.push(await runCheck(check, stop.signal))
   for (const runtime of ['node', 'bun'] as const) {
-    if (wanted(runtime)) counts.push(await runTests(runtime, testFiles(positionals), stop.signal))
+    const files = testFiles(positionals).filter((file) => !soak || hasLongForm(file))
+    if (wanted(runtime)) counts.push(await runTests(runtime, files, stop.signal, soak ? 1 : 2))
   }
   return stop.signal.aborted ? sum([...counts, { ...noCounts, failed: 1 }]) : sum(counts)
 }
@@ -72,7 +79,12 @@ async function runCheck({ name, command }: (typeof checks)[number], signal: Abor
   return passed ? { ...noCounts, passed: 1 } : { ...noCounts, failed: 1 }
 }
 
-async function runTests(runtime: Runtime, files: readonly string[], signal: AbortSignal): Promise<Counts> {
+async function runTests(
+  runtime: Runtime,
+  files: readonly string[],
+  signal: AbortSignal,
+  lanes: number,
+): Promise<Counts> {
   const started = performance.now()
   const reports = mkdtempSync(join(tmpdir(), 'router-tests-'))
   say(`\ntests on ${runtime}: ${files.length} files`)
@@ -84,6 +96,7 @@ async function runTests(runtime: Runtime, files: readonly string[], signal: Abor
       cwd: root,
       reports,
       signal,
+      lanes,
       onResult: sayResult,
     }
     const counts = sum((await runTestFiles(options)).map((result) => result.counts))
@@ -106,6 +119,10 @@ function testFiles(filters: readonly string[]): string[] {
     .map((file) => `tests/${file.replaceAll('\\', '/')}`)
     .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)))
     .toSorted()
+}
+
+function hasLongForm(file: string): boolean {
+  return readFileSync(join(root, file), 'utf8').includes("from './support/soak.ts'")
 }
 
 try {

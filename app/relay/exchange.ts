@@ -142,6 +142,7 @@ class Attempt {
       this.#lease.worker.hear()
       return whole
     }
+    this.#throwIfAborted()
     return { status, headers, body: new PlainStream(held.rest, this.#call.record, this.#lease, status) }
   }
 
@@ -159,6 +160,7 @@ class Attempt {
       const failure = judgeFirstEvent(held.error, { status, headers, body: held.bytes })
       if (failure !== undefined) throw failure
     }
+    this.#throwIfAborted()
     const { dialect, endMarker, record } = this.#call
     const stream = new EventStream({
       stream: { dialect, endMarker, record },
@@ -170,6 +172,11 @@ class Attempt {
       clock,
     })
     return { status, headers, body: stream }
+  }
+
+  /** The last bytes of the hold and the order to stop can meet; a stream made then would blame the worker for its end. */
+  #throwIfAborted(): void {
+    if (this.#stopped !== undefined || this.#timedOut) throw new TransportError('aborted', 'ABORTED')
   }
 
   #explain(error: unknown): unknown {

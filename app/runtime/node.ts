@@ -6,6 +6,7 @@ import { RouterError } from '../../middleware/errors.ts'
 import { payloadTooLarge } from '../../middleware/incoming.ts'
 import type { ByteSource, HeaderFields } from './http-client.ts'
 import { nodeClient } from './node-client.ts'
+import { spareUnsentAnswers } from './node-connections.ts'
 import { openStream } from './open-stream.ts'
 import {
   type Connection,
@@ -38,6 +39,7 @@ async function listen({ host, port, fetch }: ListenOptions): Promise<Listener> {
     },
     getRequestListener((_, env) => handle(fetch, _, env as NodeEnv), { overrideGlobalObjects: true }),
   )
+  spareUnsentAnswers(server)
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(listenError(error, host, port)))
     server.listen({ host, port, backlog: 4096 }, resolve)

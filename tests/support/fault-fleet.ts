@@ -1,11 +1,13 @@
 /** One router, one healthy worker that serves every model, and one faulty worker for each model. */
 
+import { gap, type Healthy } from './fault.ts'
 import type { Fault } from './faults.ts'
+import type { RecordedRequest } from './recorder.ts'
 import { routerOver } from './router-over.ts'
 import type { RouterProcess } from './router-process.ts'
 import type { Scope } from './scope.ts'
-import { type ScriptedWorker, startScriptedWorker } from './scripted-worker.ts'
-import { answer } from './wire.ts'
+import { type Chooser, type ScriptedWorker, startScriptedWorker } from './scripted-worker.ts'
+import { answer, type Script, until } from './wire.ts'
 
 export interface FaultFleetOptions {
   readonly faults: readonly Fault[]
@@ -23,13 +25,15 @@ export interface FaultFleet {
   /** The worker with that fault, the only one beside the healthy one that serves `modelOf` the same. */
   faulty(fault: Fault, key: string): ScriptedWorker
   modelOf(fault: Fault, key: string): string
+  /** The client has content of the request with that id: what is to break a stream that has begun breaks it now. */
+  contentSeen(id: string): void
 }
 
 /** After its first case the router leaves such a worker alone for a while: it needs one for each of them. */
 const strikesOnce = ({ refuses, answers }: Fault): boolean => refuses || answers === 429 || answers === 503
 
 const usual = [
-  ...['--first-token-timeout-secs', '0.6', '--stream-idle-timeout-secs', '0.6', '--max-event-bytes', '64KiB'],
+  ...['--first-token-timeout-secs', '1', '--stream-idle-timeout-secs', '1', '--max-event-bytes', '64KiB'],
   // A worker gets the same fault again and again; breakers, probes and budgets have tests of their own.
   ...[
     '--disable-circuit-breaker',
@@ -39,6 +43,18 @@ const usual = [
     '1000',
   ],
 ]
+
+/**
+ * Where a fault leaves some time for the content to arrive, the worker waits until the client has it: on a busy machine
+ * both would come together, the router would still be able to save the request, and the test would show something else.
+ */
+function strikeOnceSeen(fault: Fault, seen: (id: string) => PromiseLike<void>) {
+  return (request: RecordedRequest, worker: Healthy): Script | undefined => {
+    const script = fault.script(request, worker)
+    if (!request.stream || fault.stream !== 'after-commit') return script
+    return script?.map((step) => (step === gap ? until(seen(request.header('x-request-id') ?? '')) : step))
+  }
+}
 
 /** Each request for `modelOf(fault, key)` goes to the faulty or to the healthy worker, in turn. */
 export async function startFaultFleet({
@@ -50,11 +66,19 @@ export async function startFaultFleet({
   const modelOf = (fault: Fault, key: string) =>
     (strikesOnce(fault) ? `${fault.name} ${key}` : fault.name).replaceAll(' ', '-')
   const faulty = new Map<string, ScriptedWorker>()
+  const moments = new Map<string, PromiseWithResolvers<void>>()
+  function momentOf(id: string): PromiseWithResolvers<void> {
+    const moment = moments.get(id) ?? Promise.withResolvers<void>()
+    moments.set(id, moment)
+    return moment
+  }
   for (const fault of faults) {
     for (const key of strikesOnce(fault) ? keys : ['']) {
       const model = modelOf(fault, key)
       // One that refuses must have been seen healthy before: the test crashes it.
-      const worker = await startScriptedWorker(fault.refuses ? undefined : fault, { model, t })
+      const script = strikeOnceSeen(fault, (id) => momentOf(id).promise)
+      const behaviour: Chooser = (request) => script(request, worker)
+      const worker = await startScriptedWorker(fault.refuses ? undefined : behaviour, { model, t })
       faulty.set(model, worker)
     }
   }
@@ -67,6 +91,7 @@ export async function startFaultFleet({
     size: workers.length,
     router,
     modelOf,
+    contentSeen: (id) => momentOf(id).resolve(),
     faulty(fault, key) {
       const worker = faulty.get(modelOf(fault, key))
       if (worker === undefined) throw new Error(`no worker for ${fault.name}`)
