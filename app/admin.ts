@@ -70,7 +70,7 @@ export function adminRoutes({ control, access }: AdminOptions): Hono<GatewayCont
 }
 
 function describe(worker: Worker): object {
-  const { id, url, health, inFlight, draining, lastError, models } = worker
+  const { id, url, health, inFlight, draining, lastError, models, load } = worker
   const unavailable = worker.unavailable(undefined)
   return {
     id,
@@ -85,6 +85,15 @@ function describe(worker: Worker): object {
     last_error:
       lastError === undefined ? null : { at: lastError.at.toISOString(), message: lastError.message },
     models: models === undefined ? null : [...models],
+    load:
+      load === undefined
+        ? null
+        : {
+            at: load.at.toISOString(),
+            running: load.running ?? null,
+            waiting: load.waiting ?? null,
+            kv_cache_usage: load.kvCacheUsage ?? null,
+          },
   }
 }
 

@@ -55,6 +55,8 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
   // Before keys: a browser sends its preflight without them.
   if (config.corsAllowedOrigins.length > 0) app.use(cors({ origin: [...config.corsAllowedOrigins] }))
   app.use(widen(strictHeaders()))
+  // RFC 9110, sections 9.3.6 and 9.3.8: one asks for a tunnel, the other for its own header back, keys included.
+  app.on(['CONNECT', 'TRACE'], '*', methodNotAllowed('GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'))
   // Before keys: kubelets have none.
   app.route('/', probes({ pool, lifecycle: options.lifecycle }))
   // Before admission and bodies, with a key of their own.

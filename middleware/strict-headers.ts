@@ -23,6 +23,12 @@ export function strictHeaders({
   }
 }
 
+/**
+ * RFC 3986, section 3.2.2, less the comma, and never empty. Bun makes the URL of a request by writing Host before the
+ * path: with an empty one, `/v1/models` would be the path `/models` of a host that is called v1.
+ */
+const host = /^(?:\[[0-9a-f:.]+\]|[a-z0-9._~!$&'()*+;=%-]+)(?::\d*)?$/i
+
 function check(headers: Incoming['headers'], maxBytes: number): void {
   let bytes = 0
   let hosts = 0
@@ -34,6 +40,7 @@ function check(headers: Incoming['headers'], maxBytes: number): void {
     if (name.length === 4 && name.toLowerCase() === 'host') {
       // A runtime that merges fields leaves a comma, which no host name has.
       hosts += value.includes(',') ? 2 : 1
+      if (hosts === 1 && !host.test(value)) throw ambiguous('Host must be a name or an address')
     } else if (name.length === 14 && name.toLowerCase() === 'content-length') {
       lengths++
       if (!/^\d+$/.test(value)) throw ambiguous('Content-Length must be one whole number')

@@ -19,6 +19,9 @@ const smuggled = 'POST /v1/completions HTTP/1.1\r\nHost: a\r\nX-Smuggled: yes\r\
 
 const requests: Readonly<Record<string, string>> = {
   'two Host fields': `${start}Host: a\r\nHost: b\r\n${type}Content-Length: ${body.length}\r\n\r\n${body}`,
+  'an empty Host field': `${start}Host:\r\n${type}Content-Length: ${body.length}\r\n\r\n${body}`,
+  'a path in its Host field': `${start}Host: a/b?c#d\r\n${type}Content-Length: ${body.length}\r\n\r\n${body}`,
+  'a user in its Host field': `${start}Host: a@b\r\n${type}Content-Length: ${body.length}\r\n\r\n${body}`,
   'no Host field': `${start}${type}Content-Length: ${body.length}\r\n\r\n${body}`,
   'Content-Length and Transfer-Encoding': `${start}Host: a\r\n${type}Content-Length: ${chunked.length}\r\nTransfer-Encoding: chunked\r\n\r\n${chunked}`,
   'Transfer-Encoding and Content-Length, the length too short': `${start}Host: a\r\n${type}Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n${chunked}${smuggled}`,
@@ -53,6 +56,25 @@ describe('an ambiguous request', () => {
       assert.equal(reached[0]?.header('x-smuggled'), undefined)
     })
   }
+
+  test('is not one with an unusual Host', { timeout }, async () => {
+    const { router } = await setup()
+    for (const host of [
+      'localhost',
+      'LOCALHOST:80',
+      '[::1]:8080',
+      '127.0.0.1',
+      'a_b.c-d.example.',
+      'xn--bcher-kva.example:8000',
+    ]) {
+      const { head } = await send(router.apiPort, {
+        path: '/v1/completions',
+        json: JSON.parse(body),
+        headers: { host },
+      })
+      assert.equal(head.status, 200, host)
+    }
+  })
 
   test('is not the same as one with fields beyond the limit, which gets 431', { timeout }, async () => {
     const { worker, router } = await setup()

@@ -78,6 +78,14 @@ describe('a request on its way to the worker', () => {
     assert.deepEqual(valuesOf(received.headers, 'accept-encoding'), ['identity'])
   })
 
+  test('has the very bytes of each value, outside ASCII too', { timeout }, async () => {
+    // One letter of Latin-1, and two of UTF-8, as the header reader shows bytes.
+    const values = ['\xfc', '\xc3\xbc\xf0\x9f\x99\x82', 'a  b\tc', '"quoted, with commas", x=1']
+    const headers = values.map((value, index): [string, string] => [`x-value-${index}`, value])
+    const { received } = await relayed({ json, headers })
+    for (const [name, value] of headers) assert.equal(received.header(name), value)
+  })
+
   test('is addressed to the worker', { timeout }, async () => {
     const { worker } = await setup()
     const { received } = await relayed({ json, headers: { host: 'gateway.example' } })

@@ -111,6 +111,39 @@ describe('a request to', () => {
   })
 })
 
+describe('the methods of proxies', () => {
+  const post = { method: 'POST', path: '/v1/completions', headers: { 'content-type': 'application/json' } }
+
+  test('TRACE is refused', { timeout }, async () => {
+    const { worker, router } = await plain()
+    const { head, body } = await send(router.apiPort, { method: 'TRACE', path: '/v1/things' })
+    assert.equal(head.status, 405)
+    assert.match(head.header('allow') ?? '', /GET, HEAD, POST/)
+    assert.equal(JSON.parse(body.bytes.toString()).error.code, 'method_not_allowed')
+    assert.ok(!worker.requests.some(({ method }) => method === 'TRACE'))
+  })
+
+  test('CONNECT makes no tunnel, and no worker is blamed for it', { timeout }, async () => {
+    const { worker, router } = await plain()
+    const before = worker.requests.length
+    for (let attempt = 0; attempt < 6; attempt++) {
+      const bytes = 'CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n'
+      const exchange = rawRequest({ port: router.apiPort, method: 'CONNECT', bytes })
+      // Node closes the connection without a word.
+      const status = await exchange.head.then(
+        (head) => head.status,
+        () => 'closed',
+      )
+      exchange.abort()
+      assert.ok(status === 405 || status === 'closed', String(status))
+    }
+    assert.equal(worker.requests.length, before)
+    assert.equal(await router.metric('vllm_router_cb_outcomes_total', { outcome: 'failure' }), 0)
+    const { head } = await send(router.apiPort, { ...post, body: JSON.stringify(bodies[post.path]) })
+    assert.equal(head.status, 200)
+  })
+})
+
 describe('development routes', () => {
   const routes = [
     ['POST', '/sleep'],

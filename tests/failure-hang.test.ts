@@ -11,18 +11,27 @@ import { startLagMeter } from './support/lag-meter.ts'
 import { percentile } from './support/percentile.ts'
 import { type RawExchange, rawRequest } from './support/raw-client.ts'
 import { routerOver } from './support/router-over.ts'
+import type { RouterProcess } from './support/router-process.ts'
 import { startScriptedWorker } from './support/scripted-worker.ts'
+import { sendAll } from './support/send-all.ts'
 import { sized } from './support/soak.ts'
 import { startTcpProxy } from './support/tcp-proxy.ts'
+
+/** Milliseconds beyond the limit; the short form runs beside other tests. */
+const slackMs = sized(500, 1000)
+const warmUps = 100
 
 test('a worker that accepts and hangs: every stream begins within the first-token limit and a little', {
   timeout: 60_000,
 }, async (t) => {
   const count = sized(200, 40)
-  const hanging = await startScriptedWorker(acceptAndHang(), { t })
+  const hanging = await startScriptedWorker(undefined, { t })
   const healthy = await startScriptedWorker(undefined, { t })
   const router = await routerOver([hanging, healthy], { t, args: ['--first-token-timeout-secs', '2'] })
   const request = apiRequest({ stream: true })
+  await warmUp(router)
+  hanging.use(acceptAndHang())
+  const served = hanging.requests.length
   const lag = startLagMeter(t)
 
   const exchanges = Array.from({ length: count }, () => rawRequest({ port: router.apiPort, ...request }))
@@ -30,11 +39,15 @@ test('a worker that accepts and hangs: every stream begins within the first-toke
   t.diagnostic(`${count} streams: p50 ${ms(times, 0.5)}, p99 ${ms(times, 0.99)} ms`)
 
   // Those that came after the breaker had opened did not even try; of the first, every other one hung.
-  assert.ok(hanging.requests.length >= 5, `${hanging.requests.length} hung`)
-  assert.ok(percentile(times, 0.99) <= 2500 + lag.worst, `machine: ${lag.worst} ms`)
-  for (const { connection } of hanging.requests)
-    await within(1000, connection.peerClosed, 'the end of its socket')
-  await assertBooks(router, { ends: { completed: count }, streams: { completed: count }, workers: 2 })
+  const hung = hanging.requests.slice(served)
+  assert.ok(hung.length >= 5, `${hung.length} hung`)
+  assert.ok(percentile(times, 0.99) <= 2000 + slackMs + lag.worst, `machine: ${lag.worst} ms`)
+  for (const { connection } of hung) await within(1000, connection.peerClosed, 'the end of its socket')
+  await assertBooks(router, {
+    ends: { completed: warmUps + count },
+    streams: { completed: count },
+    workers: 2,
+  })
 })
 
 test('a line that goes dead in the middle of streams: an error event within the idle limit and half a second', {
@@ -73,8 +86,8 @@ test('a line that goes dead in the middle of streams: an error event within the 
     assert.ok(!events.some(({ data }) => data === '[DONE]'))
   }
   assert.ok(ended.every(({ complete }) => complete))
-  assert.ok(percentile(delays, 1) <= limitMs + 500 && percentile(delays, 0) >= limitMs - 100)
-  assert.ok(percentile(closes, 1) <= limitMs + 500)
+  assert.ok(percentile(delays, 1) <= limitMs + slackMs && percentile(delays, 0) >= limitMs - 100)
+  assert.ok(percentile(closes, 1) <= limitMs + slackMs)
   const ends = { stream_idle_timeout: count }
   await assertBooks(router, { ends, streams: ends, workers: 1 })
 })
@@ -88,7 +101,9 @@ test('a host that takes no connections any more: every request goes elsewhere wi
   const healthy = await startScriptedWorker(undefined, { t })
   const args = ['--connect-timeout-ms', String(limitMs), '--health-check-interval-secs', '60']
   const router = await routerOver([deaf, healthy], { t, args })
+  await warmUp(router)
   await deaf.goDeaf()
+  const lag = startLagMeter(t)
 
   const exchanges = Array.from({ length: count }, (_, index) =>
     rawRequest({ port: router.apiPort, ...apiRequest({ stream: index % 2 === 0 }) }),
@@ -101,9 +116,21 @@ test('a host that takes no connections any more: every request goes elsewhere wi
 
   assert.ok(attempts.filter((text) => text === '2').length >= 5, `attempts ${attempts}`)
   // Bun's fetch has no limit for connecting: after that time a second connection is tried beside it, for as long.
-  assert.ok(percentile(times, 1) <= 2 * limitMs + 500)
-  await assertBooks(router, { ends: { completed: count }, streams: { completed: count / 2 }, workers: 2 })
+  assert.ok(percentile(times, 1) <= 2 * limitMs + slackMs + lag.worst, `machine: ${lag.worst} ms`)
+  await assertBooks(router, {
+    ends: { completed: warmUps + count },
+    streams: { completed: count / 2 },
+    workers: 2,
+  })
 })
+
+/** So that what is measured is not the first work of a program that has just started. */
+async function warmUp(router: RouterProcess): Promise<void> {
+  await sendAll(
+    Array.from({ length: warmUps }, () => apiRequest()),
+    { port: router.apiPort, connections: 10 },
+  )
+}
 
 /** Milliseconds until the whole answer was there. */
 async function timeOfSuccess(exchange: RawExchange): Promise<number> {

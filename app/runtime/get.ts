@@ -1,4 +1,4 @@
-import http, { type ClientRequest, type IncomingMessage } from 'node:http'
+import http, { type IncomingMessage } from 'node:http'
 import https from 'node:https'
 import {
   type AnswerBody,
@@ -27,68 +27,73 @@ export type Get = (request: GetRequest) => PendingAnswer
  * There is no time limit in it: whoever asks sets one and calls `abort`.
  */
 export function get({ url, headers, ca }: GetRequest): PendingAnswer {
-  const client = url.startsWith('https:') ? https : http
-  let aborted = false
-  const request = client.get(url, {
+  const request = (url.startsWith('https:') ? https : http).get(url, {
     agent: false,
     headers: Object.fromEntries(headers),
     ...(ca === undefined ? {} : { ca }),
   })
+  const head = Promise.withResolvers<IncomingAnswer>()
+  let body: MessageBody | undefined
+  request.once('response', (response) => {
+    body = new MessageBody(response, abort)
+    head.resolve({ status: response.statusCode ?? 0, headers: pairs(response.rawHeaders), body })
+  })
+  // Errors after the head come here too, and are told by the body.
+  request.on('error', (error) => head.reject(transportError(error)))
+
+  // Whoever waits is told right here: not every state of a connection has the runtime tell that it was destroyed.
   function abort(): void {
-    aborted = true
+    const aborted = new TransportError('aborted', 'ABORTED')
+    head.reject(aborted)
+    body?.fail(aborted)
     request.destroy()
   }
-  const explain = (error: unknown) =>
-    aborted ? new TransportError('aborted', 'ABORTED') : transportError(error)
-  return { head: answer(request, explain, abort), abort }
-}
-
-function answer(
-  request: ClientRequest,
-  explain: (error: unknown) => TransportError,
-  abort: () => void,
-): Promise<IncomingAnswer> {
-  return new Promise((resolve, reject) => {
-    // Errors after the head come here too, and are told by the body.
-    request.on('error', (error) => reject(explain(error)))
-    request.once('response', (response) =>
-      resolve({
-        status: response.statusCode ?? 0,
-        headers: pairs(response.rawHeaders),
-        body: new MessageBody(response, explain, abort),
-      }),
-    )
-  })
+  return { head: head.promise, abort }
 }
 
 class MessageBody implements AnswerBody {
   readonly #message: IncomingMessage
   readonly #chunks: AsyncIterator<Uint8Array>
-  readonly #explain: (error: unknown) => TransportError
   readonly cancel: () => void
+  #failed: TransportError | undefined
+  #reject: (error: TransportError) => void = () => {}
 
-  constructor(message: IncomingMessage, explain: (error: unknown) => TransportError, cancel: () => void) {
+  constructor(message: IncomingMessage, cancel: () => void) {
+    // A body that nobody reads must not bring down the process when its connection ends.
+    message.on('error', () => {})
     this.#message = message
     this.#chunks = message[Symbol.asyncIterator]()
-    this.#explain = explain
     this.cancel = cancel
   }
 
-  async read(): Promise<Uint8Array | undefined> {
-    try {
-      const { done, value } = await this.#chunks.next()
-      if (!done) return value
-    } catch (error) {
-      throw this.#explain(error)
-    }
-    if (!this.#message.complete) throw this.#explain(new TransportError('reset', 'ECONNRESET'))
-    return undefined
+  read(): Promise<Uint8Array | undefined> {
+    return new Promise((resolve, reject) => {
+      if (this.#failed !== undefined) throw this.#failed
+      this.#reject = reject
+      this.#next().then(resolve, reject)
+    })
   }
 
   async readAll(): Promise<Uint8Array> {
     const chunks: Uint8Array[] = []
     for (let chunk = await this.read(); chunk !== undefined; chunk = await this.read()) chunks.push(chunk)
     return Buffer.concat(chunks)
+  }
+
+  fail(error: TransportError): void {
+    this.#failed ??= error
+    this.#reject(error)
+  }
+
+  async #next(): Promise<Uint8Array | undefined> {
+    try {
+      const { done, value } = await this.#chunks.next()
+      if (!done) return value
+    } catch (error) {
+      throw transportError(error)
+    }
+    if (!this.#message.complete) throw new TransportError('reset', 'ECONNRESET')
+    return undefined
   }
 }
 

@@ -3,6 +3,7 @@ import type { HeaderFields, HttpClient } from '../runtime/http-client.ts'
 import { type AskResult, ask } from './ask.ts'
 import { ProgressWatch } from './progress.ts'
 import type { Health, ModelEntry, UnhealthyCause, Worker } from './worker.ts'
+import { readLoad } from './worker-metrics.ts'
 
 export interface ProbeOptions {
   readonly path: string
@@ -184,7 +185,9 @@ export class Probe {
     } else if (clock.now() - this.#progressAt >= stallCheckMs) {
       this.#progressAt = clock.now()
       const answer = await this.#ask('/metrics')
-      this.#stalled = !('failed' in answer) && answer.status === 200 && this.#progress.isStalled(answer.body)
+      const exposed = !('failed' in answer) && answer.status === 200
+      if (exposed) this.#worker.load = readLoad(answer.body)
+      this.#stalled = exposed && this.#progress.isStalled(answer.body)
     }
     return this.#stalled
   }

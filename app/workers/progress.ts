@@ -1,3 +1,5 @@
+import { sumOf } from './worker-metrics.ts'
+
 /** Counters of vLLM that move whenever its engine does anything for any request. */
 const heartbeats = ['vllm:iteration_tokens_total_count', 'vllm:generation_tokens_total']
 
@@ -35,16 +37,8 @@ export class ProgressWatch {
   }
 }
 
-/** Sum of the counters over all engines of the worker; undefined where it has none of them. */
+/** Sum of the counters; undefined where the worker has none of them. */
 function heartbeat(metrics: string): number | undefined {
-  let sum: number | undefined
-  for (const name of heartbeats) {
-    for (let at = metrics.indexOf(`\n${name}`); at !== -1; at = metrics.indexOf(`\n${name}`, at + 1)) {
-      const end = metrics.indexOf('\n', at + 1)
-      const line = metrics.slice(at + 1, end === -1 ? undefined : end)
-      const value = /^[\w:]+(?:\{.*\})? (\S+)/.exec(line)?.[1]
-      if (value !== undefined) sum = (sum ?? 0) + Number(value)
-    }
-  }
-  return sum
+  const counts = heartbeats.map((name) => sumOf(metrics, name)).filter((count) => count !== undefined)
+  return counts.length === 0 ? undefined : counts.reduce((sum, count) => sum + count)
 }

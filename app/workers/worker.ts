@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Breaker, BreakerState } from '../../policies/resilience/breaker.ts'
 import type { Candidate } from '../../policies/selection/policy.ts'
+import type { WorkerLoad } from './worker-metrics.ts'
 
 /**
  * What the probes have found.
@@ -66,6 +67,8 @@ export class Worker implements Candidate {
   modelEntries: readonly ModelEntry[] = []
   /** The last failure of a request or a probe, for operators. */
   lastError: { readonly at: Date; readonly message: string } | undefined
+  /** What it said of its load the last time it was asked; it is asked while it has requests. */
+  load: WorkerLoad | undefined
   #coolDownUntil = 0
   #heardAt = Number.NEGATIVE_INFINITY
   readonly #maxInFlight: number

@@ -1,8 +1,6 @@
-const slicesOfWindow = 10
-/** One more than the window has: the first and the last are there only in part, and a limit must hold over all of it. */
-const slices = slicesOfWindow + 1
+const slices = 10
 
-/** How often something happened within the last `windowMs` and at most a tenth of it more; constant memory. */
+/** How often something happened within the last `windowMs`, in steps of a tenth of the window; constant memory. */
 export class SlidingCount {
   readonly #sliceMs: number
   readonly #now: () => number
@@ -11,7 +9,7 @@ export class SlidingCount {
 
   /** @param now milliseconds, monotonic */
   constructor(windowMs: number, now: () => number) {
-    this.#sliceMs = windowMs / slicesOfWindow
+    this.#sliceMs = windowMs / slices
     this.#now = now
   }
 

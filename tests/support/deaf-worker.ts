@@ -27,7 +27,7 @@ export async function startDeafWorker(t: Scope): Promise<DeafWorker> {
         for (const filler of fillers) filler.abort()
       })
       for (let opened = true; opened; ) {
-        if (fillers.length > 50) throw new Error('its backlog has no end')
+        if (fillers.length > 200) throw new Error('its backlog has no end')
         const filler = openConnection({ port })
         fillers.push(filler)
         opened = await within(300, filler.opened, 'a connection').then(

@@ -6,6 +6,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
+import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FakeCluster, labelSelector, type Selection } from './fake-cluster.ts'
@@ -84,11 +85,19 @@ export async function startFakeKubernetes(options: FakeKubernetesOptions): Promi
   const api = new ApiServer(credentials, options)
   await api.rotateToken()
   const server = createServer({ key, cert }, (request, response) => api.handle(request, response))
+  // Those that are still shaking hands are no HTTP connections yet, and would be forgotten otherwise.
+  const sockets = new Set<Socket>()
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+  })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   api.port = portOf(server)
   options.t.after(async () => {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()))
     server.closeAllConnections()
-    await new Promise<void>((resolve) => server.close(() => resolve()))
+    for (const socket of sockets) socket.destroy()
+    await closed
   })
   return api
 }
