@@ -11,7 +11,7 @@ import type { RouterProcess } from './support/router-process.ts'
 import { startScriptedWorker } from './support/scripted-worker.ts'
 import { sized } from './support/soak.ts'
 import { parseSse } from './support/sse-parser.ts'
-import { answer, chunk, hang, type Script, streamHead } from './support/wire.ts'
+import { answer, chunk, hang, repeat, type Script, streamHead } from './support/wire.ts'
 
 describe('SIGTERM with time enough', () => {
   const streams = 200
@@ -155,6 +155,21 @@ describe('SIGTERM with too little time', () => {
     const open = worker.requests.filter(({ connection }) => connection.closedAt === undefined)
     assert.equal(open.length, 0, 'requests left running on the worker')
     assertQuiet(router)
+  })
+
+  test('a client that takes nothing off its connection does not keep the router from ending', {
+    timeout: 60_000,
+  }, async (t) => {
+    const event = chunk(`data: {"choices":[{"index":0,"delta":{"content":"${'x'.repeat(10_000)}"}}]}\n\n`)
+    const worker = await startScriptedWorker([streamHead(), repeat(event)], { t })
+    const args = ['--shutdown-grace-secs', '1', '--shutdown-settle-secs', '0']
+    const router = await routerOver([worker], { args, t })
+    const stream = ask(router, { stream: true })
+    await within(5000, stream.firstEvents(1), 'the stream')
+    stream.pauseReading()
+    const { code } = await router.stop('SIGTERM', 5000)
+    assert.equal(code, 0)
+    assert.deepEqual(tally(postLines(router).map(({ end_reason: end }) => String(end))), { draining: 1 })
   })
 })
 
