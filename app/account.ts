@@ -62,9 +62,27 @@ export function account({
         record,
       )
     } else {
-      await next()
+      await settled(record, next)
     }
     record.status = record.errorCode === 'client_closed' ? 499 : c.res.status
     if (!record.live) record.end(record.errorCode ?? 'completed')
   }
+}
+
+/** Runs the rest. When that fails behind a committed stream, nobody will read the stream: it is ended, not forgotten. */
+async function settled(record: RequestRecord, next: () => Promise<void>): Promise<void> {
+  let thrown: unknown
+  try {
+    await next()
+  } catch (error) {
+    thrown = error
+    record.errorCode = 'internal_error'
+  }
+  if (record.live && record.errorCode !== undefined) {
+    record.live = false
+    record.end(record.errorCode)
+    record.stop.because('client_closed')
+  }
+  // Hono renders only what is an Error.
+  if (thrown !== undefined) throw thrown instanceof Error ? thrown : new Error(String(thrown))
 }

@@ -43,7 +43,8 @@ export function isDevelopmentRoute(path: string): boolean {
   )
 }
 
-function decoded(path: string): string {
+/** The path with its percent-escapes resolved, as the worker sees it; as it is where they are faulty. */
+export function decoded(path: string): string {
   if (!path.includes('%')) return path
   try {
     return decodeURIComponent(path)

@@ -84,6 +84,16 @@ export function asRouterError(error: unknown): RouterError | undefined {
   return own && Object.hasOwn(kinds, String(error.code)) ? (error as RouterError) : undefined
 }
 
+/** Longest part of a client's word that an error repeats. */
+const maxQuoted = 200
+
+export function modelNotFound(model: string): RouterError {
+  const name = model.length > maxQuoted ? `${model.slice(0, maxQuoted)}...` : model
+  return new RouterError('model_not_found', `no worker serves the model ${JSON.stringify(name)}`, {
+    param: 'model',
+  })
+}
+
 /** The API whose clients will read the error: each SDK parses only its own shape. */
 export type Dialect = 'openai' | 'anthropic' | 'responses'
 

@@ -9,6 +9,7 @@ import { type EventScanner, eachEvent } from './event-scanner.ts'
 import { glanceAtEvent, readEvent, type WorkerError } from './grammar.ts'
 import type { HeldEvents } from './hold.ts'
 import { outcomeOfStatus } from './judge.ts'
+import { SilenceWatch } from './silence-watch.ts'
 import { findUsage } from './usage.ts'
 
 export interface EventStreamOptions {
@@ -42,7 +43,6 @@ export class EventStream implements ByteSource {
   readonly #source: ByteSource
   readonly #scanner: EventScanner
   readonly #clock: Clock
-  readonly #idleMs: number
   readonly #maxEventBytes: number
   #held: Uint8Array | undefined
   /** The end marker has passed: from now on every end is a good one. */
@@ -54,9 +54,7 @@ export class EventStream implements ByteSource {
   /** The last events, for their usage. */
   #last: Uint8Array | undefined
   #beforeLast: Uint8Array | undefined
-  /** Since when the worker has been silent; undefined while it is the client that is slow. */
-  #waitingSince: number | undefined
-  #cancelTimer: () => void = () => {}
+  readonly #silence: SilenceWatch
 
   constructor({ stream, lease, source, held, idleMs, maxEventBytes, clock }: EventStreamOptions) {
     this.#facts = stream
@@ -64,10 +62,9 @@ export class EventStream implements ByteSource {
     this.#source = source
     this.#scanner = held.scanner
     this.#clock = clock
-    this.#idleMs = idleMs
     this.#maxEventBytes = maxEventBytes
     this.#held = held.bytes
-    this.#watchSilence(idleMs)
+    this.#silence = new SilenceWatch(idleMs, clock, () => this.#interrupt('stream_idle_timeout'))
     stream.record.stop.waiting = (reason) =>
       reason === 'client_closed' ? this.cancel() : this.#interrupt(reason)
   }
@@ -84,12 +81,9 @@ export class EventStream implements ByteSource {
     for (;;) {
       let chunk: Uint8Array | undefined
       try {
-        this.#waitingSince = this.#clock.now()
-        chunk = this.#interruption === undefined ? await this.#source.read() : undefined
+        chunk = this.#interruption === undefined ? await this.#silence.while(this.#source.read()) : undefined
       } catch (error) {
         return this.#broken(error instanceof TransportError ? error.message : String(error))
-      } finally {
-        this.#waitingSince = undefined
       }
       if (this.#ended) return undefined
       if (chunk === undefined) return this.#endOfSource()
@@ -133,15 +127,6 @@ export class EventStream implements ByteSource {
     this.#lease.worker.hear()
   }
 
-  /** One timer a stream, moved on lazily: setting one anew with each event would cost more than the relaying. */
-  #watchSilence(ms: number): void {
-    this.#cancelTimer = this.#clock.after(ms, () => {
-      const silent = this.#waitingSince === undefined ? 0 : this.#clock.now() - this.#waitingSince
-      if (silent >= this.#idleMs) this.#interrupt('stream_idle_timeout')
-      else this.#watchSilence(this.#idleMs - silent)
-    })
-  }
-
   #endOfSource(): Uint8Array | undefined {
     if (this.#interruption === undefined) {
       // An incomplete last event: only after the marker may it be dropped without a word.
@@ -158,7 +143,7 @@ export class EventStream implements ByteSource {
   #finished(): boolean {
     return (
       this.#workerError !== undefined ||
-      /"(?:finish|stop)_reason": ?"/.test(Buffer.from(this.#last ?? []).toString('latin1'))
+      /"(?:finish|stop)_reason": ?"/.test(this.#lastEvents().toString('latin1'))
     )
   }
 
@@ -188,16 +173,16 @@ export class EventStream implements ByteSource {
 
   #end(reason: EndReason, outcome: Outcome, why: string): void {
     this.#ended = true
-    this.#cancelTimer()
+    this.#silence.stop()
     this.#facts.record.stop.waiting = undefined
     this.#lease.settle(outcome, why)
     const { record } = this.#facts
-    record.usage = this.#usage()
+    record.usage = findUsage(this.#lastEvents())
     record.end(reason)
   }
 
-  #usage(): ReturnType<typeof findUsage> {
-    const parts = [this.#beforeLast, this.#last].filter((part) => part !== undefined)
-    return findUsage(Buffer.concat(parts))
+  /** The last two chunks: a usage event may follow the one with the finish reason. */
+  #lastEvents(): Buffer {
+    return Buffer.concat([this.#beforeLast, this.#last].filter((part) => part !== undefined))
   }
 }

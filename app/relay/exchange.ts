@@ -29,6 +29,9 @@ export interface ExchangeOptions {
   readonly maxEventBytes: number
 }
 
+/** Statuses whose answers have no body (RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5). */
+export const bodiless: ReadonlySet<number> = new Set([204, 205, 304])
+
 /** What goes to the client: the commit. A body of bytes is complete; a source is still coming. */
 export interface Answer {
   readonly status: number
@@ -40,7 +43,7 @@ export interface Answer {
  * A reset of a reused connection this soon after sending is taken for one that the worker closed while idle, just as the
  * request was on its way.
  */
-const staleWithinMs = 1000
+const staleWithinMs = 100
 
 /** Milliseconds that a plain answer may trickle before it is sent on as it comes, without the chance to retry. */
 const plainHoldMs = 1000
@@ -89,6 +92,7 @@ class Attempt {
   async run(): Promise<Answer> {
     try {
       const answer = await this.#head()
+      if (answer.status < 200 || answer.status > 599) throw new TransportError('protocol', 'BAD_STATUS')
       return isEventStream(answer) ? await this.#commitEvents(answer) : await this.#commitPlain(answer)
     } catch (error) {
       this.#pending.abort()
@@ -133,6 +137,11 @@ class Attempt {
   async #commitPlain(answer: IncomingAnswer): Promise<Answer> {
     const { maxHoldBytes, clock } = this.#options
     const { status, headers } = answer
+    if (bodiless.has(status)) {
+      this.#pending.abort()
+      this.#lease.settle('success')
+      return { status, headers, body: new Uint8Array() }
+    }
     const held = await holdPlain(answer, { maxBytes: maxHoldBytes, maxMs: plainHoldMs, clock })
     if (held.complete) {
       const whole = { status, headers, body: held.bytes }
@@ -143,7 +152,20 @@ class Attempt {
       return whole
     }
     this.#throwIfAborted()
-    return { status, headers, body: new PlainStream(held.rest, this.#call.record, this.#lease, status) }
+    return { status, headers, body: this.#plainStream(held.rest, status) }
+  }
+
+  #plainStream(source: ByteSource, status: number): PlainStream {
+    const { record, stream } = this.#call
+    const { idleMs, clock } = this.#options
+    return new PlainStream({
+      source,
+      record,
+      lease: this.#lease,
+      status,
+      idleMs: stream ? idleMs : Number.POSITIVE_INFINITY,
+      clock,
+    })
   }
 
   async #commitEvents(answer: IncomingAnswer): Promise<Answer> {

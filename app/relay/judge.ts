@@ -19,8 +19,14 @@ export function judgeTransport(error: TransportError): AttemptFailure {
         message: 'no connection to a worker came about',
         unreachable: true,
       })
-    case 'reset':
     case 'aborted':
+      // Our own doing, and no death of the worker.
+      return new AttemptFailure({
+        ...common,
+        code: 'worker_unreachable',
+        message: 'the exchange was ended by the router',
+      })
+    case 'reset':
       return new AttemptFailure({
         ...common,
         code: 'worker_unreachable',

@@ -1,4 +1,4 @@
-import { RouterError } from '../../middleware/errors.ts'
+import { modelNotFound, RouterError } from '../../middleware/errors.ts'
 import { backoffDelays, type RetryOptions } from '../../policies/resilience/retry.ts'
 import type { RetryBudget } from '../../policies/resilience/retry-budget.ts'
 import type { Lease } from '../workers/lease.ts'
@@ -86,7 +86,8 @@ class Run {
   #close(lease: Lease, failure: AttemptFailure): void {
     const { outcome, reason, unreachable, coolDownMs, died } = failure.details
     const { worker } = lease
-    if (failure.isServerError) {
+    // A trial is judged at once: the breaker waits for nothing else.
+    if (failure.isServerError && !lease.isTrial) {
       lease.end()
       this.#suspects.push({ lease, reason })
     } else {
@@ -158,18 +159,16 @@ class Run {
    */
   judgeSuspects(): void {
     const workers = new Set(this.#suspects.map(({ lease }) => lease.worker))
-    const outcome = workers.size > 1 || this.#unheard ? 'neutral' : 'failure'
+    // Nor where the client left, or its time was up, before another worker could answer.
+    const unheard = this.#unheard || this.#call.record.stop.reason !== undefined
+    const outcome = workers.size > 1 || unheard ? 'neutral' : 'failure'
     for (const { lease, reason } of this.#suspects) lease.judge(outcome, reason)
     this.#suspects = []
   }
 }
 
 function nobodyAvailable(pool: Pool, model: string | undefined): RouterError {
-  if (model !== undefined && !pool.mayServe(model)) {
-    return new RouterError('model_not_found', `no worker serves the model ${JSON.stringify(model)}`, {
-      param: 'model',
-    })
-  }
+  if (model !== undefined && !pool.mayServe(model)) return modelNotFound(model)
   const why = [...pool.refusals(model)].map(([reason, count]) => `${count} ${reason.replaceAll('_', ' ')}`)
   const workers = why.length === 0 ? 'none is registered' : why.join(', ')
   return new RouterError('no_available_worker', `no worker can take the request now: ${workers}`, {

@@ -4,7 +4,7 @@ import type { Clock } from '../clock.ts'
 import type { GatewayContext } from '../gateway-context.ts'
 import type { Call } from '../relay/call.ts'
 import { EventStream } from '../relay/event-stream.ts'
-import type { Answer } from '../relay/exchange.ts'
+import { type Answer, bodiless } from '../relay/exchange.ts'
 import { headerOf, requestHeaders, responseHeaders } from '../relay/headers.ts'
 import { type RelayOptions, relay } from '../relay/relay.ts'
 import { findUsage } from '../relay/usage.ts'
@@ -23,9 +23,6 @@ export interface InferenceOptions {
 
 /** Routes whose streams end with a marker: without it, a clean end is a broken stream all the same. */
 const markedStreams = new Set(['/v1/chat/completions', '/v1/completions', '/v1/responses', '/v1/messages'])
-
-/** Statuses whose responses have no body (RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5). */
-const bodiless = new Set([204, 205, 304])
 
 /** Relays a request of any path to a worker. There is no other way in. */
 export function inference(options: InferenceOptions): Handler<GatewayContext> {
@@ -110,6 +107,7 @@ function isJson(headers: Answer['headers']): boolean {
 /** Of an absolute URL, without parsing it again. */
 function pathAndQuery(url: string): string {
   const start = url.indexOf('/', url.indexOf('//') + 2)
+  if (start === -1) return '/'
   const end = url.indexOf('#', start)
   return end === -1 ? url.slice(start) : url.slice(start, end)
 }

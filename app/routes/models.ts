@@ -1,5 +1,6 @@
 import type { Handler } from 'hono'
-import { RouterError } from '../../middleware/errors.ts'
+import { modelNotFound } from '../../middleware/errors.ts'
+import { decoded } from '../development-routes.ts'
 import type { GatewayContext } from '../gateway-context.ts'
 import type { Pool } from '../workers/pool.ts'
 import type { ModelEntry } from '../workers/worker.ts'
@@ -12,13 +13,9 @@ export function listModels(pool: Pool): Handler<GatewayContext> {
 export function oneModel(pool: Pool): Handler<GatewayContext> {
   return (c) => {
     // Names of models may hold slashes: all behind the route's own path is the name.
-    const id = decodeURIComponent(c.req.path.slice('/v1/models/'.length))
+    const id = decoded(c.req.path).slice('/v1/models/'.length)
     const entry = merged(pool).get(id)
-    if (entry === undefined) {
-      throw new RouterError('model_not_found', `no worker serves the model ${JSON.stringify(id)}`, {
-        param: 'model',
-      })
-    }
+    if (entry === undefined) throw modelNotFound(id)
     return c.json(entry)
   }
 }

@@ -1,10 +1,11 @@
 import { RouterError } from '../../middleware/errors.ts'
 import { incomingFromRequest } from '../../middleware/incoming.ts'
 import { bunClient } from './bun-client.ts'
-import type { HeaderFields } from './http-client.ts'
+import type { ByteSource, HeaderFields } from './http-client.ts'
 import { openStream } from './open-stream.ts'
 import {
   type Connection,
+  type FetchHandler,
   type Listener,
   type ListenOptions,
   listenError,
@@ -32,7 +33,7 @@ async function listen({ host, port, fetch }: ListenOptions): Promise<Listener> {
       idleTimeout: keepAliveSeconds,
       // The router's own limit answers with 413; Bun's would close the connection without a word.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-      fetch: (request, bunServer) => fetch(request, { incoming: new BunConnection(request, bunServer) }),
+      fetch: (request, bunServer) => serve(fetch, request, bunServer),
       // A body that fails on purpose ends here: the connection is reset, and there is nothing to add.
       error: () => new Response(null, { status: 500 }),
     })
@@ -52,15 +53,41 @@ async function listen({ host, port, fetch }: ListenOptions): Promise<Listener> {
   }
 }
 
+async function serve(
+  fetch: FetchHandler,
+  request: Request,
+  server: Bun.Server<undefined>,
+): Promise<Response> {
+  // HTTP/1.0 without Host: Bun's URL is then a bare path, which everything behind this would misread. 400, as on Node.
+  if (request.url.startsWith('/')) return new Response(null, { status: 400 })
+  const connection = new BunConnection(request, server)
+  const response = await fetch(request, { incoming: connection })
+  if (!connection.streams) connection.rest()
+  return response
+}
+
 class BunConnection implements Connection {
   readonly #request: Request
   readonly #server: Bun.Server<undefined>
   #headers: HeaderFields | undefined
+  /** The body outlives the handler. */
+  streams = false
 
   constructor(request: Request, server: Bun.Server<undefined>) {
     this.#request = request
     this.#server = server
-    server.timeout(request, 0)
+    // With a body still to come, the limit on silence stays: a stalled upload must not hold the connection for ever.
+    if (!this.#announcesBody()) server.timeout(request, 0)
+  }
+
+  #announcesBody(): boolean {
+    const length = this.header('content-length')
+    return (length !== undefined && length !== '0') || this.header('transfer-encoding') !== undefined
+  }
+
+  /** The answer is out: the time until the next request on this connection is limited again. */
+  rest(): void {
+    this.#server.timeout(this.#request, keepAliveSeconds)
   }
 
   get headers(): HeaderFields {
@@ -81,6 +108,12 @@ class BunConnection implements Connection {
   }
 
   async body(limit: number): Promise<Uint8Array> {
+    const body = await this.#readBody(limit)
+    this.#server.timeout(this.#request, 0)
+    return body
+  }
+
+  async #readBody(limit: number): Promise<Uint8Array> {
     // A chunked upload says its length only at its end, and has to be counted.
     if (this.header('content-length') === undefined) return incomingFromRequest(this.#request).body(limit)
     try {
@@ -96,5 +129,15 @@ class BunConnection implements Connection {
     else signal.addEventListener('abort', listener, { once: true })
   }
 
-  readonly openStream = openStream
+  openStream(source: ByteSource): ReadableStream<Uint8Array> {
+    this.streams = true
+    return openStream({
+      read: async () => {
+        const chunk = await source.read()
+        if (chunk === undefined) this.rest()
+        return chunk
+      },
+      cancel: () => source.cancel(),
+    })
+  }
 }

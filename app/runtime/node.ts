@@ -82,8 +82,14 @@ async function handle(
   const response = await fetch(request, { incoming: connection })
   const stream = connection.opened
   // Nobody wrapped the stream on its way through the middleware: its chunks can go from socket to socket.
-  if (stream === undefined || response.body !== stream.body) return response
-  outgoing.writeHead(response.status, headersOf(response))
+  if (stream === undefined) return response
+  try {
+    if (response.body !== stream.body) return response
+    outgoing.writeHead(response.status, headersOf(response))
+  } catch (error) {
+    stream.source.cancel()
+    throw error
+  }
   await pump(stream.source, outgoing)
   return RESPONSE_ALREADY_SENT
 }
@@ -114,7 +120,7 @@ class NodeConnection implements Connection {
   get signal(): AbortSignal {
     if (this.#signal !== undefined) return this.#signal
     const controller = new AbortController()
-    this.onGone(() => controller.abort())
+    this.onGone(() => this.#outgoing.writableFinished || controller.abort())
     this.#signal = controller.signal
     return this.#signal
   }
@@ -122,7 +128,7 @@ class NodeConnection implements Connection {
   onGone(listener: () => void): void {
     const outgoing = this.#outgoing
     if (outgoing.destroyed) listener()
-    else outgoing.once('close', () => outgoing.writableFinished || listener())
+    else outgoing.once('close', listener)
   }
 
   get remoteAddress(): string | undefined {
@@ -178,6 +184,8 @@ async function pump(source: ByteSource, outgoing: ServerResponse): Promise<void>
     }
     outgoing.end()
   } catch {
+    // A reset: to a client of HTTP/1.0, a mere close would be the proper end of the body.
+    outgoing.socket?.resetAndDestroy()
     outgoing.destroy()
   }
 }

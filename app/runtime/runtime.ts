@@ -11,7 +11,10 @@ export interface Runtime {
 
 /** One client request as its runtime hands it over: Hono's `c.env.incoming`. */
 export interface Connection extends Incoming {
-  /** Calls `listener` once if the client's connection closes before the response has ended. */
+  /**
+   * Calls `listener` once when nothing more can reach the client: it has left, or, on Node, the response is over. What
+   * is still open for a request then is so by mistake.
+   */
   onGone(listener: () => void): void
   /** Makes a response body of a source that is read as fast as the client reads, by the shortest way the runtime has. */
   openStream(source: ByteSource): ReadableStream<Uint8Array>

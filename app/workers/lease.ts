@@ -27,6 +27,11 @@ export class Lease {
     events.started(worker)
   }
 
+  /** It is the one request by which a half-open breaker tries the worker. */
+  get isTrial(): boolean {
+    return this.#permit?.trial ?? false
+  }
+
   /** The exchange is over and its outcome is known. The first call counts, later ones change nothing. */
   settle(outcome: Outcome, reason = ''): void {
     this.end()

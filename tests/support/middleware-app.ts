@@ -28,6 +28,7 @@ export function middlewareApp(
   })
   app.use((c, next) => {
     c.set('onEnd', (fn) => ends.push(fn))
+    c.set('stopSignal', () => c.env.incoming.signal)
     return next()
   })
   for (const each of middleware) app.use(each)
