@@ -42,7 +42,6 @@ test(`${count} requests under random faults (seed ${seed})`, { timeout: 300_000 
   const storm = await startFaultStorm({ workers: 7, share: 0.2, seed, t })
   const router = await routerOver(storm.urls, { t, args: flags })
   const calm = storm.flicker(150)
-  t.after(calm)
   const random = seeded(seed)
   const results = await inLanes(count, async (index) => {
     const api = apis[Math.floor(random() * apis.length)] as Api

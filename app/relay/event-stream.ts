@@ -51,6 +51,8 @@ export class EventStream implements ByteSource {
   #workerError: WorkerError | undefined
   #interruption: ErrorCode | undefined
   #ended = false
+  /** The event that says why the stream was ended, for when the client reads on. */
+  #lastWords: Uint8Array | undefined
   /** The last events, for their usage. */
   #last: Uint8Array | undefined
   #beforeLast: Uint8Array | undefined
@@ -73,19 +75,20 @@ export class EventStream implements ByteSource {
     if (this.#held !== undefined) {
       const held = this.#held
       this.#held = undefined
-      if (this.#ended) return undefined
+      if (this.#ended) return this.#sayLastWords()
       this.#watch(held)
       return held
     }
-    if (this.#ended) return undefined
+    if (this.#ended) return this.#sayLastWords()
     for (;;) {
       let chunk: Uint8Array | undefined
       try {
-        chunk = this.#interruption === undefined ? await this.#silence.while(this.#source.read()) : undefined
+        chunk = await this.#silence.while(this.#source.read())
       } catch (error) {
+        if (this.#ended) return this.#sayLastWords()
         return this.#broken(error instanceof TransportError ? error.message : String(error))
       }
-      if (this.#ended) return undefined
+      if (this.#ended) return this.#sayLastWords()
       if (chunk === undefined) return this.#endOfSource()
       const events = this.#scanner.push(chunk)
       if (this.#scanner.heldBytes > this.#maxEventBytes) {
@@ -106,10 +109,17 @@ export class EventStream implements ByteSource {
     else this.#end('client_closed', 'neutral', '')
   }
 
+  /** Closes the books at once, not with the next read: a client that has stopped reading must not hold its place. */
   #interrupt(code: ErrorCode): void {
-    if (this.#ended || this.#interruption !== undefined) return
+    if (this.#ended) return
     this.#interruption = code
-    this.#source.cancel()
+    this.#lastWords = this.#broken(code)
+  }
+
+  #sayLastWords(): Uint8Array | undefined {
+    const words = this.#lastWords
+    this.#lastWords = undefined
+    return words
   }
 
   #watch(events: Uint8Array): void {
@@ -128,13 +138,11 @@ export class EventStream implements ByteSource {
   }
 
   #endOfSource(): Uint8Array | undefined {
-    if (this.#interruption === undefined) {
-      // An incomplete last event: only after the marker may it be dropped without a word.
-      const whole = this.#scanner.heldBytes === 0
-      if (this.#complete || (whole && (!this.#facts.endMarker || this.#finished()))) {
-        this.#endComplete()
-        return undefined
-      }
+    // An incomplete last event: only after the marker may it be dropped without a word.
+    const whole = this.#scanner.heldBytes === 0
+    if (this.#complete || (whole && (!this.#facts.endMarker || this.#finished()))) {
+      this.#endComplete()
+      return undefined
     }
     return this.#broken('the stream ended without its end marker')
   }
@@ -147,13 +155,13 @@ export class EventStream implements ByteSource {
     )
   }
 
+  /** Ends the stream and returns the event that says so; none where the client has everything. */
   #broken(what: string): Uint8Array | undefined {
-    if (this.#ended) return undefined
+    this.#source.cancel()
     if (this.#complete) {
       this.#endComplete()
       return undefined
     }
-    this.#source.cancel()
     const code = this.#interruption ?? 'worker_lost'
     const ours = code === 'draining' || code === 'request_timeout'
     this.#end(code as EndReason, ours ? 'neutral' : 'failure', code === 'worker_lost' ? what : code)

@@ -80,16 +80,17 @@ export async function startFaultStorm(options: {
     workers,
     struck,
     executions: (id) => executed.get(id) ?? 0,
-    flicker: (ms) => flicker(line, ms),
+    flicker: (ms) => flicker(line, ms, t),
   }
 }
 
-function flicker(line: TcpProxy, ms: number): () => void {
+function flicker(line: TcpProxy, ms: number, t: Scope): () => void {
   let refusing = false
   const timer = setInterval(() => {
     refusing = !refusing
     void (refusing ? line.refuse() : line.accept())
   }, ms)
+  t.after(() => clearInterval(timer))
   return () => {
     clearInterval(timer)
     void line.accept()

@@ -50,7 +50,11 @@ export class Wire {
   /** Resolves when the kernel has taken the bytes, so that a slow reader slows the script. */
   write(bytes: string | Uint8Array): Promise<void> {
     return this.hold((done) => {
-      this.socket.write(bytes, () => done())
+      this.socket.write(bytes, (error) => {
+        // Without that a script that repeats itself would never again let the socket say that it is closed.
+        if (error) this.#over = true
+        done()
+      })
       return undefined
     })
   }
