@@ -10,7 +10,7 @@ import { routerOver } from './support/router-over.ts'
 import { type ScriptedWorker, startScriptedWorker } from './support/scripted-worker.ts'
 import { sized } from './support/soak.ts'
 
-const perSecond = sized(150, 45)
+const perSecond = sized(60, 45)
 /** Milliseconds in which the share of the returned worker is counted. */
 const windowMs = sized(10_000, 3000)
 
