@@ -31,6 +31,14 @@ const messages: Partial<Record<ErrorCode, string>> = {
   draining: 'the router is shutting down and the grace time is over',
 }
 
+/** Bytes at the end of a chunk that can hold its usage: its event is small, and the last but one or two. */
+const keptBytes = 16 * 1024
+
+/** The end of a chunk, without keeping all of it: Bun hands over half a megabyte at a time when the client is slow. */
+function endOf(events: Uint8Array): Uint8Array {
+  return events.byteLength <= keptBytes ? events : new Uint8Array(events.subarray(-keptBytes))
+}
+
 /**
  * A committed stream on its way from a worker to a client: bytes as they come, cut only at the ends of events.
  *
@@ -131,7 +139,7 @@ export class EventStream implements ByteSource {
       else if (meaning === 'error') this.#workerError = readEvent(event, this.#facts.dialect).error
     })
     this.#beforeLast = this.#last
-    this.#last = events
+    this.#last = endOf(events)
     if (tokens === 0) return
     this.#facts.record.tokens(tokens, this.#clock.now())
     this.#lease.worker.hear()

@@ -11,20 +11,25 @@ const everyMs = 5
 export interface LagMeter {
   /** Milliseconds, the longest so far. */
   readonly worst: number
+  /** The longest until that time, by `performance.now()`. */
+  worstUntil(time: number): number
 }
 
 export function startLagMeter(t: Scope): LagMeter {
-  let worst = 0
+  const lags: { readonly at: number; readonly ms: number }[] = []
   let last = performance.now()
   const timer = setInterval(() => {
     const now = performance.now()
-    worst = Math.max(worst, now - last - everyMs)
+    lags.push({ at: last, ms: now - last - everyMs })
     last = now
   }, everyMs)
   t.after(() => clearInterval(timer))
+  const worstUntil = (time: number): number =>
+    lags.reduce((worst, { at, ms }) => (at <= time ? Math.max(worst, ms) : worst), 0)
   return {
+    worstUntil,
     get worst() {
-      return worst
+      return worstUntil(Number.POSITIVE_INFINITY)
     },
   }
 }
