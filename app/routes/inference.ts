@@ -29,7 +29,7 @@ export function inference(options: InferenceOptions): Handler<GatewayContext> {
   return async function relayRequest(c) {
     const call = callOf(c, options)
     const { record } = call
-    options.metrics.overhead.observe((options.clock.now() - record.startedAt) / 1000)
+    options.metrics.overhead.of().observe((options.clock.now() - record.startedAt) / 1000)
     const answer = await relay(call, options.relay)
     return respond(c, call, answer)
   }

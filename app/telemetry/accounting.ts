@@ -2,12 +2,14 @@ import type { Clock } from '../clock.ts'
 import type { StopReason } from '../relay/stop.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
+import { type RequestLog, requestLog } from './request-log.ts'
 import { RequestRecord } from './request-record.ts'
 
 /** Opens a record for each client request and closes the books on it: metrics and one log line. */
 export class Accounting {
   readonly #metrics: Metrics
   readonly #log: Log
+  readonly #writeRequest: RequestLog
   readonly #clock: Clock
   readonly #open = new Set<RequestRecord>()
   readonly #idle: (() => void)[] = []
@@ -15,6 +17,7 @@ export class Accounting {
   constructor({ metrics, log, clock }: { metrics: Metrics; log: Log; clock: Clock }) {
     this.#metrics = metrics
     this.#log = log
+    this.#writeRequest = requestLog(log)
     this.#clock = clock
   }
 
@@ -25,7 +28,7 @@ export class Accounting {
 
   open(method: string, path: string): RequestRecord {
     const record: RequestRecord = new RequestRecord(method, path, this.#clock.now(), (seconds) =>
-      this.#metrics.tokenGap.observe({ model: record.model }, seconds),
+      this.#metrics.tokenGap.of(record.model).observe(seconds),
     )
     this.#open.add(record)
     record.onEnd(() => this.#close(record))
@@ -53,21 +56,20 @@ export class Accounting {
   #count(record: RequestRecord): void {
     const metrics = this.#metrics
     const { route, model, endReason, errorCode } = record
-    metrics.requests.inc({ route, status: String(record.status) })
-    if (record.attempts > 0)
-      metrics.duration.observe({ route }, (this.#clock.now() - record.startedAt) / 1000)
+    metrics.requests.of(route, String(record.status)).inc()
+    if (record.attempts > 0) metrics.duration.of(route).observe((this.#clock.now() - record.startedAt) / 1000)
     const code =
       errorCode ?? (endReason === 'completed' || endReason === 'worker_error' ? undefined : endReason)
-    if (code !== undefined) metrics.errors.inc({ route, error_type: code })
+    if (code !== undefined) metrics.errors.of(route, code).inc()
     if (record.firstTokenAt !== undefined) {
-      metrics.firstToken.observe({ model }, (record.firstTokenAt - record.startedAt) / 1000)
+      metrics.firstToken.of(model).observe((record.firstTokenAt - record.startedAt) / 1000)
     }
-    if (record.eventStream && endReason !== undefined) metrics.streamsEnded.inc({ reason: endReason })
+    if (record.eventStream && endReason !== undefined) metrics.streamsEnded.of(endReason).inc()
     if (record.usage !== undefined) {
       const { prompt, completion, cached } = record.usage
-      metrics.tokens.inc({ model, kind: 'prompt' }, prompt)
-      metrics.tokens.inc({ model, kind: 'completion' }, completion)
-      if (cached !== undefined) metrics.tokens.inc({ model, kind: 'cached' }, cached)
+      metrics.tokens.of(model, 'prompt').inc(prompt)
+      metrics.tokens.of(model, 'completion').inc(completion)
+      if (cached !== undefined) metrics.tokens.of(model, 'cached').inc(cached)
     }
   }
 
@@ -77,25 +79,22 @@ export class Accounting {
     const level = failed ? 'warn' : 'info'
     if (!this.#log.isLevelEnabled(level)) return
     const { firstTokenAt, startedAt, usage } = record
-    this.#log[level](
-      {
-        request_id: record.requestId,
-        method: record.method,
-        route: record.route,
-        status: record.status,
-        end_reason: record.endReason,
-        error_code: record.errorCode,
-        model: record.model,
-        stream: record.stream,
-        worker_id: record.workerId,
-        attempts: record.attempts,
-        duration_ms: round(this.#clock.now() - startedAt),
-        first_token_ms: firstTokenAt === undefined ? undefined : round(firstTokenAt - startedAt),
-        prompt_tokens: usage?.prompt,
-        completion_tokens: usage?.completion,
-      },
-      'request',
-    )
+    this.#writeRequest(level, {
+      request_id: record.requestId,
+      method: record.method,
+      route: record.route,
+      status: record.status,
+      end_reason: record.endReason,
+      error_code: record.errorCode,
+      model: record.model,
+      stream: record.stream,
+      worker_id: record.workerId,
+      attempts: record.attempts,
+      duration_ms: round(this.#clock.now() - startedAt),
+      first_token_ms: firstTokenAt === undefined ? undefined : round(firstTokenAt - startedAt),
+      prompt_tokens: usage?.prompt,
+      completion_tokens: usage?.completion,
+    })
   }
 }
 

@@ -1,5 +1,6 @@
 import pino, { type Logger, type LoggerOptions } from 'pino'
 import pretty from 'pino-pretty'
+import { LineBuffer } from './line-buffer.ts'
 
 export type Log = Logger
 
@@ -34,24 +35,20 @@ export function createLog({ level, format, terminal, colour }: LogOptions): Log 
   return pino(options, stream)
 }
 
-/**
- * Lines are collected for a moment: a write to a pipe costs more than the rest of the line. What could be the last words
- * (an error, the end of the process) is written at once.
- */
+/** Lines are collected for a moment, errors excepted. */
 function buffered(options: LoggerOptions): Log {
-  const destination = pino.destination({ fd: 1, sync: true, minLength: 8192, periodicFlush: 100 })
-  process.on('exit', () => destination.flushSync())
+  const stream = new LineBuffer()
   return pino(
     {
       ...options,
       hooks: {
         logMethod(args, method, level) {
           method.apply(this, args)
-          if (level >= 50) destination.flushSync()
+          if (level >= 50) stream.flush()
         },
       },
     },
-    destination,
+    stream,
   )
 }
 

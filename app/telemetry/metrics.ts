@@ -1,4 +1,6 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { Gauge, Registry } from 'prom-client'
+import { BoundCounter } from './bound-counter.ts'
+import { BoundHistogram } from './bound-histogram.ts'
 
 /** Seconds, from a tokenize call to a generation of half an hour; prom-client's own buckets stop at 10 s. */
 const durations = [
@@ -18,13 +20,17 @@ const gaps = [0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0
  */
 export function createMetrics() {
   const registry = new Registry()
-  const at = { registers: [registry] }
-  const counter = <L extends string>(name: string, help: string, ...labelNames: L[]) =>
-    new Counter({ ...at, name: `vllm_router_${name}`, help, labelNames })
+  const named = (name: string) => `vllm_router_${name}`
+  const counter = <const L extends readonly string[]>(name: string, help: string, ...labelNames: L) =>
+    new BoundCounter({ registry, name: named(name), help, labelNames })
   const gauge = <L extends string>(name: string, help: string, ...labelNames: L[]) =>
-    new Gauge({ ...at, name: `vllm_router_${name}`, help, labelNames })
-  const histogram = <L extends string>(name: string, help: string, buckets: number[], ...labelNames: L[]) =>
-    new Histogram({ ...at, name: `vllm_router_${name}`, help, buckets, labelNames })
+    new Gauge({ registers: [registry], name: named(name), help, labelNames })
+  const histogram = <const L extends readonly string[]>(
+    name: string,
+    help: string,
+    buckets: readonly number[],
+    ...labelNames: L
+  ) => new BoundHistogram({ registry, name: named(name), help, buckets, labelNames })
 
   return {
     registry,

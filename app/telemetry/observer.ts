@@ -7,18 +7,26 @@ import type { Pool, PoolEvents } from '../workers/pool.ts'
 import type { ProbeEvents } from '../workers/probe.ts'
 import type { RegistryEvents, WorkerRegistry } from '../workers/registry.ts'
 import type { Worker } from '../workers/worker.ts'
+import type { CounterSeries } from './bound-counter.ts'
 import { EventLoopLag } from './event-loop-lag.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 
 const outcomes: readonly Outcome[] = ['success', 'failure', 'neutral']
+/** All that a breaker can do. */
+const breakerMoves = [
+  ['closed', 'open'],
+  ['open', 'half_open'],
+  ['half_open', 'closed'],
+  ['half_open', 'open'],
+] as const
 const stateNumbers: Record<BreakerStateName, number> = { closed: 0, open: 1, half_open: 2 }
 
 /** The series of one worker, looked up once instead of with every request. */
 interface WorkerSeries {
-  readonly processed: { inc(): void }
-  readonly chosen: { inc(): void }
-  readonly outcome: Record<Outcome, { inc(): void }>
+  readonly processed: CounterSeries
+  readonly chosen: CounterSeries
+  readonly outcome: Readonly<Record<Outcome, CounterSeries>>
 }
 
 /**
@@ -42,37 +50,26 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
 
   readonly admission: AdmissionObserver = {
     depthChanged: (depth) => this.#metrics.queueDepth.set(depth),
-    admitted: (waitedMs) => this.#metrics.queueWait.observe(waitedMs / 1000),
-    rejected: (reason) => this.#metrics.rejected.inc({ reason }),
+    admitted: (waitedMs) => this.#metrics.queueWait.of().observe(waitedMs / 1000),
+    rejected: (reason) => this.#metrics.rejected.of(reason).inc(),
   }
 
   // --- pool ---
 
   added(worker: Worker): void {
     const { processed, decisions, outcomes: outcome, transitions } = this.#metrics
-    const label = { worker: worker.url }
-    const series: WorkerSeries = {
-      processed: processed.labels(label),
-      chosen: decisions.labels({ policy: this.#policy, ...label }),
-      outcome: {
-        success: outcome.labels({ ...label, outcome: 'success' }),
-        failure: outcome.labels({ ...label, outcome: 'failure' }),
-        neutral: outcome.labels({ ...label, outcome: 'neutral' }),
-      },
-    }
-    this.#series.set(worker, series)
+    const { url } = worker
     // Zero from the start: a rate over a series that does not exist yet misses its first increase.
-    processed.inc(label, 0)
-    decisions.inc({ policy: this.#policy, ...label }, 0)
-    for (const name of outcomes) outcome.inc({ ...label, outcome: name }, 0)
-    for (const [from, to] of [
-      ['closed', 'open'],
-      ['open', 'half_open'],
-      ['half_open', 'closed'],
-      ['half_open', 'open'],
-    ] as const) {
-      transitions.inc({ ...label, from, to }, 0)
-    }
+    this.#series.set(worker, {
+      processed: processed.of(url),
+      chosen: decisions.of(this.#policy, url),
+      outcome: {
+        success: outcome.of(url, 'success'),
+        failure: outcome.of(url, 'failure'),
+        neutral: outcome.of(url, 'neutral'),
+      },
+    })
+    for (const [from, to] of breakerMoves) transitions.of(url, from, to)
     this.#log.info({ worker: worker.url, worker_id: worker.id }, 'worker added')
   }
 
@@ -87,19 +84,18 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
       running,
       breakerState,
     } = this.#metrics
-    const label = { worker: worker.url }
-    for (const metric of [processed, workerHealth, running, breakerState]) metric.remove(label)
-    decisions.remove({ policy: this.#policy, ...label })
-    for (const name of outcomes) outcome.remove({ ...label, outcome: name })
-    for (const from of Object.keys(stateNumbers)) {
-      for (const to of Object.keys(stateNumbers)) transitions.remove({ ...label, from, to })
-    }
+    const { url } = worker
+    processed.remove(url)
+    decisions.remove(this.#policy, url)
+    for (const name of outcomes) outcome.remove(url, name)
+    for (const [from, to] of breakerMoves) transitions.remove(url, from, to)
+    for (const gauge of [workerHealth, running, breakerState]) gauge.remove({ worker: url })
     this.#log.info({ worker: worker.url, worker_id: worker.id }, 'worker removed')
   }
 
   selected(worker: Worker, inPanic: boolean): void {
     this.#series.get(worker)?.chosen.inc()
-    if (inPanic) this.#metrics.panicSelections.inc()
+    if (inPanic) this.#metrics.panicSelections.of().inc()
   }
 
   panicChanged(panic: boolean, healthy: number, total: number): void {
@@ -118,7 +114,7 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
   }
 
   breakerMoved(url: string, from: BreakerStateName, to: BreakerStateName, reason: string): void {
-    this.#metrics.transitions.inc({ worker: url, from, to })
+    this.#metrics.transitions.of(url, from, to).inc()
     const level = to === 'open' ? 'warn' : 'info'
     this.#log[level](
       { worker: url, from, to, ...(reason === '' ? {} : { reason }) },
@@ -155,7 +151,7 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
   }
 
   sourceFailed(source: string, activity: string, reason: string, first: boolean): void {
-    this.#metrics.discoveryErrors.inc({ source })
+    this.#metrics.discoveryErrors.of(source).inc()
     const level = first ? 'warn' : 'debug'
     this.#log[level]({ source, activity, reason }, 'discovery failed; what it found last stays')
   }
@@ -167,12 +163,12 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
   // --- relay ---
 
   retried(call: Parameters<RelayEvents['retried']>[0], attempt: number, delayMs: number): void {
-    this.#metrics.retries.inc({ route: call.record.route })
-    if (delayMs > 0) this.#metrics.backoff.observe({ attempt: String(attempt) }, delayMs / 1000)
+    this.#metrics.retries.of(call.record.route).inc()
+    if (delayMs > 0) this.#metrics.backoff.of(String(attempt)).observe(delayMs / 1000)
   }
 
   retriesExhausted(call: Parameters<RelayEvents['retriesExhausted']>[0]): void {
-    this.#metrics.retriesExhausted.inc({ route: call.record.route })
+    this.#metrics.retriesExhausted.of(call.record.route).inc()
   }
 
   attemptFailed(...[call, worker, failure]: Parameters<RelayEvents['attemptFailed']>): void {
@@ -193,7 +189,7 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
   /** Shows the sources of membership, from now on, whenever the gauges are read. */
   follow(discovery: Discovery, registry: WorkerRegistry): void {
     const { discoveryAge, discoveryWorkers, discoveryErrors } = this.#metrics
-    for (const { source } of discovery.status()) discoveryErrors.inc({ source }, 0)
+    for (const { source } of discovery.status()) discoveryErrors.of(source)
     this.#readMembership = () => {
       for (const { source, ageMs } of discovery.status())
         if (ageMs !== undefined) discoveryAge.set({ source }, ageMs / 1000)

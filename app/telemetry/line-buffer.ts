@@ -1,0 +1,33 @@
+import pino from 'pino'
+
+const mostChars = 32 * 1024
+const mostMs = 100
+
+/**
+ * Standard output for log lines, which are collected for a moment: a write to a pipe costs more than the rest of the
+ * line. What could be the last words (an error, the end of the process) is flushed at once by whoever writes it.
+ */
+export class LineBuffer {
+  readonly #destination = pino.destination({ fd: 1, sync: true })
+  #lines = ''
+  #timer: ReturnType<typeof setTimeout> | undefined
+
+  constructor() {
+    process.on('exit', () => this.flush())
+  }
+
+  /** @param line with its line end */
+  write(line: string): void {
+    this.#lines += line
+    if (this.#lines.length >= mostChars) this.flush()
+    else this.#timer ??= setTimeout(() => this.flush(), mostMs).unref()
+  }
+
+  flush(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    const lines = this.#lines
+    this.#lines = ''
+    if (lines !== '') this.#destination.write(lines)
+  }
+}
