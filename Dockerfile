@@ -39,9 +39,7 @@ RUN apt-get update \
   && apt-get install -y --no-install-recommends ca-certificates curl \
   && rm -rf /var/lib/apt/lists/*
 COPY --from=program /app /app
-# The router lifts this limit of Bun by itself, but then has to start twice.
-ENV BUN_CONFIG_MAX_HTTP_REQUESTS=65535 \
-  NODE_ENV=production \
+ENV NODE_ENV=production \
   VLLM_ROUTER_HOST=0.0.0.0 \
   VLLM_ROUTER_PROMETHEUS_HOST=0.0.0.0
 USER 10001:10001

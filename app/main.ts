@@ -3,7 +3,6 @@ import { parseCommand, runCommand } from './cli.ts'
 import { environment } from './config/environment.ts'
 import { formatFaults } from './config/fault.ts'
 import { loadConfig } from './config/load-config.ts'
-import { liftFetchLimit } from './runtime/fetch-limit.ts'
 import { serve } from './serve.ts'
 import { version } from './version.ts'
 
@@ -20,12 +19,6 @@ async function main(argv: readonly string[]): Promise<number> {
   // `bun run app -- --port 1` hands the dashes on.
   const command = parseCommand(argv[0] === '--' ? argv.slice(1) : argv)
   if (command.verb !== 'serve') return runCommand(command, { version, env, out, err })
-  try {
-    liftFetchLimit(env)
-  } catch (error) {
-    err(`${(error as Error).message}\n`)
-    return 1
-  }
   const loaded = await loadConfig({ argv: command.argv, env })
   if (!loaded.ok) {
     err(`${formatFaults(loaded.faults)}\n`)

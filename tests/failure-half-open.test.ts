@@ -117,7 +117,7 @@ test('6 of 7 workers die under load: every request is served', { timeout: 60_000
   const router = await routerOver(workers, { t })
   const load = steadyLoad({ perSecond: 100, seconds: sized(20, 2) }, () => ask(router))
   await eventually(() => workers.every(({ requests }) => requests.length > 3), { what: 'work for each' })
-  for (const worker of workers.slice(0, 6)) await worker.crash()
+  await Promise.all(workers.slice(0, 6).map((worker) => worker.crash()))
   const answers = await load
   assert.deepEqual(tally(answers.map(({ status }) => String(status))), { 200: answers.length })
   await assertBooks(router, { ends: { completed: answers.length }, workers: 7 })

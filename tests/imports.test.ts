@@ -78,7 +78,7 @@ const rules: Rules = {
       because: 'configuration is read in one place (tests read manifests)',
     },
     {
-      things: ['undici', '@hono/node-server', 'bun', 'bun:'],
+      things: ['@hono/node-server', 'bun', 'bun:'],
       onlyIn: ['app/runtime', 'bench'],
       because: 'all else runs on Bun and Node alike',
     },
@@ -237,7 +237,7 @@ describe('the checker itself', () => {
     ['examples/a.ts', `import '../app/index.ts'`, /imports app\/index.ts/],
     ['app/relay.ts', `import 'cockatiel'`, /imports cockatiel/],
     ['app/workers/a.ts', `import { Gauge } from 'prom-client'`, /imports prom-client/],
-    ['sim/a.ts', `import { fetch } from 'undici'`, /imports undici/],
+    ['sim/a.ts', `import { serve } from '@hono/node-server'`, /imports @hono\/node-server/],
     ['app/http.ts', `import '@hono/node-server/conninfo'`, /imports @hono\/node-server/],
     ['middleware/a.ts', `import 'bun:sqlite'`, /imports bun:sqlite/],
     ['tests/a.ts', `Bun.sleep(1)`, /uses Bun/],
@@ -264,7 +264,7 @@ describe('the checker itself', () => {
     const files = {
       'app/demo.ts': `import { a } from '../sim/fleet.ts'; import './gateway.ts'`,
       'app/gateway.ts': `import '../middleware/a.ts'; import '../policies/selection/a.ts'; import 'hono'`,
-      'app/runtime/node.ts': `import 'undici'; import '@hono/node-server'; Bun.serve; import 'node:http'`,
+      'app/runtime/node.ts': `import '@hono/node-server'; Bun.serve; import 'node:http'`,
       'app/config/load.ts': `import 'yaml'; process.env; import(path)`,
       'app/telemetry/a.ts': `import 'pino'; import 'prom-client'`,
       'policies/resilience/a.ts': `import 'cockatiel'`,
@@ -273,7 +273,7 @@ describe('the checker itself', () => {
       'sim/fleet.ts': '',
       'sim/main.ts': `process.env; import './fleet.ts'`,
       'tests/a.test.ts': `import '../app/gateway.ts'; import '../sim/fleet.ts'; process.env`,
-      'bench/a.ts': `import '../tests/support.ts'; import 'undici'; Bun.serve`,
+      'bench/a.ts': `import '../tests/support.ts'; import '@hono/node-server'; Bun.serve`,
       'tests/support.ts': '',
       'examples/a.ts': `import 'vllm-router'; import 'openai'`,
     }

@@ -54,9 +54,16 @@ const plainHoldMs = 1000
  * Nothing is committed until the worker has sent content (of a stream) or everything (of a short plain answer): vLLM
  * sends its 200 before prefill, so a status alone promises nothing. Until then every fault throws an AttemptFailure, and
  * another worker may be tried.
+ *
+ * @param fresh use no idle connection
  */
-export async function exchange(call: Call, lease: Lease, options: ExchangeOptions): Promise<Answer> {
-  const attempt = new Attempt(call, lease, options)
+export async function exchange(
+  call: Call,
+  lease: Lease,
+  options: ExchangeOptions,
+  fresh = false,
+): Promise<Answer> {
+  const attempt = new Attempt(call, lease, options, fresh)
   try {
     return await attempt.run()
   } finally {
@@ -74,12 +81,12 @@ class Attempt {
   #stopped: StopReason | undefined
   #cancelTimer: () => void = () => {}
 
-  constructor(call: Call, lease: Lease, options: ExchangeOptions) {
+  constructor(call: Call, lease: Lease, options: ExchangeOptions, fresh: boolean) {
     this.#call = call
     this.#lease = lease
     this.#options = options
     this.#startedAt = options.clock.now()
-    this.#pending = this.#send(false)
+    this.#pending = this.#send(fresh)
     call.record.stop.waiting = this.#onStop
     if (call.stream) {
       this.#cancelTimer = options.clock.after(options.firstTokenMs, () => {

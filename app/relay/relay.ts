@@ -69,7 +69,8 @@ class Run {
       record.workerId = lease.worker.id
       this.#tried.add(lease.worker)
       try {
-        return await exchange(this.#call, lease, exchangeOptions)
+        // The one retry that is left after a death must not be lost on a connection that is dead already.
+        return await exchange(this.#call, lease, exchangeOptions, this.#deaths > 0)
       } catch (error) {
         if (!(error instanceof AttemptFailure)) {
           lease.settle('neutral')

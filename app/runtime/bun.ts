@@ -1,6 +1,5 @@
 import { RouterError } from '../../middleware/errors.ts'
 import { incomingFromRequest } from '../../middleware/incoming.ts'
-import { bunClient } from './bun-client.ts'
 import type { ByteSource, HeaderFields } from './http-client.ts'
 import { openStream } from './open-stream.ts'
 import {
@@ -12,6 +11,7 @@ import {
   type Runtime,
   urlOf,
 } from './runtime.ts'
+import { workerClient } from './worker-client.ts'
 
 /** Seconds a kept-alive connection may be silent between requests; above the 60 s of common load balancers. */
 const keepAliveSeconds = 75
@@ -19,7 +19,7 @@ const keepAliveSeconds = 75
 export const bun: Runtime = {
   name: 'bun',
   version: process.versions.bun ?? '',
-  createClient: bunClient,
+  createClient: workerClient,
   listen,
 }
 

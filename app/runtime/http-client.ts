@@ -91,34 +91,20 @@ const unreachable = new Set([
   'ETIMEDOUT',
   'EADDRNOTAVAIL',
   'EMFILE',
-  'UND_ERR_CONNECT_TIMEOUT',
-  // Bun's own words.
-  'ConnectionRefused',
-  'FailedToOpenSocket',
-  'DNSResolveFailed',
-  'ConnectionTimeout',
 ])
 
-const broken = new Set([
-  'ECONNRESET',
-  'ECONNABORTED',
-  'EPIPE',
-  'UND_ERR_SOCKET',
-  'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
-  'ConnectionClosed',
-])
+const broken = new Set(['ECONNRESET', 'ECONNABORTED', 'EPIPE'])
 
-/** One classifier for both runtimes: Bun puts the code on the error, Node on its cause. */
-export function transportError(error: unknown, options: { reused?: boolean } = {}): TransportError {
+/** What an error of the runtime means; one that is a TransportError already stays as it is. */
+export function transportError(error: unknown): TransportError {
   if (error instanceof TransportError) return error
-  const code = codeOf(error) ?? codeOf((error as { cause?: unknown })?.cause) ?? nameOf(error)
-  return new TransportError(faultOf(error, code), code, { ...options, cause: error })
+  const code = codeOf(error) ?? nameOf(error)
+  return new TransportError(faultOf(code), code, { cause: error })
 }
 
-function faultOf(error: unknown, code: string): TransportFault {
+function faultOf(code: string): TransportFault {
   if (unreachable.has(code) || /^ERR_TLS|^UNABLE_TO_|CERT/.test(code)) return 'unreachable'
-  if (broken.has(code)) return 'reset'
-  return nameOf(error) === 'AbortError' ? 'aborted' : 'protocol'
+  return broken.has(code) ? 'reset' : 'protocol'
 }
 
 function codeOf(error: unknown): string | undefined {

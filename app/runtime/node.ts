@@ -5,7 +5,6 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { RouterError } from '../../middleware/errors.ts'
 import { payloadTooLarge } from '../../middleware/incoming.ts'
 import type { ByteSource, HeaderFields } from './http-client.ts'
-import { nodeClient } from './node-client.ts'
 import { spareUnsentAnswers } from './node-connections.ts'
 import { openStream } from './open-stream.ts'
 import {
@@ -17,11 +16,12 @@ import {
   type Runtime,
   urlOf,
 } from './runtime.ts'
+import { workerClient } from './worker-client.ts'
 
 export const node: Runtime = {
   name: 'node',
   version: process.versions.node,
-  createClient: nodeClient,
+  createClient: workerClient,
   listen,
 }
 

@@ -1,0 +1,171 @@
+import { connect, isIP, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import type { ClientExchange, ExchangeConnection } from './client-exchange.ts'
+import {
+  type HttpClientOptions,
+  type OutgoingRequest,
+  TransportError,
+  transportError,
+} from './http-client.ts'
+import { requestHead } from './request-head.ts'
+import { ResponseParser } from './response-parser.ts'
+
+/** Where a connection leads. */
+export interface Origin {
+  /** Scheme, host and port: connections of one key are alike. */
+  readonly key: string
+  readonly secure: boolean
+  /** Without brackets. */
+  readonly hostname: string
+  readonly port: number
+  /** As it goes into the Host field. */
+  readonly host: string
+}
+
+export interface ConnectionEvents {
+  /** It has served a request and can take another. */
+  idle(connection: ClientConnection): void
+  closed(connection: ClientConnection): void
+}
+
+/** Bodies up to this size are copied behind their head: one write costs less than two. */
+const copiedBytes = 16 * 1024
+/** A peer that has vanished without a word is noticed in a long prefill too. */
+const tcpKeepAliveMs = 30_000
+
+/** One connection to a worker, for one request after the other. */
+export class ClientConnection implements ExchangeConnection {
+  readonly origin: Origin
+  /** When it became idle, by `performance.now()`. */
+  idleSince = 0
+  readonly #options: HttpClientOptions
+  readonly #events: ConnectionEvents
+  readonly #socket: Socket
+  readonly #connectTimer: ReturnType<typeof setTimeout>
+  #connected = false
+  #served = false
+  #exchange: ClientExchange | undefined
+  #parser: ResponseParser | undefined
+  /** Of the response under way. */
+  #answered = false
+  #error: unknown
+
+  constructor(origin: Origin, options: HttpClientOptions, events: ConnectionEvents) {
+    this.origin = origin
+    this.#options = options
+    this.#events = events
+    const socket = open(origin)
+    this.#socket = socket
+    this.#connectTimer = setTimeout(
+      () => this.#fail(new TransportError('unreachable', 'CONNECT_TIMEOUT')),
+      options.connectTimeoutMs,
+    )
+    socket.setNoDelay(true)
+    socket.setKeepAlive(true, tcpKeepAliveMs)
+    socket.once(origin.secure ? 'secureConnect' : 'connect', () => {
+      this.#connected = true
+      clearTimeout(this.#connectTimer)
+    })
+    socket.on('data', (chunk: Buffer) => this.#onData(chunk))
+    socket.once('end', () => this.#onEnd())
+    socket.on('error', (error) => {
+      this.#error ??= error
+    })
+    socket.once('close', () => this.#onClose())
+  }
+
+  /** Sends a request; the connection must be new or idle. */
+  send(request: OutgoingRequest, exchange: ClientExchange): void {
+    this.#exchange = exchange
+    this.#answered = false
+    const { maxHeadBytes } = this.#options
+    this.#parser = new ResponseParser({ parts: exchange, method: request.method, maxHeadBytes })
+    exchange.begin(this)
+    if (exchange.over) return
+    const head = requestHead(request, this.origin.host)
+    const { body } = request
+    if (body === undefined || body.length === 0) {
+      this.#socket.write(head, 'latin1')
+    } else if (body.length <= copiedBytes) {
+      const message = Buffer.allocUnsafe(head.length + body.length)
+      message.write(head, 'latin1')
+      message.set(body, head.length)
+      this.#socket.write(message)
+    } else {
+      this.#socket.write(head, 'latin1')
+      this.#socket.write(body)
+    }
+  }
+
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    this.#socket.resume()
+  }
+
+  destroy(): void {
+    clearTimeout(this.#connectTimer)
+    this.#socket.destroy()
+  }
+
+  #onData(chunk: Buffer): void {
+    if (this.#parser === undefined) {
+      // Nothing was asked for.
+      this.destroy()
+      return
+    }
+    this.#answered = true
+    try {
+      this.#parser.push(chunk)
+    } catch (error) {
+      this.#fail(error)
+      return
+    }
+    if (this.#parser.done) this.#finishExchange()
+  }
+
+  #finishExchange(): void {
+    const reusable = this.#parser?.keepAlive === true && this.#socket.writableLength === 0
+    this.#parser = undefined
+    this.#exchange = undefined
+    this.#served = true
+    if (reusable && !this.#socket.destroyed && !this.#socket.readableEnded) this.#events.idle(this)
+    else this.destroy()
+  }
+
+  /** The worker has closed its side: the end of a body without a length, or of a connection that has served its time. */
+  #onEnd(): void {
+    if (this.#parser?.finish() === true) this.#finishExchange()
+    else this.#fail(new TransportError('reset', 'ECONNRESET', { reused: this.#reused }))
+  }
+
+  #onClose(): void {
+    const fault = this.#connected ? 'reset' : 'unreachable'
+    const known = this.#error === undefined ? undefined : transportError(this.#error)
+    this.#fail(
+      new TransportError(fault, known?.code ?? 'ECONNRESET', { reused: this.#reused, cause: this.#error }),
+    )
+    this.#events.closed(this)
+  }
+
+  /** It has served before, and not a byte of this answer has come: perhaps the worker had closed it already. */
+  get #reused(): boolean {
+    return this.#served && !this.#answered
+  }
+
+  #fail(error: unknown): void {
+    const exchange = this.#exchange
+    this.#exchange = undefined
+    this.#parser = undefined
+    exchange?.fail(transportError(error))
+    this.destroy()
+  }
+}
+
+function open({ secure, hostname, port }: Origin): Socket {
+  if (!secure) return connect({ host: hostname, port })
+  // RFC 6066, section 3: addresses are not sent as a server name.
+  return connectTls({ host: hostname, port, ...(isIP(hostname) === 0 && { servername: hostname }) })
+}

@@ -1,0 +1,140 @@
+import {
+  type AnswerBody,
+  type HeaderFields,
+  type IncomingAnswer,
+  type PendingAnswer,
+  TransportError,
+} from './http-client.ts'
+import type { ResponseParts } from './response-parser.ts'
+
+/** Bytes of one response that may wait for their reader before the worker's socket is paused. */
+const highWaterBytes = 256 * 1024
+
+/** What an exchange may do with the connection that it has. */
+export interface ExchangeConnection {
+  pause(): void
+  resume(): void
+  /** Closes it at once. */
+  destroy(): void
+}
+
+interface Reader {
+  readonly resolve: (chunk: Uint8Array | undefined) => void
+  readonly reject: (error: TransportError) => void
+}
+
+/** One request on the wire: the connection pushes its response in, the router pulls it out. */
+export class ClientExchange implements PendingAnswer, AnswerBody, ResponseParts {
+  readonly head: Promise<IncomingAnswer>
+  readonly #gotHead: (answer: IncomingAnswer) => void
+  readonly #failHead: (error: TransportError) => void
+  readonly #chunks: Uint8Array[] = []
+  #connection: ExchangeConnection | undefined
+  #bufferedBytes = 0
+  #paused = false
+  #wantsAll = false
+  #ended = false
+  #error: TransportError | undefined
+  #reader: Reader | undefined
+
+  constructor() {
+    const head = Promise.withResolvers<IncomingAnswer>()
+    this.head = head.promise
+    this.#gotHead = head.resolve
+    this.#failHead = head.reject
+  }
+
+  // --- pulled by the router ---
+
+  read(): Promise<Uint8Array | undefined> {
+    const chunk = this.#chunks.shift()
+    if (chunk !== undefined) {
+      this.#bufferedBytes -= chunk.byteLength
+      if (this.#paused && this.#bufferedBytes < highWaterBytes / 2) this.#resume()
+      return Promise.resolve(chunk)
+    }
+    if (this.#error !== undefined) return Promise.reject(this.#error)
+    if (this.#ended) return Promise.resolve(undefined)
+    return new Promise((resolve, reject) => {
+      this.#reader = { resolve, reject }
+    })
+  }
+
+  async readAll(): Promise<Uint8Array> {
+    this.#wantsAll = true
+    if (this.#paused) this.#resume()
+    while (!this.#ended) {
+      if (this.#error !== undefined) throw this.#error
+      await new Promise<unknown>((resolve, reject) => {
+        this.#reader = { resolve, reject }
+      })
+    }
+    const chunks = this.#chunks.splice(0)
+    return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
+  }
+
+  cancel(): void {
+    this.abort()
+  }
+
+  abort(): void {
+    if (this.#ended || this.#error !== undefined) return
+    this.fail(new TransportError('aborted', 'ABORTED'))
+    this.#connection?.destroy()
+  }
+
+  // --- pushed by the connection ---
+
+  /** It has been given a connection; or none is wanted any more. */
+  begin(connection: ExchangeConnection): void {
+    this.#connection = connection
+    if (this.#error !== undefined) connection.destroy()
+  }
+
+  /** Nobody waits for it any more. */
+  get over(): boolean {
+    return this.#ended || this.#error !== undefined
+  }
+
+  onHead(status: number, headers: HeaderFields): void {
+    this.#gotHead({ status, headers, body: this })
+  }
+
+  onData(chunk: Uint8Array): void {
+    if (this.#error !== undefined) return
+    if (this.#reader !== undefined && !this.#wantsAll) {
+      const { resolve } = this.#reader
+      this.#reader = undefined
+      resolve(chunk)
+      return
+    }
+    this.#chunks.push(chunk)
+    this.#bufferedBytes += chunk.byteLength
+    if (this.#bufferedBytes < highWaterBytes || this.#paused || this.#wantsAll) return
+    this.#paused = true
+    this.#connection?.pause()
+  }
+
+  onEnd(): void {
+    this.#ended = true
+    if (this.#paused) this.#resume()
+    this.#connection = undefined
+    this.#reader?.resolve(undefined)
+    this.#reader = undefined
+  }
+
+  fail(error: TransportError): void {
+    if (this.over) return
+    this.#error = error
+    this.#chunks.length = 0
+    this.#bufferedBytes = 0
+    this.#failHead(error)
+    this.#reader?.reject(error)
+    this.#reader = undefined
+  }
+
+  #resume(): void {
+    this.#paused = false
+    this.#connection?.resume()
+  }
+}

@@ -1,0 +1,23 @@
+import { type OutgoingRequest, TransportError } from './http-client.ts'
+
+const usuallyEmpty = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS'])
+
+/**
+ * The head of a request as it goes over the wire, with Host and Content-Length; latin1.
+ *
+ * @throws TransportError `protocol` for what would break the line it stands in
+ */
+export function requestHead({ method, path, headers, body }: OutgoingRequest, host: string): string {
+  if (/[\0-\x20\x7f]/.test(path)) throw new TransportError('protocol', 'BAD_PATH')
+  let head = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n`
+  for (const [name, value] of headers) {
+    if (/[\0\r\n]/.test(value) || /[\s:]/.test(name)) throw new TransportError('protocol', 'BAD_HEADER')
+    head += `${name}: ${value}\r\n`
+  }
+  if (body !== undefined && (body.length > 0 || !usuallyEmpty.has(method))) {
+    head += `content-length: ${body.length}\r\n`
+  } else if (body === undefined && !usuallyEmpty.has(method)) {
+    head += 'content-length: 0\r\n'
+  }
+  return `${head}\r\n`
+}

@@ -1,0 +1,257 @@
+import { type HeaderFields, TransportError } from './http-client.ts'
+
+/** Told what a response consists of, in order. */
+export interface ResponseParts {
+  onHead(status: number, headers: HeaderFields): void
+  /** A piece of the body; a view into the bytes that were pushed. */
+  onData(bytes: Uint8Array): void
+  onEnd(): void
+}
+
+export interface ResponseParserOptions {
+  readonly parts: ResponseParts
+  /** Of the request: an answer to HEAD has no body. */
+  readonly method: string
+  /** Bytes of the head with all interim ones before it, of a chunk's size line, and of the trailers. */
+  readonly maxHeadBytes: number
+}
+
+type State =
+  | 'head'
+  | 'length'
+  | 'until_close'
+  | 'chunk_size'
+  | 'chunk_data'
+  | 'chunk_end'
+  | 'trailers'
+  | 'done'
+
+const CR = 13
+const LF = 10
+const noBytes = Buffer.alloc(0)
+/** RFC 9110, section 5.6.2. */
+const token = /^[!#$%&'*+.^_`|~\w-]+$/
+const statusLine = /^HTTP\/1\.([01]) (\d{3})(?: |$)/
+const chunkSize = /^([0-9a-fA-F]{1,13})[ \t]*(?:;.*)?$/
+
+/**
+ * Takes one HTTP/1.1 response apart as its bytes arrive (RFC 9112). It is strict where two readers could disagree on
+ * where the response ends: a worker that sends such a thing is broken, and the request goes to another.
+ *
+ * @throws TransportError `protocol`, from `push`
+ */
+export class ResponseParser {
+  readonly #parts: ResponseParts
+  readonly #method: string
+  readonly #maxHeadBytes: number
+  #state: State = 'head'
+  /** Bytes of an incomplete head or line. */
+  #pending: Buffer = noBytes
+  /** Bytes left of the body, or of the chunk. */
+  #left = 0
+  #interimBytes = 0
+  #keepAlive = false
+
+  constructor({ parts, method, maxHeadBytes }: ResponseParserOptions) {
+    this.#parts = parts
+    this.#method = method
+    this.#maxHeadBytes = maxHeadBytes
+  }
+
+  /** The response is complete. */
+  get done(): boolean {
+    return this.#state === 'done'
+  }
+
+  /** The connection may serve another request once this response is done. */
+  get keepAlive(): boolean {
+    return this.#keepAlive
+  }
+
+  push(chunk: Buffer): void {
+    let bytes = chunk
+    while (bytes.length > 0) {
+      if (this.#state === 'done') throw fault('BYTES_BEHIND_THE_END')
+      bytes = this.#step(bytes)
+    }
+  }
+
+  /** The connection has ended: true when that is the proper end of the response. */
+  finish(): boolean {
+    if (this.#state !== 'until_close') return this.done
+    this.#end()
+    return true
+  }
+
+  /** Takes what it can from the beginning of `bytes`; returns the rest. */
+  #step(bytes: Buffer): Buffer {
+    switch (this.#state) {
+      case 'head':
+        return this.#takeHead(bytes)
+      case 'length':
+        return this.#takeBody(bytes, () => this.#end())
+      case 'until_close':
+        this.#parts.onData(bytes)
+        return noBytes
+      case 'chunk_size':
+        return this.#takeLine(bytes, (line) => this.#beginChunk(line))
+      case 'chunk_data':
+        return this.#takeBody(bytes, () => {
+          this.#state = 'chunk_end'
+        })
+      case 'chunk_end':
+        return this.#takeLine(bytes, (line) => {
+          if (line !== '') throw fault('CHUNK_TOO_LONG')
+          this.#state = 'chunk_size'
+        })
+      default:
+        return this.#takeLine(bytes, (line) => line === '' && this.#end())
+    }
+  }
+
+  #takeBody(bytes: Buffer, onEnd: () => void): Buffer {
+    const taken = bytes.length <= this.#left ? bytes : bytes.subarray(0, this.#left)
+    this.#left -= taken.length
+    this.#parts.onData(taken)
+    if (this.#left === 0) onEnd()
+    return bytes.length === taken.length ? noBytes : bytes.subarray(taken.length)
+  }
+
+  #takeHead(chunk: Buffer): Buffer {
+    const bytes = this.#join(chunk)
+    const end = bytes.indexOf('\r\n\r\n')
+    if (end === -1 || end > this.#maxHeadBytes - this.#interimBytes) {
+      if (bytes.length > this.#maxHeadBytes - this.#interimBytes) throw fault('HEADERS_TOO_LARGE')
+      this.#pending = bytes
+      return noBytes
+    }
+    this.#beginResponse(bytes.toString('latin1', 0, end), end)
+    return bytes.subarray(end + 4)
+  }
+
+  #takeLine(chunk: Buffer, onLine: (line: string) => void): Buffer {
+    const bytes = this.#join(chunk)
+    const end = bytes.indexOf(LF)
+    if (end === -1) {
+      if (bytes.length > this.#maxHeadBytes) throw fault('LINE_TOO_LONG')
+      this.#pending = bytes
+      return noBytes
+    }
+    if (end === 0 || bytes[end - 1] !== CR) throw fault('BARE_LINE_FEED')
+    onLine(bytes.toString('latin1', 0, end - 1))
+    return bytes.subarray(end + 1)
+  }
+
+  #join(chunk: Buffer): Buffer {
+    if (this.#pending.length === 0) return chunk
+    const bytes = Buffer.concat([this.#pending, chunk])
+    this.#pending = noBytes
+    return bytes
+  }
+
+  #beginResponse(head: string, length: number): void {
+    const lineEnd = head.indexOf('\r\n')
+    const line = statusLine.exec(lineEnd === -1 ? head : head.slice(0, lineEnd))
+    if (line === null) throw fault('BAD_STATUS_LINE')
+    const status = Number(line[2])
+    const fields = new FieldReader(head, lineEnd)
+    if (status < 200) {
+      // Nobody asked for another protocol; every other interim response may be passed over (RFC 9110, section 15.2).
+      if (status < 100 || status === 101) throw fault('BAD_STATUS')
+      this.#interimBytes += length + 4
+      return
+    }
+    this.#keepAlive = line[1] === '1' ? !fields.close : fields.keepAlive
+    this.#parts.onHead(status, fields.list)
+    this.#beginBody(status, fields)
+  }
+
+  /** RFC 9112, section 6.3. */
+  #beginBody(status: number, { chunked, length }: FieldReader): void {
+    if (this.#method === 'HEAD' || status === 204 || status === 304) {
+      this.#end()
+    } else if (chunked) {
+      this.#state = 'chunk_size'
+    } else if (length === undefined) {
+      this.#keepAlive = false
+      this.#state = 'until_close'
+    } else if (length === 0) {
+      this.#end()
+    } else {
+      this.#left = length
+      this.#state = 'length'
+    }
+  }
+
+  #beginChunk(line: string): void {
+    const size = chunkSize.exec(line)?.[1]
+    if (size === undefined) throw fault('BAD_CHUNK_SIZE')
+    this.#left = Number.parseInt(size, 16)
+    this.#state = this.#left === 0 ? 'trailers' : 'chunk_data'
+  }
+
+  #end(): void {
+    this.#state = 'done'
+    this.#parts.onEnd()
+  }
+}
+
+/** The header fields of a head, and what they say about the end of the message and of the connection. */
+class FieldReader {
+  readonly list: [string, string][] = []
+  chunked = false
+  length: number | undefined
+  close = false
+  keepAlive = false
+
+  /** @param from offset of the line end before the first field, -1 when there is none */
+  constructor(head: string, from: number) {
+    let at = from
+    while (at !== -1) {
+      const end = head.indexOf('\r\n', at + 2)
+      this.#add(head.slice(at + 2, end === -1 ? undefined : end))
+      at = end
+    }
+    if (this.chunked && this.length !== undefined) throw fault('TWO_LENGTHS')
+  }
+
+  #add(line: string): void {
+    const colon = line.indexOf(':')
+    const name = line.slice(0, Math.max(colon, 0))
+    const value = line.slice(colon + 1).trim()
+    // A folded line begins with a space, and is refused with it (RFC 9112, section 5.2).
+    if (!token.test(name) || /[\0\r\n]/.test(value)) throw fault('BAD_HEADER')
+    this.list.push([name, value])
+    switch (name.length) {
+      case 10:
+        if (name.toLowerCase() === 'connection') this.#readConnection(value.toLowerCase())
+        break
+      case 14:
+        if (name.toLowerCase() === 'content-length') this.#readLength(value)
+        break
+      case 17:
+        if (name.toLowerCase() === 'transfer-encoding') this.#readEncoding(value)
+    }
+  }
+
+  #readConnection(value: string): void {
+    for (const option of value.split(',')) {
+      if (option.trim() === 'close') this.close = true
+      else if (option.trim() === 'keep-alive') this.keepAlive = true
+    }
+  }
+
+  #readLength(value: string): void {
+    if (this.length !== undefined || !/^\d{1,15}$/.test(value)) throw fault('BAD_CONTENT_LENGTH')
+    this.length = Number(value)
+  }
+
+  #readEncoding(value: string): void {
+    if (this.chunked || value.toLowerCase() !== 'chunked') throw fault('BAD_TRANSFER_ENCODING')
+    this.chunked = true
+  }
+}
+
+function fault(code: string): TransportError {
+  return new TransportError('protocol', code)
+}
