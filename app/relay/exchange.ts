@@ -37,6 +37,8 @@ export interface Answer {
   readonly status: number
   readonly headers: HeaderFields
   readonly body: Uint8Array | ByteSource
+  /** A stream that holds nothing but the worker's own report of an error. */
+  readonly reportsError?: boolean
 }
 
 /**
@@ -179,7 +181,10 @@ class Attempt {
     })
     if (held.end === 'broken') throw endedEarly()
     if (held.error !== undefined) {
-      const failure = judgeFirstEvent(held.error, { status, headers, body: held.bytes })
+      const failure = judgeFirstEvent(held.error, {
+        ...{ status, headers, body: held.bytes },
+        reportsError: true,
+      })
       if (failure !== undefined) throw failure
     }
     this.#throwIfAborted()

@@ -66,12 +66,15 @@ function callOf(c: Context<GatewayContext>, options: InferenceOptions): Call {
   }
 }
 
-function respond(c: Context<GatewayContext>, call: Call, { status, headers, body }: Answer): Response {
+function respond(c: Context<GatewayContext>, call: Call, answer: Answer): Response {
+  const { status, headers, body, reportsError = false } = answer
   const { record } = call
   const init = { status, headers: answerHeaders(headers, call) }
   record.status = status
   c.set('requestIdSent', true)
   if (body instanceof Uint8Array) {
+    record.eventStream = reportsError
+    if (reportsError) record.end('worker_error')
     record.usage = status < 300 && isJson(headers) ? findUsage(body) : undefined
     return new Response(bodiless.has(status) ? null : body, init)
   }
