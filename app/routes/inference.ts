@@ -36,7 +36,7 @@ export function inference(options: InferenceOptions): Handler<GatewayContext> {
 }
 
 function callOf(c: Context<GatewayContext>, options: InferenceOptions): Call {
-  const { relay, workerKey, dropClientKey, clock } = options
+  const { relay, workerKey, dropClientKey } = options
   const { incoming } = c.env
   const record = c.get('record')
   const payload = c.get('payload')
@@ -54,7 +54,6 @@ function callOf(c: Context<GatewayContext>, options: InferenceOptions): Call {
     headers: requestHeaders(incoming.headers, {
       requestId: c.get('requestId'),
       workerKey,
-      remainingMs: record.deadline === undefined ? undefined : record.deadline - clock.now(),
       dropClientKey: dropClientKey || c.get('keyConsumed') === true,
     }),
     body,
