@@ -13,6 +13,10 @@ import { sized } from './support/soak.ts'
 import { parseSse } from './support/sse-parser.ts'
 import { answer, chunk, hang, repeat, type Script, streamHead } from './support/wire.ts'
 
+const [chat] = apis as readonly [Api, ...Api[]]
+/** Seconds of grace. */
+const cutShort = sized({ streams: 200, graceSecs: 5 }, { streams: 50, graceSecs: 0.5 })
+
 describe('SIGTERM with time enough', () => {
   const streams = 200
   const streamMs = sized(20_000, 2000)
@@ -89,6 +93,27 @@ describe('SIGTERM with time enough', () => {
     assert.equal((await within(15_000, plain.text(), 'the rest of the answer')).text.length, body.length)
     assert.equal((await within(10_000, router.exited, 'the end of the router')).code, 0)
   })
+})
+
+test(`SIGTERM with ${cutShort.graceSecs} s for ${cutShort.streams} longer streams: each gets the draining event`, {
+  timeout: 60_000,
+}, async (t) => {
+  const { streams, graceSecs } = cutShort
+  const workers = await Promise.all(
+    [0, 1].map(() => startScriptedWorker(undefined, { tokens: 1000, tokenMs: 100, t })),
+  )
+  const args = ['--shutdown-grace-secs', String(graceSecs), '--shutdown-settle-secs', '0']
+  const router = await routerOver(workers, { args, t })
+  const all = Array.from({ length: streams }, () => ask(router, { stream: true }))
+  await within(20_000, Promise.all(all.map((stream) => stream.firstEvents(2))), 'all streams have begun')
+  const { code } = await router.stop('SIGTERM', graceSecs * 1000 + 10_000)
+  assert.equal(code, 0)
+  for (const stream of all) {
+    const { text } = await within(5000, stream.text(), 'the end of a stream')
+    assertDrainingEvent(chat, text)
+  }
+  assert.deepEqual(tally(postLines(router).map(({ end_reason: end }) => String(end))), { draining: streams })
+  assertQuiet(router)
 })
 
 describe('SIGTERM with too little time', () => {

@@ -7,6 +7,7 @@ import { eventually, within } from './support/deadline.ts'
 import { assertBooks, assertBreakersStayedClosed, tally } from './support/failure-books.ts'
 import { resetBeforeHead } from './support/faults.ts'
 import { type LagMeter, startLagMeter } from './support/lag-meter.ts'
+import { samplesOf } from './support/metrics.ts'
 import { percentile } from './support/percentile.ts'
 import { rawRequest } from './support/raw-client.ts'
 import { routerOver, untilAvailable } from './support/router-over.ts'
@@ -121,6 +122,30 @@ test('6 of 7 workers die under load: every request is served', { timeout: 60_000
   const answers = await load
   assert.deepEqual(tally(answers.map(({ status }) => String(status))), { 200: answers.length })
   await assertBooks(router, { ends: { completed: answers.length }, workers: 7 })
+})
+
+test('6 of 7 workers break every connection: once their breakers are open every request is served, trials included', {
+  timeout: 60_000,
+}, async (t) => {
+  const workers = await startWorkers(7, { t })
+  const failing = workers.slice(0, 6)
+  // Short, so that all of them are tried again and again, several at the same time.
+  const router = await routerOver(workers, { t, args: ['--cb-timeout-duration-secs', '0.3'] })
+  for (const worker of failing) worker.use(resetBeforeHead())
+  const opened = async () => {
+    const moved = samplesOf(await router.metrics(), 'vllm_router_cb_state_transitions_total')
+    return moved.filter(({ labels, value }) => labels.to === 'open' && value > 0).length
+  }
+  for (let asked = 0; (await opened()) < failing.length; asked++) {
+    assert.ok(asked < 500, 'the breakers open')
+    await ask(router)
+  }
+  const attempts = () => failing.reduce((sum, { requests }) => sum + requests.length, 0)
+  const before = attempts()
+  const answers = await steadyLoad({ perSecond: 50, seconds: sized(20, 2) }, () => ask(router))
+  t.diagnostic(`${answers.length} requests, ${attempts() - before} trials`)
+  assert.deepEqual(tally(answers.map(({ status }) => String(status))), { 200: answers.length })
+  assert.ok(attempts() - before >= failing.length, 'there were trials')
 })
 
 test('7 of 7 workers refuse: 503 with Retry-After at once', { timeout: 60_000 }, async (t) => {

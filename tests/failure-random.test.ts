@@ -6,6 +6,7 @@ import { type Api, apiRequest, apis } from './support/api-bodies.ts'
 import { within } from './support/deadline.ts'
 import { assertBooks, postLines, tally } from './support/failure-books.ts'
 import { startFaultStorm } from './support/fault-storm.ts'
+import { startLagMeter } from './support/lag-meter.ts'
 import { percentile } from './support/percentile.ts'
 import { seeded } from './support/random.ts'
 import { rawRequest } from './support/raw-client.ts'
@@ -42,6 +43,7 @@ test(`${count} requests under random faults (seed ${seed})`, { timeout: 300_000 
   const storm = await startFaultStorm({ workers: 7, share: 0.2, seed, t })
   const router = await routerOver(storm.urls, { t, args: flags })
   const calm = storm.flicker(150)
+  const lag = startLagMeter(t)
   const random = seeded(seed)
   const results = await inLanes(count, async (index) => {
     const api = apis[Math.floor(random() * apis.length)] as Api
@@ -54,9 +56,10 @@ test(`${count} requests under random faults (seed ${seed})`, { timeout: 300_000 
   const times = results.map(({ ms }) => ms)
   const faults = [...storm.struck.values()].reduce((sum, times) => sum + times, 0)
   t.diagnostic(
-    `${faults} faults of ${storm.struck.size} kinds; ${JSON.stringify({ ...kinds, codes })}; slowest ${percentile(times, 1).toFixed(0)} ms`,
+    `${faults} faults of ${storm.struck.size} kinds; ${JSON.stringify({ ...kinds, codes })}; slowest ${percentile(times, 1).toFixed(0)} ms (machine: ${lag.worst.toFixed(0)})`,
   )
-  assert.ok(percentile(times, 1) <= deadlineMs + slackMs, 'before the deadline')
+  const slowest = percentile(times, 1)
+  assert.ok(slowest <= deadlineMs + slackMs + lag.worst, `${slowest} ms (machine: ${lag.worst} ms)`)
   for (const { id, verdict } of results) {
     const executions = storm.executions(id)
     const wanted = verdict.kind === 'whole' ? executions === 1 : executions <= 1
@@ -111,6 +114,7 @@ async function inLanes<T>(total: number, run: (index: number) => Promise<T>): Pr
 }
 
 function endOf(verdict: Verdict): string {
+  if (verdict.kind === 'error alone') return 'worker_error'
   if (verdict.kind === 'error event') return verdict.code ?? 'worker_error'
   // A number is the worker's own: its answer is relayed as it is.
   return verdict.kind === 'error status' && typeof verdict.code === 'string' ? verdict.code : 'completed'

@@ -3,14 +3,19 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { headerOf, type RequestHeaderOptions, requestHeaders, responseHeaders } from '../app/relay/headers.ts'
+import {
+  headerOf,
+  type RequestHeaderOptions,
+  requestHeaders,
+  responseHeaders,
+  withTimeLeft,
+} from '../app/relay/headers.ts'
 import type { HeaderFields } from '../app/runtime/http-client.ts'
 
 const toWorker = (headers: HeaderFields, options: Partial<RequestHeaderOptions> = {}) =>
   requestHeaders(headers, {
     requestId: 'id-1',
     workerKey: undefined,
-    remainingMs: undefined,
     dropClientKey: false,
     ...options,
   })
@@ -81,8 +86,8 @@ describe('a request', () => {
   })
 
   test('carries what is left of its time', () => {
-    assert.equal(headerOf(toWorker([], { remainingMs: 1234.9 }), 'x-request-timeout-ms'), '1234')
-    assert.equal(headerOf(toWorker([], { remainingMs: -3 }), 'x-request-timeout-ms'), '1')
+    assert.equal(headerOf(withTimeLeft(toWorker([]), 1234.9), 'x-request-timeout-ms'), '1234')
+    assert.equal(headerOf(withTimeLeft(toWorker([]), -3), 'x-request-timeout-ms'), '1')
     assert.equal(headerOf(toWorker([]), 'x-request-timeout-ms'), undefined)
   })
 

@@ -7,6 +7,8 @@ export interface HeldAnswer {
   readonly status: number
   readonly headers: HeaderFields
   readonly body: Uint8Array
+  /** Its body is the beginning of a stream, in which the worker reports an error. */
+  readonly reportsError?: boolean
 }
 
 export interface FailureDetails {

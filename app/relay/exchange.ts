@@ -11,7 +11,7 @@ import type { Lease } from '../workers/lease.ts'
 import { AttemptFailure } from './attempt-failure.ts'
 import type { Call } from './call.ts'
 import { EventStream } from './event-stream.ts'
-import { headerOf } from './headers.ts'
+import { headerOf, withTimeLeft } from './headers.ts'
 import { holdEvents, holdPlain } from './hold.ts'
 import { judgeAnswer, judgeFirstEvent, judgeTransport } from './judge.ts'
 import { PlainStream } from './plain-stream.ts'
@@ -37,6 +37,8 @@ export interface Answer {
   readonly status: number
   readonly headers: HeaderFields
   readonly body: Uint8Array | ByteSource
+  /** A stream that holds nothing but the worker's own report of an error. */
+  readonly reportsError?: boolean
 }
 
 /**
@@ -119,9 +121,13 @@ class Attempt {
   }
 
   #send(fresh: boolean): PendingAnswer {
-    const { method, path, headers, body } = this.#call
+    const { method, path, body, record } = this.#call
     const { origin, pathPrefix } = this.#lease.worker
-    return this.#options.client.send({ origin, path: pathPrefix + path, method, headers, body, fresh })
+    const { client, clock } = this.#options
+    const { deadline } = record
+    const headers =
+      deadline === undefined ? this.#call.headers : withTimeLeft(this.#call.headers, deadline - clock.now())
+    return client.send({ origin, path: pathPrefix + path, method, headers, body, fresh })
   }
 
   /** A worker may close an idle connection just when it is used again: that is nobody's fault, and tried once more. */
@@ -186,7 +192,10 @@ class Attempt {
     })
     if (held.end === 'broken') throw endedEarly()
     if (held.error !== undefined) {
-      const failure = judgeFirstEvent(held.error, { status, headers, body: held.bytes })
+      const failure = judgeFirstEvent(held.error, {
+        ...{ status, headers, body: held.bytes },
+        reportsError: true,
+      })
       if (failure !== undefined) throw failure
     }
     this.#throwIfAborted()

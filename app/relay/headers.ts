@@ -45,8 +45,6 @@ export interface RequestHeaderOptions {
   readonly requestId: string
   /** Key for the workers, used when the client sends none of its own. */
   readonly workerKey: string | undefined
-  /** Milliseconds that are left for the request; handed on so that the worker need not work longer. */
-  readonly remainingMs: number | undefined
   /** The client's key is one for the router: workers do not get to see it. */
   readonly dropClientKey: boolean
 }
@@ -56,7 +54,7 @@ const keyFields = new Set(['authorization', 'x-api-key'])
 /** The header of a request to a worker: the client's, less what was between the client and the router. */
 export function requestHeaders(
   headers: HeaderFields,
-  { requestId, workerKey, remainingMs, dropClientKey }: RequestHeaderOptions,
+  { requestId, workerKey, dropClientKey }: RequestHeaderOptions,
 ): HeaderFields {
   const named = namedByConnection(headers)
   const list: (readonly [string, string])[] = []
@@ -69,10 +67,13 @@ export function requestHeaders(
     list.push(field)
   }
   list.push(['x-request-id', requestId], ['accept-encoding', 'identity'])
-  if (remainingMs !== undefined)
-    list.push(['x-request-timeout-ms', String(Math.max(1, Math.floor(remainingMs)))])
   if (!authorized && workerKey !== undefined) list.push(['authorization', `Bearer ${workerKey}`])
   return list
+}
+
+/** What is left of the request's time at this attempt, in milliseconds: the worker need not work longer. */
+export function withTimeLeft(headers: HeaderFields, ms: number): HeaderFields {
+  return [...headers, ['x-request-timeout-ms', String(Math.max(1, Math.floor(ms)))]]
 }
 
 /** Fields of a worker's answer that do not go to the client, beside the hop-by-hop ones. */

@@ -36,7 +36,7 @@ export function inference(options: InferenceOptions): Handler<GatewayContext> {
 }
 
 function callOf(c: Context<GatewayContext>, options: InferenceOptions): Call {
-  const { relay, workerKey, dropClientKey, clock } = options
+  const { relay, workerKey, dropClientKey } = options
   const { incoming } = c.env
   const record = c.get('record')
   const payload = c.get('payload')
@@ -54,7 +54,6 @@ function callOf(c: Context<GatewayContext>, options: InferenceOptions): Call {
     headers: requestHeaders(incoming.headers, {
       requestId: c.get('requestId'),
       workerKey,
-      remainingMs: record.deadline === undefined ? undefined : record.deadline - clock.now(),
       dropClientKey: dropClientKey || c.get('keyConsumed') === true,
     }),
     body,
@@ -66,12 +65,15 @@ function callOf(c: Context<GatewayContext>, options: InferenceOptions): Call {
   }
 }
 
-function respond(c: Context<GatewayContext>, call: Call, { status, headers, body }: Answer): Response {
+function respond(c: Context<GatewayContext>, call: Call, answer: Answer): Response {
+  const { status, headers, body, reportsError = false } = answer
   const { record } = call
   const init = { status, headers: answerHeaders(headers, call) }
   record.status = status
   c.set('requestIdSent', true)
   if (body instanceof Uint8Array) {
+    record.eventStream = reportsError
+    if (reportsError) record.end('worker_error')
     record.usage = status < 300 && isJson(headers) ? findUsage(body) : undefined
     return new Response(bodiless.has(status) ? null : body, init)
   }

@@ -78,17 +78,22 @@ export class Pool {
     if (this.#slowStart.selections > 0) this.#slowStart.begin(worker)
   }
 
-  /** Those that may be chosen; a worker that asked for a pause only when there is nobody else. */
+  /**
+   * Those that may be chosen; a worker that asked for a pause only when there is nobody else. A request that has failed
+   * once is no trial for a half-open breaker while somebody sound is left: it would fail on one sick worker after the other.
+   */
   #candidates(model: string | undefined, tried: ReadonlySet<Worker>): readonly Worker[] {
     const panic = this.#inPanic()
     const ready: Worker[] = []
+    const onTrial: Worker[] = []
     const cooling: Worker[] = []
     for (const worker of this.#workers) {
       if (worker.unavailable(model, panic) !== undefined || tried.has(worker)) continue
       if (worker.cooling) cooling.push(worker)
+      else if (tried.size > 0 && worker.breakerState.name !== 'closed') onTrial.push(worker)
       else ready.push(worker)
     }
-    return ready.length > 0 ? ready : cooling
+    return [ready, onTrial, cooling].find(({ length }) => length > 0) ?? []
   }
 
   /** With fewer than half of the pool passing their probes, the probes are more likely at fault than the workers. */

@@ -12,7 +12,13 @@ export interface RetryBudgetOptions {
 const windowSeconds = 10
 
 /**
- * Keeps retries from multiplying an outage: over the last ten seconds at most `ratio` of the requests plus a minimum.
+ * A count forgets in steps of a tenth of its window, so it remembers at least nine tenths. Retries are remembered for the
+ * whole ten seconds at least: else each step would give back a second's worth too early, 13 a second instead of 10.
+ */
+const retryMemoryMs = (windowSeconds * 1000 * 10) / 9
+
+/**
+ * Keeps retries from multiplying an outage: over any ten seconds at most `ratio` of the requests plus a minimum.
  * The idea is Finagle's retry budget (its user guide, "Clients / Retries"); here with counts instead of a token balance.
  */
 export class RetryBudget {
@@ -23,7 +29,7 @@ export class RetryBudget {
   constructor(options: RetryBudgetOptions) {
     this.#options = options
     this.#requests = new SlidingCount(windowSeconds * 1000, options.now)
-    this.#retries = new SlidingCount(windowSeconds * 1000, options.now)
+    this.#retries = new SlidingCount(retryMemoryMs, options.now)
   }
 
   /** Call once for each client request that is relayed. */

@@ -23,6 +23,8 @@ export type Verdict =
   | { readonly kind: 'error status'; readonly status: number; readonly code: string | number }
   /** Whole events with content, and then one error event, which is the last. `code` is missing where the worker spoke. */
   | { readonly kind: 'error event'; readonly code: string | undefined }
+  /** A stream of the worker's own error and no content: the last worker's answer, when all attempts have failed. */
+  | { readonly kind: 'error alone' }
 
 /** Throws when it is none of the three. */
 export function verdictOf(delivery: Delivery): Verdict {
@@ -38,20 +40,20 @@ export function verdictOf(delivery: Delivery): Verdict {
   assert.ok(healthy)
   if (text === (stream ? eventsOf(healthy).join('') : healthy.json)) return { kind: 'whole' }
   assert.ok(stream, `neither whole nor an error: ${text}`)
-  return { kind: 'error event', code: codeOfLastEvent(api, healthy, text) }
+  return streamWithError(api, healthy, text)
 }
 
 function eventsOf({ prelude, tokens, finish }: Answer): readonly string[] {
   return [...prelude, ...tokens, ...finish]
 }
 
-function codeOfLastEvent(api: Api, healthy: Answer, text: string): string | undefined {
+function streamWithError(api: Api, healthy: Answer, text: string): Verdict {
   assert.ok(text.endsWith('\n\n'), `the last event is whole: ${text.slice(-200)}`)
   const events = eventsOf(healthy)
   const pieces = text.split(/(?<=\n\n)/)
   let count = 0
   while (pieces[count] !== undefined && pieces[count] === events[count]) count++
-  assert.ok(count > healthy.prelude.length, `content before the error: ${text}`)
+  const hasContent = count > healthy.prelude.length
   const [error = '', ...rest] = pieces.slice(count)
   const [event] = parseSse(error)
   const data = JSON.parse(event?.data ?? '')
@@ -59,8 +61,9 @@ function codeOfLastEvent(api: Api, healthy: Answer, text: string): string | unde
   if (typeof data.error.code !== 'string') {
     // What the worker says itself is passed on as it is, vLLM's mark after its own error included.
     assert.ok(rest.length === 0 || (rest.length === 1 && rest[0] === 'data: [DONE]\n\n'), `after it: ${rest}`)
-    return undefined
+    return hasContent ? { kind: 'error event', code: undefined } : { kind: 'error alone' }
   }
+  assert.ok(hasContent, `content before the error: ${text}`)
   assert.deepEqual(rest, [], 'after the error')
   if (api.dialect === 'openai') assert.deepEqual(Object.keys(data), ['error'])
   if (api.dialect === 'anthropic') assert.deepEqual([event?.event, data.type], ['error', 'error'])
@@ -68,5 +71,5 @@ function codeOfLastEvent(api: Api, healthy: Answer, text: string): string | unde
     assert.deepEqual([event?.event, data.type], ['response.failed', 'response.failed'])
     assert.equal(data.response.error.code, data.error.code)
   }
-  return data.error.code
+  return { kind: 'error event', code: data.error.code }
 }
