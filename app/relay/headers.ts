@@ -97,5 +97,8 @@ export function responseHeaders(headers: HeaderFields): HeaderFields {
 
 /** The first value of a field; `name` in lower case. */
 export function headerOf(headers: HeaderFields, name: string): string | undefined {
-  return headers.find(([field]) => field.length === name.length && field.toLowerCase() === name)?.[1]
+  for (const field of headers) {
+    if (field[0].length === name.length && field[0].toLowerCase() === name) return field[1]
+  }
+  return undefined
 }
