@@ -1,17 +1,20 @@
 import type { MiddlewareHandler } from 'hono'
 import { RouterError } from '../middleware/errors.ts'
+import { headerOf } from '../middleware/incoming.ts'
 import { bodySchemas } from '../middleware/schemas/index.ts'
 import type { Clock } from './clock.ts'
 import { renderFault } from './faults.ts'
 import type { GatewayContext } from './gateway-context.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import type { Accounting } from './telemetry/accounting.ts'
+import type { Log } from './telemetry/log.ts'
 import type { RequestRecord } from './telemetry/request-record.ts'
 
 export interface AccountOptions {
   readonly accounting: Accounting
   readonly lifecycle: Lifecycle
   readonly clock: Clock
+  readonly log: Log
   /** Longest time a request may take in all, in milliseconds; undefined: no limit. */
   readonly longestMs: number | undefined
 }
@@ -32,6 +35,7 @@ export function account({
   accounting,
   lifecycle,
   clock,
+  log,
   longestMs,
 }: AccountOptions): MiddlewareHandler<GatewayContext> {
   /** The client's own limit or the router's, whichever is shorter; the time in the queue is part of it. */
@@ -49,40 +53,28 @@ export function account({
     const { incoming } = c.env
     const path = c.req.path
     const record = accounting.open(c.req.method, path)
+    record.requestId = c.get('requestId')
     if (knownRoutes.has(path)) record.route = path
     c.set('record', record)
     c.set('onEnd', (listener) => record.onEnd(listener))
     c.set('stopSignal', () => record.stop.signal)
-    setDeadline(record, incoming.header('x-request-timeout-ms'))
+    setDeadline(record, headerOf(incoming.headers, 'x-request-timeout-ms'))
     incoming.onGone(() => record.stop.because('client_closed'))
-    if (lifecycle.refusing) {
-      c.res = renderFault(
-        new RouterError('draining', 'the router is shutting down', { retryAfter: 1 }),
-        path,
-        record,
-      )
-    } else {
-      await settled(record, next)
+    try {
+      if (lifecycle.refusing)
+        throw new RouterError('draining', 'the router is shutting down', { retryAfter: 1 })
+      await next()
+    } catch (error) {
+      // Hono renders what its own chain throws, as long as it is an Error. The rest comes here.
+      c.res = renderFault(error, path, record, log)
+    }
+    // It failed behind a committed stream, which nobody will read: the stream is ended, not forgotten.
+    if (record.live && record.errorCode !== undefined) {
+      record.live = false
+      record.end(record.errorCode)
+      record.stop.because('client_closed')
     }
     record.status = record.errorCode === 'client_closed' ? 499 : c.res.status
     if (!record.live) record.end(record.errorCode ?? 'completed')
   }
-}
-
-/** Runs the rest. When that fails behind a committed stream, nobody will read the stream: it is ended, not forgotten. */
-async function settled(record: RequestRecord, next: () => Promise<void>): Promise<void> {
-  let thrown: unknown
-  try {
-    await next()
-  } catch (error) {
-    thrown = error
-    record.errorCode = 'internal_error'
-  }
-  if (record.live && record.errorCode !== undefined) {
-    record.live = false
-    record.end(record.errorCode)
-    record.stop.because('client_closed')
-  }
-  // Hono renders only what is an Error.
-  if (thrown !== undefined) throw thrown instanceof Error ? thrown : new Error(String(thrown))
 }

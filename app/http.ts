@@ -1,4 +1,4 @@
-import { type Handler, Hono, type MiddlewareHandler } from 'hono'
+import { type Handler, Hono } from 'hono'
 import { cors } from 'hono/cors'
 import { admission } from '../middleware/admission.ts'
 import type { AdmissionQueue } from '../middleware/admission-queue.ts'
@@ -7,8 +7,9 @@ import { RouterError } from '../middleware/errors.ts'
 import { readBody } from '../middleware/read-body.ts'
 import { requestId } from '../middleware/request-id.ts'
 import { bodySchemas } from '../middleware/schemas/index.ts'
+import { sequence } from '../middleware/sequence.ts'
 import { strictHeaders } from '../middleware/strict-headers.ts'
-import { validate } from '../middleware/validate.ts'
+import { validateByPath } from '../middleware/validate.ts'
 import { account } from './account.ts'
 import { adminRoutes } from './admin.ts'
 import type { Clock } from './clock.ts'
@@ -47,14 +48,17 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
   )
   const placed = (position: 'before' | 'after') => own.filter((entry) => entry.position === position)
 
-  // First: whatever happens from here on is in the books.
-  app.use(account({ ...options, longestMs: requestTimeoutMs }))
-  // Before anything that can fail: error answers carry the id too.
-  app.use(widen(requestId({ headers: config.requestIdHeaders })))
-  app.use(noteRequestId)
+  app.use(
+    sequence(
+      // Cannot fail, and comes before everything that can: error answers carry the id too.
+      widen(requestId({ headers: config.requestIdHeaders })),
+      // Whatever happens from here on is in the books.
+      account({ ...options, longestMs: requestTimeoutMs }),
+      widen(strictHeaders()),
+    ),
+  )
   // Before keys: a browser sends its preflight without them.
   if (config.corsAllowedOrigins.length > 0) app.use(cors({ origin: [...config.corsAllowedOrigins] }))
-  app.use(widen(strictHeaders()))
   // RFC 9110, sections 9.3.6 and 9.3.8: one asks for a tunnel, the other for its own header back, keys included.
   app.on(['CONNECT', 'TRACE'], '*', methodNotAllowed('GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'))
   // Before keys: kubelets have none.
@@ -63,27 +67,24 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
   app.route('/', adminRoutes({ control, access: adminAccess(config) }))
   for (const { middleware } of placed('before')) app.use(widen(middleware))
   if (config.routerApiKeys.length > 0) app.use(widen(apiKey({ keys: config.routerApiKeys })))
-  app.use(guardDevelopmentRoutes(config.adminApiKey))
-  // Before admission: a request waits with its body read, so that an upload does not hold a slot.
-  app.use(widen(readBody({ limit: config.maxPayloadSize })))
-  for (const [path, schema] of Object.entries(bodySchemas)) {
-    app.post(path, widen(validate({ schema })))
-  }
+  app.use(
+    sequence(
+      guardDevelopmentRoutes(config.adminApiKey),
+      // Before admission: a request waits with its body read, so that an upload does not hold a slot.
+      widen(readBody({ limit: config.maxPayloadSize })),
+      widen(validateByPath(bodySchemas)),
+    ),
+  )
   for (const { middleware } of placed('after')) app.use(widen(middleware))
 
   app.get('/v1/models', listModels(pool))
   app.get('/v1/models/:id{.+}', oneModel(pool))
   app.on(['POST', 'PUT', 'PATCH', 'DELETE'], '/v1/models', methodNotAllowed('GET'))
   // After everything that may turn a request away: only what goes to a worker counts against the cap.
-  app.all('*', widen(admission({ queue: options.queue })), inference(options.inference))
+  app.all('*', sequence(widen(admission({ queue: options.queue })), inference(options.inference)))
 
   app.onError((error, c) => renderFault(error, c.req.path, c.get('record'), options.log))
   return app
-}
-
-const noteRequestId: MiddlewareHandler<GatewayContext> = (c, next) => {
-  c.get('record').requestId = c.get('requestId')
-  return next()
 }
 
 /** On the API listener, admin routes are open on loopback or with a key. */

@@ -28,5 +28,5 @@ async function waitForTurn(
 ): Promise<void> {
   const slot: Slot = await queue.wait(c.get('stopSignal')())
   c.get('onEnd')(() => slot.release())
-  await next()
+  return next()
 }

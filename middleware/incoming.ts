@@ -18,6 +18,20 @@ export interface Incoming {
   readonly remoteAddress: string | undefined
 }
 
+/**
+ * One header by its lower-case name, values of repeated fields joined as RFC 9110 5.2 has it. Over the list, which is
+ * made anyway, this costs less than a look-up in the runtime's own headers.
+ */
+export function headerOf(headers: Incoming['headers'], name: string): string | undefined {
+  let value: string | undefined
+  for (const field of headers) {
+    // The length tells most others apart without lower-casing each of them.
+    if (field[0].length !== name.length || field[0].toLowerCase() !== name) continue
+    value = value === undefined ? field[1] : `${value}, ${field[1]}`
+  }
+  return value
+}
+
 /** An `Incoming` over a plain web `Request`: for tests, and for any runtime without a faster one of its own. */
 export function incomingFromRequest(request: Request): Incoming {
   return new RequestIncoming(request)

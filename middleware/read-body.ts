@@ -1,6 +1,6 @@
 import type { MiddlewareHandler } from 'hono'
 import type { GatewayEnv } from './gateway-env.ts'
-import { type Incoming, payloadTooLarge } from './incoming.ts'
+import { headerOf, type Incoming, payloadTooLarge } from './incoming.ts'
 
 export interface ReadBodyOptions {
   /** Bytes; exactly so many are accepted. Default 64 MiB. Each request in flight may hold this much memory. */
@@ -16,14 +16,15 @@ const usuallyEmpty: ReadonlySet<string> = new Set(['GET', 'HEAD', 'DELETE', 'OPT
  * @throws RouterError `payload_too_large`, by the declared length before a byte is read; `client_closed`.
  */
 export function readBody({ limit = 64 * 1024 * 1024 }: ReadBodyOptions = {}): MiddlewareHandler<GatewayEnv> {
-  return async function readBody(c, next) {
+  return function readBody(c, next) {
     const { incoming } = c.env
-    const declared = incoming.header('content-length')
+    const declared = headerOf(incoming.headers, 'content-length')
     if (declared !== undefined && Number(declared) > limit) throw payloadTooLarge(limit, Number(declared))
-    if (!usuallyEmpty.has(c.req.method) || announced(incoming, declared)) {
-      c.set('body', await incoming.body(limit))
-    }
-    await next()
+    if (usuallyEmpty.has(c.req.method) && !announced(incoming, declared)) return next()
+    return incoming.body(limit).then((body) => {
+      c.set('body', body)
+      return next()
+    })
   }
 }
 
@@ -31,6 +32,6 @@ export function readBody({ limit = 64 * 1024 * 1024 }: ReadBodyOptions = {}): Mi
 function announced(incoming: Incoming, contentLength: string | undefined): boolean {
   return (
     (contentLength !== undefined && contentLength !== '0') ||
-    incoming.header('transfer-encoding') !== undefined
+    headerOf(incoming.headers, 'transfer-encoding') !== undefined
   )
 }

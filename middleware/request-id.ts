@@ -1,5 +1,6 @@
 import type { Context, MiddlewareHandler } from 'hono'
 import type { GatewayEnv } from './gateway-env.ts'
+import { headerOf } from './incoming.ts'
 
 export interface RequestIdOptions {
   /**
@@ -34,7 +35,7 @@ export function requestId({
 
 function firstSane(c: Context<GatewayEnv>, names: readonly string[]): string | undefined {
   for (const name of names) {
-    const value = c.env.incoming.header(name)
+    const value = headerOf(c.env.incoming.headers, name)
     if (value !== undefined && sane.test(value)) return value
   }
   return undefined

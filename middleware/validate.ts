@@ -2,6 +2,7 @@ import type { MiddlewareHandler } from 'hono'
 import * as v from 'valibot'
 import { RouterError } from './errors.ts'
 import type { GatewayEnv, JsonObject, JsonValue } from './gateway-env.ts'
+import { headerOf } from './incoming.ts'
 import { parseJson } from './parse-json.ts'
 import { isObject } from './schemas/fields.ts'
 import type { BodySchema } from './schemas/index.ts'
@@ -21,11 +22,20 @@ export interface ValidateOptions {
  */
 export function validate({ schema }: ValidateOptions): MiddlewareHandler<GatewayEnv> {
   return function validate(c, next) {
-    checkMediaType(c.env.incoming.header('content-type'))
+    checkMediaType(headerOf(c.env.incoming.headers, 'content-type'))
     const payload = parseJson(c.get('body'))
     checkPayload(payload, schema)
     c.set('payload', payload)
     return next()
+  }
+}
+
+/** The same for each POST route that has a schema, by path. */
+export function validateByPath(schemas: Readonly<Record<string, BodySchema>>): MiddlewareHandler<GatewayEnv> {
+  const checks = new Map(Object.entries(schemas).map(([path, schema]) => [path, validate({ schema })]))
+  return function validateByPath(c, next) {
+    const check = c.req.method === 'POST' ? checks.get(c.req.path) : undefined
+    return check === undefined ? next() : check(c, next)
   }
 }
 

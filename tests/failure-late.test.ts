@@ -65,6 +65,21 @@ for (const thrown of [new Error('too late'), 'a string']) {
   })
 }
 
+test('a middleware that throws a string instead of an error leaves no request open in the books', async () => {
+  const gateway = await createGateway({
+    middleware: [
+      () => {
+        throw 'a string'
+      },
+    ],
+  })
+  const answered = await gateway.fetch(new Request('http://router/v1/completions/x', { method: 'POST' }))
+  assert.equal(answered.status, 500)
+  const metrics = await gateway.operations(new Request('http://router/metrics'))
+  assert.match(await metrics.text(), /_requests_total\{[^}]*"500"[^}]*\} 1\n/)
+  await gateway.close()
+})
+
 test('a stream that is answered with a plain body falls silent: the limit on silence holds there, too', async (t) => {
   const worker = await startScriptedWorker(
     () => [

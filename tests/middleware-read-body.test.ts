@@ -64,7 +64,7 @@ describe('reading the body', () => {
       '/',
       { method: 'POST', headers: { 'content-length': '11' }, body: 'x'.repeat(11) },
       {
-        header: (name) => (name === 'content-length' ? '11' : undefined),
+        headers: [['Content-Length', '11']],
         body: async () => {
           reads++
           return new Uint8Array(0)
@@ -97,7 +97,7 @@ describe('reading the body', () => {
     const { fetch } = sizeApp()
     const init = { method: 'DELETE', body: 'abc' }
     const response = await fetch('/', init, {
-      header: (name) => (name === 'content-length' ? '3' : undefined),
+      headers: [['Content-Length', '3']],
     })
     assert.deepEqual(await response.json(), { size: 3 })
   })

@@ -29,8 +29,10 @@ export class EventScanner {
     }
     const whole = end === chunk.byteLength ? chunk : chunk.subarray(0, end)
     const events = this.#pieces.length === 0 ? whole : Buffer.concat([...this.#pieces, whole])
-    this.#pieces = []
-    this.#heldBytes = 0
+    if (this.#heldBytes > 0) {
+      this.#pieces = []
+      this.#heldBytes = 0
+    }
     if (end < chunk.byteLength) this.#hold(chunk.subarray(end))
     return events
   }
@@ -79,19 +81,32 @@ export class EventScanner {
 
 /** Calls `visit` with each event of bytes that hold whole events; stops when it returns true. */
 export function eachEvent(events: Uint8Array, visit: (event: Buffer) => unknown): void {
-  const bytes = Buffer.from(events.buffer, events.byteOffset, events.byteLength)
+  const bytes = bufferOver(events)
+  // One look for all of them. A single byte is searched for: on Node that costs a tenth of the search for a string.
+  const endOf = bytes.indexOf(CR) === -1 ? endOfLfEvent : endOfAnyEvent
   let start = 0
   while (start < bytes.length) {
-    const end = endOfEvent(bytes, start)
-    if (visit(bytes.subarray(start, end)) === true) return
+    const end = endOf(bytes, start)
+    const alone = start === 0 && end === bytes.length
+    if (visit(alone ? bytes : bytes.subarray(start, end)) === true) return
     start = end
   }
 }
 
-function endOfEvent(bytes: Buffer, start: number): number {
-  const lf = bytes.indexOf('\n\n', start)
-  const cr = bytes.indexOf('\r', start)
-  if (cr === -1 || (lf !== -1 && lf < cr)) return lf === -1 ? bytes.length : lf + 2
+/** The same bytes; a view of them only where they are no Buffer yet. */
+export function bufferOver(bytes: Uint8Array): Buffer {
+  return bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+/** The way vLLM writes. */
+function endOfLfEvent(bytes: Buffer, start: number): number {
+  for (let lf = bytes.indexOf(LF, start); lf !== -1; lf = bytes.indexOf(LF, lf + 1)) {
+    if (bytes[lf + 1] === LF) return lf + 2
+  }
+  return bytes.length
+}
+
+function endOfAnyEvent(bytes: Buffer, start: number): number {
   let lineStart = true
   for (let index = start; index < bytes.length; index++) {
     const byte = bytes[index]

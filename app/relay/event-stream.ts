@@ -61,6 +61,8 @@ export class EventStream implements ByteSource {
   #ended = false
   /** The event that says why the stream was ended, for when the client reads on. */
   #lastWords: Uint8Array | undefined
+  /** Tokens in the bytes that are looked at. */
+  #tokens = 0
   /** The last events, for their usage. */
   #last: Uint8Array | undefined
   #beforeLast: Uint8Array | undefined
@@ -91,7 +93,9 @@ export class EventStream implements ByteSource {
     for (;;) {
       let chunk: Uint8Array | undefined
       try {
-        chunk = await this.#silence.while(this.#source.read())
+        this.#silence.begin()
+        chunk = await this.#source.read()
+        this.#silence.end()
       } catch (error) {
         if (this.#ended) return this.#sayLastWords()
         return this.#broken(error instanceof TransportError ? error.message : String(error))
@@ -131,18 +135,21 @@ export class EventStream implements ByteSource {
   }
 
   #watch(events: Uint8Array): void {
-    let tokens = 0
-    eachEvent(events, (event) => {
-      const meaning = glanceAtEvent(event, this.#facts.dialect)
-      if (meaning === 'content') tokens += 1
-      else if (meaning === 'end') this.#complete = true
-      else if (meaning === 'error') this.#workerError = readEvent(event, this.#facts.dialect).error
-    })
+    this.#tokens = 0
+    eachEvent(events, this.#note)
     this.#beforeLast = this.#last
     this.#last = endOf(events)
-    if (tokens === 0) return
-    this.#facts.record.tokens(tokens, this.#clock.now())
-    this.#lease.worker.hear()
+    if (this.#tokens === 0) return
+    const now = this.#clock.now()
+    this.#facts.record.tokens(this.#tokens, now)
+    this.#lease.worker.hear(now)
+  }
+
+  readonly #note = (event: Buffer): void => {
+    const meaning = glanceAtEvent(event, this.#facts.dialect)
+    if (meaning === 'content') this.#tokens += 1
+    else if (meaning === 'end') this.#complete = true
+    else if (meaning === 'error') this.#workerError = readEvent(event, this.#facts.dialect).error
   }
 
   #endOfSource(): Uint8Array | undefined {

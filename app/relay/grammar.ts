@@ -26,17 +26,23 @@ export function readEvent(event: Buffer, dialect: Dialect): { meaning: Meaning; 
   return dialect === 'openai' ? { meaning: openaiMeaning(json) } : typedMeaning(json)
 }
 
+// As bytes: to search for a string, both runtimes would make them of it each time.
+const dataField = Buffer.from('data:')
+const choicesField = Buffer.from('"choices":[')
+const role = Buffer.from('"role":"')
+
 /** Reads one event by its first bytes: for the many events after the commit. */
 export function glanceAtEvent(event: Buffer, dialect: Dialect): Meaning {
-  const data = event.indexOf('data:')
+  const data = startsAt(event, 0, 'data:') ? 0 : event.indexOf(dataField)
   if (data === -1) return 'silent'
   const at = event[data + 5] === 0x20 ? data + 6 : data + 5
   if (startsAt(event, at, '[DONE]')) return 'end'
   if (startsAt(event, at, '{"error"')) return 'error'
   if (dialect !== 'openai') return glanceAtTyped(event, at)
-  if (event.includes('"choices":[]', at)) return 'silent'
+  const choices = event.indexOf(choicesField, at)
+  if (choices !== -1 && event[choices + choicesField.length] === 0x5d) return 'silent'
   // A role may come alone and is no token then. No text can hold this: its quotes would be escaped.
-  return event.includes('"role":"', at) ? readEvent(event, dialect).meaning : 'content'
+  return event.includes(role, Math.max(choices, at)) ? readEvent(event, dialect).meaning : 'content'
 }
 
 const typedEnds = new Set(['response.completed', 'response.incomplete', 'message_stop'])

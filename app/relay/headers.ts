@@ -13,8 +13,9 @@ const hopByHop: ReadonlySet<string> = new Set([
   'upgrade',
 ])
 
-/** Fields of a client's request that the router writes anew, or that speak to the router. */
-const ownRequestFields = new Set([
+/** Fields of a client's request that do not go to a worker: also those the router writes anew, or that speak to it. */
+const keptFromWorkers: ReadonlySet<string> = new Set([
+  ...hopByHop,
   'host',
   'content-length',
   'expect',
@@ -26,20 +27,23 @@ const ownRequestFields = new Set([
   'x-admin-api-key',
 ])
 
-/** Fields named in `Connection:` are hop-by-hop too. */
-function namedByConnection(headers: HeaderFields): ReadonlySet<string> | undefined {
-  let named: Set<string> | undefined
+/** Fields named in `Connection:` are hop-by-hop too: takes them out. Nearly always there are none. */
+function withoutNamed(list: Field[], headers: HeaderFields): Field[] {
+  const named = new Set<string>()
   for (const [name, value] of headers) {
-    if (name.length !== 10 || name.toLowerCase() !== 'connection') continue
-    for (const token of value.split(',')) {
-      const field = token.trim().toLowerCase()
-      if (field === 'close' || field === 'keep-alive' || field === '') continue
-      named ??= new Set()
-      named.add(field)
-    }
+    if (name.toLowerCase() !== 'connection') continue
+    for (const token of value.split(',')) named.add(token.trim().toLowerCase())
   }
-  return named
+  named.delete('close')
+  return list.filter(([name]) => !named.has(name.toLowerCase()))
 }
+
+/** The two values of `Connection:` that name no field, as they are usually written. */
+function namesFields(connection: string): boolean {
+  return connection !== 'keep-alive' && connection !== 'close'
+}
+
+type Field = HeaderFields[number]
 
 export interface RequestHeaderOptions {
   readonly requestId: string
@@ -56,18 +60,18 @@ export function requestHeaders(
   headers: HeaderFields,
   { requestId, workerKey, dropClientKey }: RequestHeaderOptions,
 ): HeaderFields {
-  const named = namedByConnection(headers)
-  const list: (readonly [string, string])[] = []
-  let authorized = false
+  let list: Field[] = []
+  let namesMore = false
   for (const field of headers) {
     const name = field[0].toLowerCase()
-    if (hopByHop.has(name) || ownRequestFields.has(name) || named?.has(name)) continue
-    if (dropClientKey && keyFields.has(name)) continue
-    if (name === 'authorization') authorized = true
+    if (name === 'connection') namesMore ||= namesFields(field[1])
+    if (keptFromWorkers.has(name) || (dropClientKey && keyFields.has(name))) continue
     list.push(field)
   }
+  if (namesMore) list = withoutNamed(list, headers)
+  const authorized = workerKey === undefined || headerOf(list, 'authorization') !== undefined
   list.push(['x-request-id', requestId], ['accept-encoding', 'identity'])
-  if (!authorized && workerKey !== undefined) list.push(['authorization', `Bearer ${workerKey}`])
+  if (!authorized) list.push(['authorization', `Bearer ${workerKey}`])
   return list
 }
 
@@ -76,8 +80,9 @@ export function withTimeLeft(headers: HeaderFields, ms: number): HeaderFields {
   return [...headers, ['x-request-timeout-ms', String(Math.max(1, Math.floor(ms)))]]
 }
 
-/** Fields of a worker's answer that do not go to the client, beside the hop-by-hop ones. */
-const ownResponseFields = new Set([
+/** Fields of a worker's answer that do not go to the client. */
+const keptFromClients: ReadonlySet<string> = new Set([
+  ...hopByHop,
   // The length is written anew where the body is whole, and falls away where it is a stream.
   'content-length',
   'x-request-id',
@@ -87,16 +92,20 @@ const ownResponseFields = new Set([
 
 /** The header of a worker's answer as the client gets it; names in lower case. */
 export function responseHeaders(headers: HeaderFields): HeaderFields {
-  const named = namedByConnection(headers)
-  const list: [string, string][] = []
-  for (const [field, value] of headers) {
-    const name = field.toLowerCase()
-    if (!hopByHop.has(name) && !ownResponseFields.has(name) && !named?.has(name)) list.push([name, value])
+  const list: Field[] = []
+  let namesMore = false
+  for (const field of headers) {
+    const name = field[0].toLowerCase()
+    if (name === 'connection') namesMore ||= namesFields(field[1])
+    if (!keptFromClients.has(name)) list.push([name, field[1]])
   }
-  return list
+  return namesMore ? withoutNamed(list, headers) : list
 }
 
 /** The first value of a field; `name` in lower case. */
 export function headerOf(headers: HeaderFields, name: string): string | undefined {
-  return headers.find(([field]) => field.length === name.length && field.toLowerCase() === name)?.[1]
+  for (const field of headers) {
+    if (field[0].length === name.length && field[0].toLowerCase() === name) return field[1]
+  }
+  return undefined
 }

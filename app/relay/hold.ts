@@ -1,9 +1,8 @@
 import type { Dialect } from '../../middleware/errors.ts'
 import type { Clock } from '../clock.ts'
-import { type ByteSource, type IncomingAnswer, TransportError } from '../runtime/http-client.ts'
+import { type ByteSource, TransportError } from '../runtime/http-client.ts'
 import { EventScanner, eachEvent } from './event-scanner.ts'
 import { readEvent, type WorkerError } from './grammar.ts'
-import { headerOf } from './headers.ts'
 
 /** The beginning of a stream, up to and with the first event that matters. */
 export interface HeldEvents {
@@ -64,13 +63,9 @@ export type HeldPlain =
  * A longer or slower one is handed on from its first byte.
  */
 export async function holdPlain(
-  { headers, body: source }: IncomingAnswer,
+  source: ByteSource,
   { maxBytes, maxMs, clock }: { maxBytes: number; maxMs: number; clock: Clock },
 ): Promise<HeldPlain> {
-  // A short body of known length is of no use to anyone before it is whole; read at once, it costs least.
-  const length = headerOf(headers, 'content-length')
-  if (length !== undefined && Number(length) <= maxBytes)
-    return { complete: true, bytes: await source.readAll() }
   const chunks: Uint8Array[] = []
   let bytes = 0
   let cancelTimer = (): void => {}

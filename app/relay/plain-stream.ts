@@ -41,7 +41,9 @@ export class PlainStream implements ByteSource {
 
   async read(): Promise<Uint8Array | undefined> {
     try {
-      const chunk = await this.#silence.while(this.#source.read())
+      this.#silence.begin()
+      const chunk = await this.#source.read()
+      this.#silence.end()
       if (chunk === undefined) this.#end('completed', outcomeOfStatus(this.#status), `status ${this.#status}`)
       return chunk
     } catch (error) {

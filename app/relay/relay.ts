@@ -30,20 +30,16 @@ export interface RelayOptions {
 const maxDeaths = 2
 
 /** One client request: one attempt after the other until one is committed, none is left, or nothing more may be tried. */
-export async function relay(call: Call, options: RelayOptions): Promise<Answer> {
+export function relay(call: Call, options: RelayOptions): Promise<Answer> {
   options.budget.deposit()
-  const run = new Run(call, options)
-  try {
-    return await run.toCommit()
-  } finally {
-    run.judgeSuspects()
-  }
+  return new Run(call, options).toCommit()
 }
 
 class Run {
   readonly #call: Call
   readonly #options: RelayOptions
-  readonly #tried = new Set<Worker>()
+  /** Workers that have failed this request. */
+  #tried: Set<Worker> | undefined
   /** Leases whose worker answered with a server error: not judged until another worker has had the same request. */
   #suspects: { lease: Lease; reason: string }[] = []
   /** There was no budget for a second opinion. */
@@ -62,24 +58,27 @@ class Run {
     const { pool, exchange: exchangeOptions } = this.#options
     const { record, model } = this.#call
     record.stop.throwIfStopped()
-    let lease = pool.acquire(model, this.#tried)
+    let lease = pool.acquire(model)
     if (lease === undefined) throw nobodyAvailable(pool, model)
-    for (;;) {
-      record.attempts += 1
-      record.workerId = lease.worker.id
-      this.#tried.add(lease.worker)
-      try {
-        // The one retry that is left after a death must not be lost on a connection that is dead already.
-        return await exchange(this.#call, lease, exchangeOptions, this.#deaths > 0)
-      } catch (error) {
-        if (!(error instanceof AttemptFailure)) {
-          lease.settle('neutral')
-          throw error
+    try {
+      for (;;) {
+        record.attempts += 1
+        record.workerId = lease.worker.id
+        try {
+          // The one retry that is left after a death must not be lost on a connection that is dead already.
+          return await exchange(this.#call, lease, exchangeOptions, this.#deaths > 0)
+        } catch (error) {
+          if (!(error instanceof AttemptFailure)) {
+            lease.settle('neutral')
+            throw error
+          }
+          this.#close(lease, error)
+          lease = await this.#another(error)
+          if (lease === undefined) return this.#giveUp(error)
         }
-        this.#close(lease, error)
-        lease = await this.#another(error)
-        if (lease === undefined) return this.#giveUp(error)
       }
+    } finally {
+      if (this.#suspects.length > 0) this.#judgeSuspects()
     }
   }
 
@@ -87,6 +86,8 @@ class Run {
   #close(lease: Lease, failure: AttemptFailure): void {
     const { outcome, reason, unreachable, coolDownMs, died } = failure.details
     const { worker } = lease
+    this.#tried ??= new Set()
+    this.#tried.add(worker)
     // A trial is judged at once: the breaker waits for nothing else.
     if (failure.isServerError && !lease.isTrial) {
       lease.end()
@@ -142,8 +143,8 @@ class Run {
     const delay = this.#nextDelay()
     events.retried(this.#call, record.attempts, delay)
     await record.stop.sleep(delay, exchangeOptions.clock)
-    this.#tried.clear()
-    return pool.acquire(model, this.#tried)
+    this.#tried = undefined
+    return pool.acquire(model)
   }
 
   /** A worker's own answer, if it was the last word; else the router's. */
@@ -158,7 +159,7 @@ class Run {
    * input must not open the breakers of the fleet. Nor is a worker blamed that no other could speak against, because
    * such a client has used up the retry budget: a worker that is truly ill is found out by the retries there are.
    */
-  judgeSuspects(): void {
+  #judgeSuspects(): void {
     const workers = new Set(this.#suspects.map(({ lease }) => lease.worker))
     // Nor where the client left, or its time was up, before another worker could answer.
     const unheard = this.#unheard || this.#call.record.stop.reason !== undefined

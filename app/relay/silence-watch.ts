@@ -19,16 +19,17 @@ export class SilenceWatch {
     if (limitMs !== Number.POSITIVE_INFINITY) this.#arm(limitMs)
   }
 
-  /** Waits for the worker: its silence counts until the promise settles. */
-  async while<T>(promise: Promise<T>): Promise<T> {
+  /** Somebody waits for the worker from now on: its silence counts. */
+  begin(): void {
     this.#waitingSince = this.#clock.now()
-    try {
-      return await promise
-    } finally {
-      this.#waitingSince = undefined
-    }
   }
 
+  /** It has sent something. */
+  end(): void {
+    this.#waitingSince = undefined
+  }
+
+  /** The stream is over. */
   stop(): void {
     this.#cancelTimer()
   }

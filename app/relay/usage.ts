@@ -1,3 +1,5 @@
+import { bufferOver } from './event-scanner.ts'
+
 /** Tokens of one answer, as the worker counted them. */
 export interface Usage {
   readonly prompt: number
@@ -13,7 +15,7 @@ const key = Buffer.from('"usage"')
  * rest: an answer with embeddings has megabytes. Quotes within strings are escaped, so the key cannot be text.
  */
 export function findUsage(bytes: Uint8Array): Usage | undefined {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const buffer = bufferOver(bytes)
   for (let at = buffer.lastIndexOf(key); at !== -1; at = at === 0 ? -1 : buffer.lastIndexOf(key, at - 1)) {
     const usage = readUsage(buffer, at + key.length)
     if (usage !== undefined) return usage

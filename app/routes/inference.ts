@@ -1,5 +1,6 @@
 import type { Context, Handler } from 'hono'
 import { dialectOf } from '../../middleware/errors.ts'
+import type { Incoming } from '../../middleware/incoming.ts'
 import type { Clock } from '../clock.ts'
 import type { GatewayContext } from '../gateway-context.ts'
 import type { Call } from '../relay/call.ts'
@@ -41,13 +42,10 @@ function callOf(c: Context<GatewayContext>, options: InferenceOptions): Call {
   const record = c.get('record')
   const payload = c.get('payload')
   const body = c.get('body')
-  const contentType = incoming.header('content-type')
-  const model = payload === undefined ? formField(body, contentType, 'model') : payload.model
-  const stream =
-    payload === undefined ? formField(body, contentType, 'stream') === 'true' : payload.stream === true
+  const { model, stream } = payload === undefined ? formFields(incoming, body) : payload
   const path = pathAndQuery(c.req.url)
   if (typeof model === 'string' && relay.pool.serves(model)) record.model = model
-  record.stream = stream
+  record.stream = stream === true
   return {
     method: c.req.method,
     path,
@@ -58,10 +56,19 @@ function callOf(c: Context<GatewayContext>, options: InferenceOptions): Call {
     }),
     body,
     model: typeof model === 'string' ? model : undefined,
-    stream,
+    stream: record.stream,
     dialect: dialectOf(c.req.path),
     endMarker: markedStreams.has(c.req.path),
     record,
+  }
+}
+
+/** What routing needs to know, from a body that is no checked JSON. */
+function formFields({ headers }: Incoming, body: Uint8Array | undefined) {
+  const contentType = headerOf(headers, 'content-type')
+  return {
+    model: formField(body, contentType, 'model'),
+    stream: formField(body, contentType, 'stream') === 'true',
   }
 }
 
@@ -84,22 +91,23 @@ function respond(c: Context<GatewayContext>, call: Call, answer: Answer): Respon
 
 /** A plain object where it will do: on Node, `Headers` would be built only to be taken apart again. */
 function answerHeaders(headers: Answer['headers'], { record }: Call): Headers | Record<string, string> {
-  const list: Record<string, string> = {}
   const fields = responseHeaders(headers)
-  for (const [name, value] of fields) {
-    if (name in list) return new Headers([...fields, ...ownHeaders(record)] as [string, string][])
-    list[name] = value
+  const list: Record<string, string> = {}
+  for (const field of fields) {
+    const name = field[0]
+    if (list[name] !== undefined)
+      return new Headers([...fields, ...Object.entries(ownHeaders(record))] as [string, string][])
+    list[name] = field[1]
   }
-  for (const [name, value] of ownHeaders(record)) list[name] = value
-  return list
+  return Object.assign(list, ownHeaders(record))
 }
 
-function ownHeaders(record: Call['record']): readonly (readonly [string, string])[] {
-  return [
-    ['x-request-id', record.requestId],
-    ['x-router-worker', record.workerId ?? ''],
-    ['x-router-attempts', String(record.attempts)],
-  ]
+function ownHeaders({ requestId, workerId, attempts }: Call['record']): Record<string, string> {
+  return {
+    'x-request-id': requestId,
+    'x-router-worker': workerId ?? '',
+    'x-router-attempts': String(attempts),
+  }
 }
 
 function isJson(headers: Answer['headers']): boolean {

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts'
 import type { StopReason } from '../relay/stop.ts'
+import type { HistogramSeries } from './bound-histogram.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import { type RequestLog, requestLog } from './request-log.ts'
@@ -27,9 +28,12 @@ export class Accounting {
   }
 
   open(method: string, path: string): RequestRecord {
-    const record: RequestRecord = new RequestRecord(method, path, this.#clock.now(), (seconds) =>
-      this.#metrics.tokenGap.of(record.model).observe(seconds),
-    )
+    let gaps: HistogramSeries | undefined
+    const record: RequestRecord = new RequestRecord(method, path, this.#clock.now(), (seconds) => {
+      // The model is known by the time of the first token, and stays.
+      gaps ??= this.#metrics.tokenGap.of(record.model)
+      gaps.observe(seconds)
+    })
     this.#open.add(record)
     record.onEnd(() => this.#close(record))
     return record

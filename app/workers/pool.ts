@@ -21,6 +21,8 @@ export interface PoolOptions {
   readonly events: PoolEvents
 }
 
+const nobody: ReadonlySet<Worker> = new Set()
+
 /** The set of workers, and the one synchronous step that chooses among them and counts. */
 export class Pool {
   readonly #options: PoolOptions
@@ -62,7 +64,7 @@ export class Pool {
   }
 
   /** Claims an available worker that is not among `tried`; undefined when there is none. */
-  acquire(model: string | undefined, tried: ReadonlySet<Worker>): Lease | undefined {
+  acquire(model: string | undefined, tried: ReadonlySet<Worker> = nobody): Lease | undefined {
     const candidates = this.#slowStart.withinShare(this.#candidates(model, tried))
     if (candidates.length === 0) return undefined
     const known =

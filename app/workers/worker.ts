@@ -108,8 +108,8 @@ export class Worker implements Candidate {
   }
 
   /** It has sent something that only a working engine sends. */
-  hear(): void {
-    this.#heardAt = this.#now()
+  hear(now = this.#now()): void {
+    this.#heardAt = now
   }
 
   /** Milliseconds since it was last heard. */

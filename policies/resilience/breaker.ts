@@ -55,6 +55,8 @@ export class Breaker {
   #epoch = 0
   #openMs: number
   #trialRunning = false
+  /** Verdicts that the machine has been told and has not yet acted upon. */
+  #onTheWay = 0
 
   constructor(options: BreakerOptions) {
     this.#options = options
@@ -106,17 +108,29 @@ export class Breaker {
   }
 
   /** Gives the permit back with the verdict; resolves when the state has followed (a few microtasks). */
-  async leave(permit: Permit, outcome: Outcome, reason = ''): Promise<void> {
-    if (permit.epoch !== this.#epoch) return
+  leave(permit: Permit, outcome: Outcome, reason = ''): Promise<void> {
+    if (permit.epoch !== this.#epoch) return Promise.resolve()
     if (permit.trial) this.#trialRunning = false
-    if (outcome === 'neutral') return
+    if (outcome === 'neutral') return Promise.resolve()
+    // What the machine would do with nearly every verdict. Its own way takes 1 us on Bun, and must be taken as long as
+    // an earlier verdict is on it.
+    if (outcome === 'success' && this.#state.name === 'closed' && this.#onTheWay === 0) {
+      this.#rule.success(CircuitState.Closed)
+      return Promise.resolve()
+    }
+    return this.#tell(permit, outcome, reason)
+  }
+
+  async #tell(permit: Permit, outcome: Outcome, reason: string): Promise<void> {
     if (permit.trial && outcome === 'failure') this.#rule.reason = `trial failed: ${reason}`
+    this.#onTheWay += 1
     await this.#machine
       // Asynchronous, so that both take as long: else failures would overtake the successes of the same moment.
       .execute(async () => {
         if (outcome === 'failure') throw new Error(reason)
       })
       .catch(() => {})
+    this.#onTheWay -= 1
   }
 
   /** Ends the open time: there is news that makes a trial worth it now. */

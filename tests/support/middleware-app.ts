@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { Hono, type MiddlewareHandler } from 'hono'
 import { dialectOf, RouterError, renderError } from '../../middleware/errors.ts'
 import type { GatewayEnv } from '../../middleware/gateway-env.ts'
-import { type Incoming, incomingFromRequest } from '../../middleware/incoming.ts'
+import { headerOf, type Incoming, incomingFromRequest } from '../../middleware/incoming.ts'
 
 export interface MiddlewareApp {
   /** Called by tests to end the requests: what the middleware registered with `onEnd`, oldest first. */
@@ -45,9 +45,10 @@ export function middlewareApp(
 }
 
 function override(base: Incoming, changes: Partial<Incoming> = {}): Incoming {
+  const headers = changes.headers ?? base.headers
   return {
-    headers: changes.headers ?? base.headers,
-    header: changes.header ?? ((name) => base.header(name)),
+    headers,
+    header: (name) => headerOf(headers, name),
     body: changes.body ?? ((limit) => base.body(limit)),
     signal: changes.signal ?? base.signal,
     remoteAddress: changes.remoteAddress ?? base.remoteAddress,

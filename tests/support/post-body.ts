@@ -14,7 +14,7 @@ export async function post(
   const { fetch } = middlewareApp([readBody(), validate({ schema: bodySchemas[path] })])
   const bytes = typeof body === 'string' ? body : JSON.stringify(body)
   const headers = {
-    header: (name: string) => (name === 'content-type' ? (contentType ?? undefined) : undefined),
+    headers: contentType === null ? [] : [['Content-Type', contentType] as const],
   }
   return fetch(path, { method: 'POST', body: new TextEncoder().encode(bytes) }, headers)
 }
