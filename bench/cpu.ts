@@ -79,6 +79,16 @@ export function endedChildrenMs(): number {
   return parseStat(readFileSync('/proc/self/stat', 'utf8')).childrenMs
 }
 
+/** Milliseconds that the cores of the machine were busy since it was started, all programs together. */
+export function machineBusyMs(): number {
+  const [user = 0, nice = 0, system = 0, , , interrupts = 0, soft = 0] = readFileSync('/proc/stat', 'utf8')
+    .split('\n', 1)[0]!
+    .split(/\s+/)
+    .slice(1)
+    .map(Number)
+  return (user + nice + system + interrupts + soft) * millisecondsPerTick
+}
+
 function readText(file: string): string | undefined {
   try {
     return readFileSync(file, 'utf8')

@@ -41,6 +41,7 @@ const columns = (unit: string): readonly Column[] => [
   ...added('token', ({ tokenLag }) => tokenLag),
   { title: 'peak MB', digits: 0, of: ({ peakKb }) => (peakKb === 0 ? undefined : peakKb / 1024) },
   { title: 'KB/stream', digits: 1, of: ({ kbPerStream }) => kbPerStream },
+  { title: 'idle CPU %', digits: 2, of: ({ idleCpuShare }) => idleCpuShare && idleCpuShare * 100 },
   { title: 'scrape ms', digits: 1, of: ({ scrapeMs }) => scrapeMs },
 ]
 
@@ -68,12 +69,12 @@ export function markdown({ machine, repeats, cells, about }: Report): string {
     ...Object.entries(about).map(([name, what]) => `- **${name}** ${versions[name] ?? ''}: ${what}`),
     `- load: wrk ${versions.wrk} (requests), bench/load (streams, constant rate)`,
     '',
-    ...cells.flatMap((cell) => [...cellTable(cell), '']),
+    ...cells.flatMap((cell) => [...cellTable(cell, machine.cores), '']),
   ]
   return lines.join('\n')
 }
 
-export function cellTable({ cell, about, unit, rows }: CellResult): string[] {
+export function cellTable({ cell, about, unit, rows }: CellResult, cores: number): string[] {
   const find = (name: string): Row | undefined => rows.find(({ contender }) => contender === name)
   const [nginx, direct] = [find('nginx'), find('direct')]
   const figures = rows.map((row) => ({
@@ -92,7 +93,7 @@ export function cellTable({ cell, about, unit, rows }: CellResult): string[] {
   return [
     `## ${cell}`,
     '',
-    `${about[0]?.toUpperCase()}${about.slice(1)}. ${harnessCost(rows, unit)}`,
+    `${about[0]?.toUpperCase()}${about.slice(1)}. ${harnessCost(rows, unit, cores)}`,
     '',
     `| contender | ${shown.map(({ column }) => column.title).join(' | ')} | errors |`,
     `|---|${'---|'.repeat(shown.length + 1)}`,
@@ -112,11 +113,19 @@ function shownSpread(spread: Spread | undefined, digits: number): string {
   return min === max ? `${median}` : `${median} (${min} to ${max})`
 }
 
-/** What measuring costs itself, over all contenders. */
-function harnessCost(rows: readonly Row[], unit: string): string {
+/** What measuring costs itself, over all contenders, and what others took of the machine meanwhile. */
+function harnessCost(rows: readonly Row[], unit: string, cores: number): string {
   const samples = rows.flatMap((row) => row.samples)
-  const per = (cpu: (sample: Sample) => number): string =>
-    spreadOf(samples.map((sample) => (cpu(sample) * 1000) / sample.units))?.median.toFixed(1) ?? '?'
-  const load = per((sample) => sample.loadCpuMs)
-  return `The harness itself: generator ${load}, workers ${per((sample) => sample.workerCpuMs)} us of CPU a ${unit}.`
+  const median = (of: (sample: Sample) => number): string =>
+    spreadOf(samples.map(of))?.median.toFixed(1) ?? '?'
+  const load = median(({ loadCpuMs, units }) => (loadCpuMs * 1000) / units)
+  const workers = median(({ workerCpuMs, units }) => (workerCpuMs * 1000) / units)
+  const others = median(
+    ({ machineCpuMs, cpuMs, loadCpuMs, workerCpuMs, seconds }) =>
+      (100 * Math.max(0, machineCpuMs - cpuMs - loadCpuMs - workerCpuMs)) / (seconds * 1000 * cores),
+  )
+  return (
+    `The harness itself: generator ${load}, workers ${workers} us of CPU a ${unit}. ` +
+    `All else that ran used ${others}% of the machine.`
+  )
 }

@@ -126,7 +126,7 @@ function checked(sample: Sample, cell: Cell, contender: string): Sample {
   return sample
 }
 
-function brief({ cpuMs, units, seconds, errors }: Sample, { unit }: Cell): string {
+function brief({ cpuMs, units, seconds, errors, fault = '' }: Sample, { unit }: Cell): string {
   const cost = ((cpuMs * 1000) / units).toFixed(1)
-  return `${cost} us a ${unit}, ${Math.round(units / seconds)} ${unit}s/s${errors > 0 ? `, ${errors} ERRORS` : ''}`
+  return `${cost} us a ${unit}, ${Math.round(units / seconds)} ${unit}s/s${errors > 0 ? `, ${errors} ERRORS ${fault}` : ''}`
 }

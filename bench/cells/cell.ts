@@ -35,9 +35,13 @@ export interface Sample {
   readonly cpuMs: number
   readonly loadCpuMs: number
   readonly workerCpuMs: number
+  /** The same of all programs on the machine. */
+  readonly machineCpuMs: number
   readonly errors: number
   /** A wrong or short answer, which makes all figures worthless. */
   readonly wrongAnswer?: string | undefined
+  /** The first error that is no wrong answer, such as a connection that was closed. */
+  readonly fault?: string | undefined
   readonly peakKb: number
   /** Milliseconds of whole requests. */
   readonly latency?: Pick<Delays, 'mean' | 'p50' | 'p99'> | undefined
@@ -45,7 +49,10 @@ export interface Sample {
   readonly firstToken?: Pick<Delays, 'mean' | 'p50' | 'p99'> | undefined
   /** Milliseconds from the worker's sending of a token to its arrival. */
   readonly tokenLag?: Pick<Delays, 'mean' | 'p50' | 'p99'> | undefined
+  /** Kilobytes of memory that each open stream takes. */
   readonly kbPerStream?: number
+  /** CPU, as a share of one core, while nothing is asked. */
+  readonly idleCpuShare?: number | undefined
   /** Milliseconds of one scrape of /metrics. */
   readonly scrapeMs?: number | undefined
 }

@@ -1,6 +1,7 @@
 import { cpuBetween, readCpu } from '../cpu.ts'
-import { startStreamLoad } from '../load/stream-load.ts'
+import { startStreams } from '../load/load-process.ts'
 import { startMeter } from '../meter.ts'
+import { pause } from '../pause.ts'
 import { delaysOf } from '../statistics.ts'
 import { model } from '../workers/answers.ts'
 import { startStreamWorkers } from '../workers/stream-workers.ts'
@@ -12,7 +13,7 @@ const tokens = 100
 /** Streams with a token every 20 ms, 100 tokens each, begun again when they end. */
 export function paced(streams: number): Cell {
   async function measure({ seconds, ...place }: LoadPlace): Promise<Sample> {
-    const load = startStreamLoad({
+    const load = await startStreams({
       host: place.target.host,
       path: `/v1/chat/completions?tokens=${tokens}&pace=${pace}`,
       body: JSON.stringify({ model, stream: true, messages: [{ role: 'user', content: 'Test' }] }),
@@ -23,6 +24,7 @@ export function paced(streams: number): Cell {
       again: true,
     })
     try {
+      load.begin()
       await pause(1500)
       await load.take()
       const meter = startMeter({ ...place, seconds })
@@ -56,8 +58,4 @@ export function paced(streams: number): Cell {
     startWorkers: (directory) => startStreamWorkers(7, directory),
     measure,
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
 }

@@ -11,6 +11,8 @@ export interface SaturationOptions extends Pick<Cell, 'name' | 'about'> {
   readonly path?: string
   readonly expected?: string
   readonly seconds?: number
+  /** For costs by token: how many an answer has. */
+  readonly tokens?: number
   readonly only?: Cell['only']
   readonly startWorkers?: (directory: string) => Promise<WorkerFleet>
 }
@@ -33,7 +35,7 @@ export function saturation(options: SaturationOptions): Cell {
     } = await run(place, place.seconds)
     return {
       ...meter.read(),
-      units: requests,
+      units: requests * (options.tokens ?? 1),
       seconds,
       loadCpuMs,
       errors,
@@ -45,7 +47,7 @@ export function saturation(options: SaturationOptions): Cell {
   return {
     name,
     about,
-    unit: 'request',
+    unit: options.tokens === undefined ? 'request' : 'token',
     seconds: options.seconds ?? 4,
     ...(only && { only }),
     startWorkers: options.startWorkers ?? ((directory) => startFixedWorkers(7, directory)),

@@ -44,7 +44,7 @@ ${temporary.map((what) => `  ${what}_temp_path ${directory}/nginx-${what};`).joi
   client_body_buffer_size 2m;
   upstream workers {
 ${workers.map((worker) => `    server ${worker};`).join('\n')}
-    keepalive 512;
+    keepalive ${Math.max(512, 2 * workers.length)};
     keepalive_requests 100000000;
   }
   server {
