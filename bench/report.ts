@@ -11,17 +11,22 @@ export interface Report {
   readonly about: Readonly<Record<string, string>>
 }
 
-/** A column: what it shows of one sample, given the samples of nginx and of the direct way in the same repeat. */
+/** Samples of the same repeat that one is compared with; `bare` is the passthrough on the same runtime. */
+interface Beside {
+  readonly nginx: Sample | undefined
+  readonly direct: Sample | undefined
+  readonly bare: Sample | undefined
+}
+
 interface Column {
   readonly title: string
   readonly digits: number
-  readonly of: (
-    sample: Sample,
-    beside: { nginx?: Sample | undefined; direct?: Sample | undefined },
-  ) => number | undefined
+  readonly of: (sample: Sample, beside: Beside) => number | undefined
 }
 
 const cost = ({ cpuMs, units }: Sample): number => (cpuMs * 1000) / units
+
+const throughput = ({ units, seconds }: Sample): number => units / seconds
 
 function minus(a: number | undefined, b: number | undefined): number | undefined {
   return a === undefined || b === undefined ? undefined : a - b
@@ -35,7 +40,13 @@ const columns = (unit: string): readonly Column[] => [
     of: (sample, { nginx }) =>
       nginx === undefined || sample.cpuMs === 0 ? undefined : cost(sample) / cost(nginx),
   },
-  { title: `${unit}s/s`, digits: 0, of: ({ units, seconds }) => units / seconds },
+  { title: `${unit}s/s`, digits: 0, of: throughput },
+  {
+    title: 'of bare',
+    digits: 2,
+    of: (sample, { bare }) =>
+      bare === undefined || bare === sample ? undefined : throughput(sample) / throughput(bare),
+  },
   ...added('request', ({ latency }) => latency),
   ...added('first token', ({ firstToken }) => firstToken),
   ...added('token', ({ tokenLag }) => tokenLag),
@@ -76,17 +87,18 @@ export function markdown({ machine, repeats, cells, about }: Report): string {
 
 export function cellTable({ cell, about, unit, rows }: CellResult, cores: number): string[] {
   const find = (name: string): Row | undefined => rows.find(({ contender }) => contender === name)
-  const [nginx, direct] = [find('nginx'), find('direct')]
-  const figures = rows.map((row) => ({
-    row,
-    spreads: columns(unit).map(({ of }) =>
-      spreadOf(
-        row.samples
-          .map((sample, at) => of(sample, { nginx: nginx?.samples[at], direct: direct?.samples[at] }))
-          .filter((value) => value !== undefined),
-      ),
-    ),
-  }))
+  const figures = rows.map((row) => {
+    const runtime = /-(bun|node)\b/.exec(row.contender)?.[1]
+    const [nginx, direct, bare] = ['nginx', 'direct', `bare-${runtime}`].map(find)
+    const beside = (at: number): Beside => ({
+      nginx: nginx?.samples[at],
+      direct: direct?.samples[at],
+      bare: bare?.samples[at],
+    })
+    const values = ({ of }: Column): number[] =>
+      row.samples.map((sample, at) => of(sample, beside(at))).filter((value) => value !== undefined)
+    return { row, spreads: columns(unit).map((column) => spreadOf(values(column))) }
+  })
   const shown = columns(unit)
     .map((column, index) => ({ column, index }))
     .filter(({ index }) => figures.some(({ spreads }) => spreads[index] !== undefined))

@@ -80,6 +80,11 @@ describe('the table', () => {
           { contender: 'direct', samples: [sample(0, 1), sample(0, 2), sample(0, 1)] },
           { contender: 'nginx', samples: [sample(10, 1), sample(20, 2), sample(10, 1)] },
           { contender: 'ours', samples: [sample(30, 1.5), sample(50, 3), sample(20, 1.2)] },
+          { contender: 'bare-bun', samples: [sample(20, 2), sample(20, 2), sample(20, 2)] },
+          {
+            contender: 'ours-bun',
+            samples: [sample(20, 2), sample(20, 2), { ...sample(20, 2), units: 800 }],
+          },
           { contender: 'gone', samples: [], missing: 'not installed' },
         ],
       },
@@ -88,7 +93,12 @@ describe('the table', () => {
     const cells = (name: string): string[] =>
       lines.find((line) => line.startsWith(`| ${name} `))?.split(/ *\| */) ?? []
     assert.deepEqual(cells('ours').slice(2, 5), ['30.0 (20.0 to 50.0)', '2.50 (2.00 to 3.00)', '500'])
-    assert.equal(cells('ours')[6], '0.50 (0.20 to 1.00)', 'p50 added')
+    assert.equal(cells('ours')[7], '0.50 (0.20 to 1.00)', 'p50 added')
+    assert.equal(
+      cells('ours-bun')[5],
+      '1.00 (0.80 to 1.00)',
+      'throughput of the passthrough on the same runtime',
+    )
     assert.equal(cells('direct')[2], '-')
     assert.equal(cells('gone')[2], 'not installed')
     assert.match(
