@@ -1,15 +1,17 @@
 import { AdmissionQueue } from '../middleware/admission-queue.ts'
-import { Breaker, type BreakerOptions } from '../policies/resilience/breaker.ts'
+import { TokenBucket } from '../middleware/token-bucket.ts'
 import { RetryBudget } from '../policies/resilience/retry-budget.ts'
 import { selectionPolicies } from '../policies/selection/index.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { resolveOptions } from './config/resolve-options.ts'
 import type { Config, ConfigInput } from './config/settings.ts'
+import { createBreaker, type Transition } from './create-breaker.ts'
+import { createProber } from './create-prober.ts'
 import { createApi } from './http.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { createOperations } from './operations.ts'
 import { detectRuntime } from './runtime/detect.ts'
-import type { HeaderFields, HttpClient } from './runtime/http-client.ts'
+import type { HeaderFields } from './runtime/http-client.ts'
 import { plainConnection } from './runtime/plain-connection.ts'
 import type { FetchHandler, Listener, Runtime } from './runtime/runtime.ts'
 import { Accounting } from './telemetry/accounting.ts'
@@ -20,8 +22,7 @@ import { version } from './version.ts'
 import { WorkerControl } from './workers/control.ts'
 import { createDiscovery } from './workers/discovery/index.ts'
 import { Pool } from './workers/pool.ts'
-import type { ProbeEvents, ProbeOptions } from './workers/probe.ts'
-import { Prober } from './workers/prober.ts'
+import type { ProbeEvents } from './workers/probe.ts'
 import { WorkerRegistry } from './workers/registry.ts'
 
 /** Idle connections to workers end before uvicorn closes them after 5 s, perhaps under a request on its way. */
@@ -137,6 +138,8 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     queueTimeoutMs: config.queueTimeoutSecs * 1000,
     observe: observer.admission,
   })
+  const perSecond = config.rateLimitTokensPerSecond
+  const limiter = perSecond === undefined ? undefined : new TokenBucket({ perSecond, now })
 
   const api = createApi({
     config,
@@ -145,6 +148,7 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     clock,
     log,
     queue,
+    rate: limiter && { limiter, onLimited: () => observer.rateLimited() },
     control,
     inference: {
       clock,
@@ -234,52 +238,6 @@ function createPolicy(config: Config, random: () => number) {
   const create = config.selectionPolicies[config.policy] ?? selectionPolicies[config.policy]
   if (create === undefined) throw new TypeError(`no selection policy is called ${config.policy}`)
   return create({ random })
-}
-
-type Transition = Parameters<NonNullable<BreakerOptions['onTransition']>>
-
-interface BreakerWiring {
-  readonly config: Config
-  readonly now: () => number
-  readonly random: () => number
-  readonly onTransition: (url: string, ...transition: Transition) => void
-}
-
-function createBreaker(
-  url: string,
-  { config, now, random, onTransition }: BreakerWiring,
-): Breaker | undefined {
-  if (config.disableCircuitBreaker) return undefined
-  return new Breaker({
-    failureThreshold: config.cbFailureThreshold,
-    successThreshold: config.cbSuccessThreshold,
-    openMs: config.cbTimeoutDurationSecs * 1000,
-    failureRate: config.cbFailureRateThreshold,
-    minimumRequests: config.cbMinimumRequests,
-    windowMs: config.cbWindowDurationSecs * 1000,
-    now,
-    random,
-    onTransition: (...transition) => onTransition(url, ...transition),
-  })
-}
-
-interface ProberWiring extends Pick<ProbeOptions, 'clock' | 'random' | 'headers' | 'events'> {
-  readonly config: Config
-  readonly client: HttpClient
-}
-
-function createProber({ config, client, ...parts }: ProberWiring): Prober {
-  return new Prober(client, {
-    ...parts,
-    path: config.healthCheckEndpoint,
-    intervalMs: config.healthCheckIntervalSecs * 1000,
-    timeoutMs: config.healthCheckTimeoutSecs * 1000,
-    failureThreshold: config.healthFailureThreshold,
-    successThreshold: config.healthSuccessThreshold,
-    checkIntervalMs: config.workerStartupCheckInterval * 1000,
-    startupTimeoutMs: config.workerStartupTimeoutSecs * 1000,
-    stallMs: config.workerStallTimeoutSecs * 1000,
-  })
 }
 
 function milliseconds(seconds: number | undefined): number {

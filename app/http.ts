@@ -4,6 +4,7 @@ import { admission } from '../middleware/admission.ts'
 import type { AdmissionQueue } from '../middleware/admission-queue.ts'
 import { apiKey } from '../middleware/api-key.ts'
 import { RouterError } from '../middleware/errors.ts'
+import { type RateLimitOptions, rateLimit } from '../middleware/rate-limit.ts'
 import { readBody } from '../middleware/read-body.ts'
 import { requestId } from '../middleware/request-id.ts'
 import { bodySchemas } from '../middleware/schemas/index.ts'
@@ -31,6 +32,7 @@ export interface HttpOptions {
   readonly clock: Clock
   readonly log: Log
   readonly queue: AdmissionQueue
+  readonly rate: RateLimitOptions | undefined
   readonly control: WorkerControl
   readonly inference: InferenceOptions
 }
@@ -74,7 +76,9 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
   app.get('/v1/models', listModels(pool))
   app.get('/v1/models/:id{.+}', oneModel(pool))
   app.on(['POST', 'PUT', 'PATCH', 'DELETE'], '/v1/models', methodNotAllowed('GET'))
-  // After everything that may turn a request away: only what goes to a worker counts against the cap.
+  // After everything that may turn a request away: only what goes to a worker counts against the limits. The rate comes
+  // first: what exceeds it must not wait for a slot.
+  if (options.rate !== undefined) app.use(widen(rateLimit(options.rate)))
   app.all('*', widen(admission({ queue: options.queue })), inference(options.inference))
 
   app.onError((error, c) => renderFault(error, c.req.path, c.get('record'), options.log))

@@ -21,7 +21,6 @@ export const notBuilt: readonly NotBuilt[] = [
   { key: 'balanceRelThreshold' },
   { key: 'evictionInterval' },
   { key: 'maxTreeSize' },
-  { key: 'rateLimitTokensPerSecond' },
   { key: 'intraNodeDataParallelSize' },
   { key: 'processes' },
 ]

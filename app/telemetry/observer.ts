@@ -46,6 +46,10 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
     rejected: (reason) => this.#metrics.rejected.inc({ reason }),
   }
 
+  rateLimited(): void {
+    this.#metrics.rejected.inc({ reason: 'rate_limited' })
+  }
+
   // --- pool ---
 
   added(worker: Worker): void {
