@@ -9,6 +9,7 @@ import { createBreaker, type Transition } from './create-breaker.ts'
 import { createProber } from './create-prober.ts'
 import { createApi } from './http.ts'
 import { Lifecycle } from './lifecycle.ts'
+import { LocalControl } from './local-control.ts'
 import { createOperations } from './operations.ts'
 import { detectRuntime } from './runtime/detect.ts'
 import type { HeaderFields } from './runtime/http-client.ts'
@@ -16,7 +17,7 @@ import { plainConnection } from './runtime/plain-connection.ts'
 import type { FetchHandler, Listener, Runtime } from './runtime/runtime.ts'
 import { Accounting } from './telemetry/accounting.ts'
 import { type Log, silentLog } from './telemetry/log.ts'
-import { createMetrics, type Metrics } from './telemetry/metrics.ts'
+import { createMetrics, exposition, type Metrics } from './telemetry/metrics.ts'
 import { Observer } from './telemetry/observer.ts'
 import { version } from './version.ts'
 import { WorkerControl } from './workers/control.ts'
@@ -125,13 +126,14 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
   })
   const discovery = createDiscovery({ config, registry, clock, random, events: observer })
   observer.follow(discovery, registry)
-  const control = new WorkerControl({
+  const workerControl = new WorkerControl({
     registry,
     client,
     clock,
     headers: workerHeaders,
     startupTimeoutMs: config.workerStartupTimeoutSecs * 1000,
   })
+  const control = new LocalControl({ control: workerControl, lifecycle })
   const queue = new AdmissionQueue({
     maxConcurrent: config.maxConcurrentRequests,
     queueSize: config.queueSize,
@@ -183,7 +185,15 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
       },
     },
   })
-  const operations = createOperations({ config, metrics, observer, control, pool, lifecycle, log })
+  const operations = createOperations({
+    config,
+    control,
+    log,
+    exposition() {
+      observer.refreshGauges(pool)
+      return exposition(metrics)
+    },
+  })
 
   const serveApi: FetchHandler = (request, env) => api.fetch(request, env)
   const serveOperations: FetchHandler = (request, env) => operations.fetch(request, env)

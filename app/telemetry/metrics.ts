@@ -141,7 +141,12 @@ export function createMetrics() {
 
 export type Metrics = ReturnType<typeof createMetrics>
 
-/** Text of the registry for Prometheus, and its content type. */
-export async function exposition({ registry }: Metrics): Promise<{ text: string; contentType: string }> {
+/** What Prometheus gets. */
+export interface Exposition {
+  readonly text: string
+  readonly contentType: string
+}
+
+export async function exposition({ registry }: Metrics): Promise<Exposition> {
   return { text: await registry.metrics(), contentType: registry.contentType }
 }
