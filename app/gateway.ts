@@ -1,8 +1,11 @@
+import type { Admission } from '../middleware/admission.ts'
 import { AdmissionQueue } from '../middleware/admission-queue.ts'
+import type { RateLimiter } from '../middleware/rate-limit.ts'
 import { TokenBucket } from '../middleware/token-bucket.ts'
 import { RetryBudget } from '../policies/resilience/retry-budget.ts'
 import { selectionPolicies } from '../policies/selection/index.ts'
 import { type Clock, systemClock } from './clock.ts'
+import { ConfigError, type Fault } from './config/fault.ts'
 import { resolveOptions } from './config/resolve-options.ts'
 import type { Config, ConfigInput } from './config/settings.ts'
 import { createBreaker, type Transition } from './create-breaker.ts'
@@ -11,6 +14,7 @@ import { createApi } from './http.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { LocalControl } from './local-control.ts'
 import { createOperations } from './operations.ts'
+import type { RouterControl } from './router-control.ts'
 import { detectRuntime } from './runtime/detect.ts'
 import type { HeaderFields } from './runtime/http-client.ts'
 import { plainConnection } from './runtime/plain-connection.ts'
@@ -19,6 +23,7 @@ import { Accounting } from './telemetry/accounting.ts'
 import { type Log, silentLog } from './telemetry/log.ts'
 import { createMetrics, exposition, type Metrics } from './telemetry/metrics.ts'
 import { Observer } from './telemetry/observer.ts'
+import { type Samples, samplesOf } from './telemetry/process-samples.ts'
 import { version } from './version.ts'
 import { WorkerControl } from './workers/control.ts'
 import { createDiscovery } from './workers/discovery/index.ts'
@@ -32,6 +37,13 @@ const maxHeadBytes = 64 * 1024
 /** Milliseconds for the last bytes of answers to get from our sockets to their clients. */
 const farewellMs = 2000
 
+const severalProcesses: Fault = {
+  name: 'processes',
+  origin: 'option processes',
+  problem: 'a gateway is one process; only the program vllm-router starts several',
+  allowed: '1',
+}
+
 /** What a program may bring along instead of the real thing. */
 export interface GatewayParts {
   readonly log?: Log
@@ -39,20 +51,37 @@ export interface GatewayParts {
   /** Uniform in [0, 1). */
   readonly random?: () => number
   readonly runtime?: Runtime
+  /** The program's own, for one of several processes: it shares the API's port and has no operations listener. */
+  readonly shared?: SharedParts
+}
+
+/** What one of several processes has together with the others; its supervisor keeps it. */
+export interface SharedParts {
+  /** Undefined: there is no cap. */
+  readonly admission: Admission | undefined
+  /** Undefined: there is no limit. */
+  readonly limiter: RateLimiter | undefined
+  /** What probes and admin routes on the API listener show and do: that of all processes. */
+  readonly control: RouterControl
+  readonly onOperatorWord: () => void
 }
 
 export interface Gateway {
   readonly config: Config
   readonly metrics: Metrics
   readonly registry: WorkerRegistry
+  /** What operators see of this router and do to it. */
+  readonly control: RouterControl
   /** Answers one API request; for tests and for servers of your own. `start` must have been called, or `probe`. */
   fetch(request: Request): Promise<Response>
   /** The same for the operations listener. */
   operations(request: Request): Promise<Response>
+  /** What `GET /metrics` shows, as data. */
+  samples(): Promise<Samples>
   /** Starts to probe the workers, without listening. */
   probe(): void
   /**
-   * Starts to probe and to listen; resolves with the addresses.
+   * Starts to probe and to listen; resolves with the addresses ('' for a listener that it does not have).
    * @throws ListenError when an address cannot be had
    */
   start(): Promise<{ readonly api: string; readonly operations: string }>
@@ -73,12 +102,14 @@ export interface Gateway {
  */
 export async function createGateway(options: ConfigInput = {}, parts: GatewayParts = {}): Promise<Gateway> {
   const config = resolveOptions(options)
-  const { log = silentLog(), clock = systemClock, random = Math.random } = parts
+  if (config.processes !== 1) throw new ConfigError([severalProcesses])
+  const { log = silentLog(), clock = systemClock, random = Math.random, shared } = parts
   const runtime = parts.runtime ?? (await detectRuntime())
   const now = () => clock.now()
 
   const metrics = createMetrics()
   metrics.buildInfo.set({ version, runtime: runtime.name, runtime_version: runtime.version }, 1)
+  metrics.processes.set(1)
   const observer = new Observer({ metrics, log, policy: config.policy })
   const accounting = new Accounting({ metrics, log, clock })
   const lifecycle = new Lifecycle({
@@ -123,6 +154,7 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     prober,
     allow: config.workerUrlAllow,
     events: observer,
+    onOperatorWord: shared?.onOperatorWord,
   })
   const discovery = createDiscovery({ config, registry, clock, random, events: observer })
   observer.follow(discovery, registry)
@@ -141,7 +173,8 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     observe: observer.admission,
   })
   const perSecond = config.rateLimitTokensPerSecond
-  const limiter = perSecond === undefined ? undefined : new TokenBucket({ perSecond, now })
+  const limiter =
+    shared?.limiter ?? (perSecond === undefined ? undefined : new TokenBucket({ perSecond, now }))
 
   const api = createApi({
     config,
@@ -149,9 +182,9 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     lifecycle,
     clock,
     log,
-    queue,
+    queue: shared?.admission ?? queue,
     rate: limiter && { limiter, onLimited: () => observer.rateLimited() },
-    control,
+    control: shared?.control ?? control,
     inference: {
       clock,
       metrics,
@@ -219,20 +252,28 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     config,
     metrics,
     registry,
+    control,
+    samples() {
+      observer.refreshGauges(pool)
+      return samplesOf(metrics)
+    },
     fetch: async (request) => serveApi(request, { incoming: plainConnection(request) }),
     operations: async (request) => serveOperations(request, { incoming: plainConnection(request) }),
     probe,
     async start() {
+      const { host, port, prometheusHost, prometheusPort } = config
       try {
-        listeners.push(await runtime.listen({ host: config.host, port: config.port, fetch: serveApi }))
-        const { prometheusHost: host, prometheusPort: port } = config
-        listeners.push(await runtime.listen({ host, port, fetch: serveOperations }))
+        listeners.push(await runtime.listen({ host, port, fetch: serveApi, shared: shared !== undefined }))
+        if (shared === undefined) {
+          const address = { host: prometheusHost, port: prometheusPort }
+          listeners.push(await runtime.listen({ ...address, fetch: serveOperations }))
+        }
       } catch (error) {
         await close()
         throw error
       }
       probe()
-      return { api: listeners[0]!.url, operations: listeners[1]!.url }
+      return { api: listeners[0]!.url, operations: listeners[1]?.url ?? '' }
     },
     async stop({ settle = true } = {}) {
       // The operations listener stays open: probes and metrics are wanted until the end.

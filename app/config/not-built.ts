@@ -22,7 +22,6 @@ export const notBuilt: readonly NotBuilt[] = [
   { key: 'evictionInterval' },
   { key: 'maxTreeSize' },
   { key: 'intraNodeDataParallelSize' },
-  { key: 'processes' },
 ]
 
 export function isNotBuilt(key: SettingKey, value: string): boolean {

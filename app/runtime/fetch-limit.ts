@@ -1,3 +1,5 @@
+import { ownCommand } from './own-command.ts'
+
 /** Highest value that Bun takes. */
 const most = '65535'
 const variable = 'BUN_CONFIG_MAX_HTTP_REQUESTS'
@@ -12,11 +14,10 @@ const variable = 'BUN_CONFIG_MAX_HTTP_REQUESTS'
 export function liftFetchLimit(env: Readonly<Record<string, string | undefined>>): void {
   if (process.versions.bun === undefined || env[variable] !== undefined) return
   const { execve } = process as { execve?: (file: string, args: readonly string[], env: object) => never }
-  // A compiled program is its own script.
-  const script = Bun.main.includes('$bunfs') || Bun.main.includes('~BUN') ? [] : [Bun.main]
+  const { file, args } = ownCommand()
   try {
     if (execve === undefined) throw new Error('this system cannot replace a process')
-    execve(process.execPath, [process.execPath, ...script, ...process.argv.slice(2)], {
+    execve(file, [file, ...args, ...process.argv.slice(2)], {
       ...env,
       [variable]: most,
     })

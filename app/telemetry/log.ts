@@ -11,18 +11,26 @@ export interface LogOptions {
   readonly terminal: boolean
   /** Of the lines for people. */
   readonly colour: boolean
+  /** On every line. */
+  readonly fields?: Readonly<Record<string, string | number>>
+  /** Other processes write to the same pipe: no line may be torn. */
+  readonly manyWriters?: boolean
 }
 
+/** What the kernel writes to a pipe in one piece (PIPE_BUF on Linux). */
+const onePieceBytes = 4096
+
 /** The program's log on standard output: one JSON object a line, or a line for people. */
-export function createLog({ level, format, terminal, colour }: LogOptions): Log {
+export function createLog(settings: LogOptions): Log {
+  const { level, format, terminal, colour, fields = null, manyWriters = false } = settings
   const forPeople = format === 'pretty' || (format === 'auto' && terminal)
   const options = {
     level,
-    base: null,
+    base: fields,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   }
-  if (!forPeople) return buffered(options)
+  if (!forPeople) return buffered(options, manyWriters ? onePieceBytes : undefined)
   const stream = pretty({
     colorize: colour,
     translateTime: 'SYS:HH:MM:ss.l',
@@ -38,8 +46,9 @@ export function createLog({ level, format, terminal, colour }: LogOptions): Log 
  * Lines are collected for a moment: a write to a pipe costs more than the rest of the line. What could be the last words
  * (an error, the end of the process) is written at once.
  */
-function buffered(options: LoggerOptions): Log {
-  const destination = pino.destination({ fd: 1, sync: true, minLength: 8192, periodicFlush: 100 })
+function buffered(options: LoggerOptions, maxWrite?: number): Log {
+  const size = maxWrite === undefined ? { minLength: 8192 } : { minLength: maxWrite / 2, maxWrite }
+  const destination = pino.destination({ fd: 1, sync: true, periodicFlush: 100, ...size })
   process.on('exit', () => destination.flushSync())
   return pino(
     {
