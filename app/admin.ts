@@ -2,11 +2,10 @@ import { type Context, type Handler, Hono } from 'hono'
 import { RouterError } from '../middleware/errors.ts'
 import { methodNotAllowed } from './faults.ts'
 import type { GatewayContext } from './gateway-context.ts'
-import type { WorkerControl } from './workers/control.ts'
-import type { Worker } from './workers/worker.ts'
+import type { RouterControl } from './router-control.ts'
 
 export interface AdminOptions {
-  readonly control: WorkerControl
+  readonly control: RouterControl
   /** Refuses those who may not; undefined lets everyone in. */
   readonly access: Handler<GatewayContext> | undefined
 }
@@ -29,35 +28,29 @@ export function adminRoutes({ control, access }: AdminOptions): Hono<GatewayCont
   if (access !== undefined) for (const route of routes) app.use(route, access)
 
   app.post('/add_worker', async (c) => {
-    const worker = await control.addAndAwait(urlParameter(c), c.env.incoming.signal)
-    return c.text(`Successfully added worker: ${worker.url}`)
+    const { url } = await control.addAndAwait(urlParameter(c), c.env.incoming.signal)
+    return c.text(`Successfully added worker: ${url}`)
   })
-  app.post('/remove_worker', (c) => {
-    const worker = known(control, urlParameter(c))
-    control.registry.remove(worker)
-    return c.text(`Successfully removed worker: ${worker.url}`)
-  })
-  app.get('/list_workers', (c) => c.json({ urls: control.registry.pool.workers.map(({ url }) => url) }))
-  app.get('/get_loads', (c) =>
-    c.json({
-      workers: control.registry.pool.workers.map(({ url, inFlight }) => ({ worker: url, load: inFlight })),
-    }),
+  app.post('/remove_worker', async (c) =>
+    c.text(`Successfully removed worker: ${await control.remove(urlParameter(c))}`),
+  )
+  app.get('/list_workers', async (c) => c.json({ urls: (await control.workers()).map(({ url }) => url) }))
+  app.get('/get_loads', async (c) =>
+    c.json({ workers: (await control.workers()).map(({ url, in_flight: load }) => ({ worker: url, load })) }),
   )
   app.post('/flush_cache', async (c) => {
     const results = await control.flushCaches()
     return c.json({ workers: results }, results.every(({ ok }) => ok) ? 200 : 502)
   })
 
-  app.get('/workers', (c) => c.json({ workers: control.registry.pool.workers.map(describe) }))
-  app.post('/workers', async (c) => c.json(describe(control.registry.add(await urlOfBody(c))), 201))
-  app.get('/workers/:id', (c) => c.json(describe(known(control, c.req.param('id')))))
-  app.patch('/workers/:id', async (c) => {
-    const worker = known(control, c.req.param('id'))
-    control.setDraining(worker, await drainOfBody(c))
-    return c.json(describe(worker))
-  })
-  app.delete('/workers/:id', (c) => {
-    control.registry.remove(known(control, c.req.param('id')))
+  app.get('/workers', async (c) => c.json({ workers: await control.workers() }))
+  app.post('/workers', async (c) => c.json(await control.add(await urlOfBody(c)), 201))
+  app.get('/workers/:id', async (c) => c.json(await control.worker(c.req.param('id'))))
+  app.patch('/workers/:id', async (c) =>
+    c.json(await control.setDraining(c.req.param('id'), await drainOfBody(c))),
+  )
+  app.delete('/workers/:id', async (c) => {
+    await control.remove(c.req.param('id'))
     return c.body(null, 204)
   })
 
@@ -67,48 +60,6 @@ export function adminRoutes({ control, access }: AdminOptions): Hono<GatewayCont
   app.all('/workers', methodNotAllowed('GET, POST'))
   app.all('/workers/:id', methodNotAllowed('GET, PATCH, DELETE'))
   return app
-}
-
-function describe(worker: Worker): object {
-  const { id, url, health, inFlight, draining, lastError, models, load } = worker
-  const unavailable = worker.unavailable(undefined)
-  return {
-    id,
-    url,
-    available: unavailable === undefined,
-    unavailable_reason: unavailable ?? null,
-    health: health.name,
-    health_reason: health.name === 'unhealthy' ? health.reason : null,
-    in_flight: inFlight,
-    draining,
-    breaker: describeBreaker(worker),
-    last_error:
-      lastError === undefined ? null : { at: lastError.at.toISOString(), message: lastError.message },
-    models: models === undefined ? null : [...models],
-    load:
-      load === undefined
-        ? null
-        : {
-            at: load.at.toISOString(),
-            running: load.running ?? null,
-            waiting: load.waiting ?? null,
-            kv_cache_usage: load.kvCacheUsage ?? null,
-          },
-  }
-}
-
-function describeBreaker({ breaker, breakerState: state }: Worker): object {
-  if (breaker === undefined) return { state: 'disabled', reason: null, until: null }
-  if (state.name === 'closed') return { state: 'closed', reason: null, until: null }
-  const until = state.name === 'open' ? new Date(Date.now() + breaker.remainingMs).toISOString() : null
-  return { state: state.name, reason: state.reason, until }
-}
-
-function known(control: WorkerControl, idOrUrl: string): Worker {
-  const worker = control.registry.find(idOrUrl)
-  if (worker === undefined)
-    throw new RouterError('not_found', 'no such worker; GET /workers lists them', { param: 'worker' })
-  return worker
 }
 
 function urlParameter(c: C): string {

@@ -6,10 +6,13 @@ import { loadConfig } from './config/load-config.ts'
 import { nearest } from './config/nearest.ts'
 import { printConfig } from './config/print-config.ts'
 import type { Config } from './config/settings.ts'
+import { processVerb } from './processes/process-verb.ts'
 
 /** What a command line asks for. `argv` holds the flags only, for `loadConfig`. */
 export type Command =
   | { readonly verb: 'serve'; readonly argv: readonly string[] }
+  /** One of several processes: the router starts itself so. */
+  | { readonly verb: 'process'; readonly argv: readonly string[] }
   | { readonly verb: 'check-config' | 'print-config'; readonly argv: readonly string[] }
   | { readonly verb: 'health'; readonly argv: readonly string[]; readonly url: string | undefined }
   | { readonly verb: 'help'; readonly all: boolean }
@@ -23,6 +26,7 @@ export function parseCommand(argv: readonly string[]): Command {
   const [first] = argv
   const named = first !== undefined && !first.startsWith('-')
   const flags = named ? argv.slice(1) : argv
+  if (first === processVerb) return { verb: 'process', argv: flags }
   const asked = (...names: string[]) => flags.some((word) => names.includes(word))
   if (asked('--help-all')) return { verb: 'help', all: true }
   if (asked('--help', '-h') || (named && first === 'help')) return { verb: 'help', all: asked('--all') }
@@ -76,7 +80,7 @@ export interface CommandContext {
 
 /** Does everything but serve, and returns the exit code: 0, 2 for a wrong configuration, 1 for a router that is not healthy. */
 export async function runCommand(
-  command: Exclude<Command, { verb: 'serve' }>,
+  command: Exclude<Command, { verb: 'serve' | 'process' }>,
   context: CommandContext,
 ): Promise<number> {
   const { version, out, err } = context

@@ -1,27 +1,34 @@
+import type { Admission } from '../middleware/admission.ts'
 import { AdmissionQueue } from '../middleware/admission-queue.ts'
-import { Breaker, type BreakerOptions } from '../policies/resilience/breaker.ts'
+import type { RateLimiter } from '../middleware/rate-limit.ts'
+import { TokenBucket } from '../middleware/token-bucket.ts'
 import { RetryBudget } from '../policies/resilience/retry-budget.ts'
 import { selectionPolicies } from '../policies/selection/index.ts'
 import { type Clock, systemClock } from './clock.ts'
+import { ConfigError, type Fault } from './config/fault.ts'
 import { resolveOptions } from './config/resolve-options.ts'
 import type { Config, ConfigInput } from './config/settings.ts'
+import { createBreaker, type Transition } from './create-breaker.ts'
+import { createProber } from './create-prober.ts'
 import { createApi } from './http.ts'
 import { Lifecycle } from './lifecycle.ts'
+import { LocalControl } from './local-control.ts'
 import { createOperations } from './operations.ts'
+import type { RouterControl } from './router-control.ts'
 import { detectRuntime } from './runtime/detect.ts'
-import type { HeaderFields, HttpClient } from './runtime/http-client.ts'
+import type { HeaderFields } from './runtime/http-client.ts'
 import { plainConnection } from './runtime/plain-connection.ts'
 import type { FetchHandler, Listener, Runtime } from './runtime/runtime.ts'
 import { Accounting } from './telemetry/accounting.ts'
 import { type Log, silentLog } from './telemetry/log.ts'
-import { createMetrics, type Metrics } from './telemetry/metrics.ts'
+import { createMetrics, exposition, type Metrics } from './telemetry/metrics.ts'
 import { Observer } from './telemetry/observer.ts'
+import { type Samples, samplesOf } from './telemetry/process-samples.ts'
 import { version } from './version.ts'
 import { WorkerControl } from './workers/control.ts'
 import { createDiscovery } from './workers/discovery/index.ts'
 import { Pool } from './workers/pool.ts'
-import type { ProbeEvents, ProbeOptions } from './workers/probe.ts'
-import { Prober } from './workers/prober.ts'
+import type { ProbeEvents } from './workers/probe.ts'
 import { WorkerRegistry } from './workers/registry.ts'
 
 /** Idle connections to workers end before uvicorn closes them after 5 s, perhaps under a request on its way. */
@@ -30,6 +37,13 @@ const maxHeadBytes = 64 * 1024
 /** Milliseconds for the last bytes of answers to get from our sockets to their clients. */
 const farewellMs = 2000
 
+const severalProcesses: Fault = {
+  name: 'processes',
+  origin: 'option processes',
+  problem: 'a gateway is one process; only the program vllm-router starts several',
+  allowed: '1',
+}
+
 /** What a program may bring along instead of the real thing. */
 export interface GatewayParts {
   readonly log?: Log
@@ -37,20 +51,37 @@ export interface GatewayParts {
   /** Uniform in [0, 1). */
   readonly random?: () => number
   readonly runtime?: Runtime
+  /** The program's own, for one of several processes: it shares the API's port and has no operations listener. */
+  readonly shared?: SharedParts
+}
+
+/** What one of several processes has together with the others; its supervisor keeps it. */
+export interface SharedParts {
+  /** Undefined: there is no cap. */
+  readonly admission: Admission | undefined
+  /** Undefined: there is no limit. */
+  readonly limiter: RateLimiter | undefined
+  /** What probes and admin routes on the API listener show and do: that of all processes. */
+  readonly control: RouterControl
+  readonly onOperatorWord: () => void
 }
 
 export interface Gateway {
   readonly config: Config
   readonly metrics: Metrics
   readonly registry: WorkerRegistry
+  /** What operators see of this router and do to it. */
+  readonly control: RouterControl
   /** Answers one API request; for tests and for servers of your own. `start` must have been called, or `probe`. */
   fetch(request: Request): Promise<Response>
   /** The same for the operations listener. */
   operations(request: Request): Promise<Response>
+  /** What `GET /metrics` shows, as data. */
+  samples(): Promise<Samples>
   /** Starts to probe the workers, without listening. */
   probe(): void
   /**
-   * Starts to probe and to listen; resolves with the addresses.
+   * Starts to probe and to listen; resolves with the addresses ('' for a listener that it does not have).
    * @throws ListenError when an address cannot be had
    */
   start(): Promise<{ readonly api: string; readonly operations: string }>
@@ -71,12 +102,14 @@ export interface Gateway {
  */
 export async function createGateway(options: ConfigInput = {}, parts: GatewayParts = {}): Promise<Gateway> {
   const config = resolveOptions(options)
-  const { log = silentLog(), clock = systemClock, random = Math.random } = parts
+  if (config.processes !== 1) throw new ConfigError([severalProcesses])
+  const { log = silentLog(), clock = systemClock, random = Math.random, shared } = parts
   const runtime = parts.runtime ?? (await detectRuntime())
   const now = () => clock.now()
 
   const metrics = createMetrics()
   metrics.buildInfo.set({ version, runtime: runtime.name, runtime_version: runtime.version }, 1)
+  metrics.processes.set(1)
   const observer = new Observer({ metrics, log, policy: config.policy })
   const accounting = new Accounting({ metrics, log, clock })
   const lifecycle = new Lifecycle({
@@ -121,22 +154,27 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     prober,
     allow: config.workerUrlAllow,
     events: observer,
+    onOperatorWord: shared?.onOperatorWord,
   })
   const discovery = createDiscovery({ config, registry, clock, random, events: observer })
   observer.follow(discovery, registry)
-  const control = new WorkerControl({
+  const workerControl = new WorkerControl({
     registry,
     client,
     clock,
     headers: workerHeaders,
     startupTimeoutMs: config.workerStartupTimeoutSecs * 1000,
   })
+  const control = new LocalControl({ control: workerControl, lifecycle })
   const queue = new AdmissionQueue({
     maxConcurrent: config.maxConcurrentRequests,
     queueSize: config.queueSize,
     queueTimeoutMs: config.queueTimeoutSecs * 1000,
     observe: observer.admission,
   })
+  const perSecond = config.rateLimitTokensPerSecond
+  const limiter =
+    shared?.limiter ?? (perSecond === undefined ? undefined : new TokenBucket({ perSecond, now }))
 
   const api = createApi({
     config,
@@ -144,8 +182,9 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     lifecycle,
     clock,
     log,
-    queue,
-    control,
+    queue: shared?.admission ?? queue,
+    rate: limiter && { limiter, onLimited: () => observer.rateLimited() },
+    control: shared?.control ?? control,
     inference: {
       clock,
       metrics,
@@ -179,7 +218,15 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
       },
     },
   })
-  const operations = createOperations({ config, metrics, observer, control, pool, lifecycle, log })
+  const operations = createOperations({
+    config,
+    control,
+    log,
+    exposition() {
+      observer.refreshGauges(pool)
+      return exposition(metrics)
+    },
+  })
 
   const serveApi: FetchHandler = (request, env) => api.fetch(request, env)
   const serveOperations: FetchHandler = (request, env) => operations.fetch(request, env)
@@ -205,20 +252,28 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     config,
     metrics,
     registry,
+    control,
+    samples() {
+      observer.refreshGauges(pool)
+      return samplesOf(metrics)
+    },
     fetch: async (request) => serveApi(request, { incoming: plainConnection(request) }),
     operations: async (request) => serveOperations(request, { incoming: plainConnection(request) }),
     probe,
     async start() {
+      const { host, port, prometheusHost, prometheusPort } = config
       try {
-        listeners.push(await runtime.listen({ host: config.host, port: config.port, fetch: serveApi }))
-        const { prometheusHost: host, prometheusPort: port } = config
-        listeners.push(await runtime.listen({ host, port, fetch: serveOperations }))
+        listeners.push(await runtime.listen({ host, port, fetch: serveApi, shared: shared !== undefined }))
+        if (shared === undefined) {
+          const address = { host: prometheusHost, port: prometheusPort }
+          listeners.push(await runtime.listen({ ...address, fetch: serveOperations }))
+        }
       } catch (error) {
         await close()
         throw error
       }
       probe()
-      return { api: listeners[0]!.url, operations: listeners[1]!.url }
+      return { api: listeners[0]!.url, operations: listeners[1]?.url ?? '' }
     },
     async stop({ settle = true } = {}) {
       // The operations listener stays open: probes and metrics are wanted until the end.
@@ -234,52 +289,6 @@ function createPolicy(config: Config, random: () => number) {
   const create = config.selectionPolicies[config.policy] ?? selectionPolicies[config.policy]
   if (create === undefined) throw new TypeError(`no selection policy is called ${config.policy}`)
   return create({ random })
-}
-
-type Transition = Parameters<NonNullable<BreakerOptions['onTransition']>>
-
-interface BreakerWiring {
-  readonly config: Config
-  readonly now: () => number
-  readonly random: () => number
-  readonly onTransition: (url: string, ...transition: Transition) => void
-}
-
-function createBreaker(
-  url: string,
-  { config, now, random, onTransition }: BreakerWiring,
-): Breaker | undefined {
-  if (config.disableCircuitBreaker) return undefined
-  return new Breaker({
-    failureThreshold: config.cbFailureThreshold,
-    successThreshold: config.cbSuccessThreshold,
-    openMs: config.cbTimeoutDurationSecs * 1000,
-    failureRate: config.cbFailureRateThreshold,
-    minimumRequests: config.cbMinimumRequests,
-    windowMs: config.cbWindowDurationSecs * 1000,
-    now,
-    random,
-    onTransition: (...transition) => onTransition(url, ...transition),
-  })
-}
-
-interface ProberWiring extends Pick<ProbeOptions, 'clock' | 'random' | 'headers' | 'events'> {
-  readonly config: Config
-  readonly client: HttpClient
-}
-
-function createProber({ config, client, ...parts }: ProberWiring): Prober {
-  return new Prober(client, {
-    ...parts,
-    path: config.healthCheckEndpoint,
-    intervalMs: config.healthCheckIntervalSecs * 1000,
-    timeoutMs: config.healthCheckTimeoutSecs * 1000,
-    failureThreshold: config.healthFailureThreshold,
-    successThreshold: config.healthSuccessThreshold,
-    checkIntervalMs: config.workerStartupCheckInterval * 1000,
-    startupTimeoutMs: config.workerStartupTimeoutSecs * 1000,
-    stallMs: config.workerStallTimeoutSecs * 1000,
-  })
 }
 
 function milliseconds(seconds: number | undefined): number {

@@ -1,9 +1,9 @@
 import { type Handler, Hono } from 'hono'
 import { cors } from 'hono/cors'
-import { admission } from '../middleware/admission.ts'
-import type { AdmissionQueue } from '../middleware/admission-queue.ts'
+import { type Admission, admission } from '../middleware/admission.ts'
 import { apiKey } from '../middleware/api-key.ts'
 import { RouterError } from '../middleware/errors.ts'
+import { type RateLimitOptions, rateLimit } from '../middleware/rate-limit.ts'
 import { readBody } from '../middleware/read-body.ts'
 import { requestId } from '../middleware/request-id.ts'
 import { bodySchemas } from '../middleware/schemas/index.ts'
@@ -19,11 +19,11 @@ import { methodNotAllowed, renderFault } from './faults.ts'
 import { type GatewayContext, widen } from './gateway-context.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import { probes } from './operations.ts'
+import type { RouterControl } from './router-control.ts'
 import { type InferenceOptions, inference } from './routes/inference.ts'
 import { listModels, oneModel } from './routes/models.ts'
 import type { Accounting } from './telemetry/accounting.ts'
 import type { Log } from './telemetry/log.ts'
-import type { WorkerControl } from './workers/control.ts'
 
 export interface HttpOptions {
   readonly config: Config
@@ -31,15 +31,16 @@ export interface HttpOptions {
   readonly lifecycle: Lifecycle
   readonly clock: Clock
   readonly log: Log
-  readonly queue: AdmissionQueue
-  readonly control: WorkerControl
+  readonly queue: Admission
+  readonly rate: RateLimitOptions | undefined
+  readonly control: RouterControl
   readonly inference: InferenceOptions
 }
 
 /** The HTTP map of the API: middleware in the order in which it runs, then routes, then the one error renderer. */
 export function createApi(options: HttpOptions): Hono<GatewayContext> {
   const { config, control } = options
-  const { pool } = control.registry
+  const { pool } = options.inference.relay
   const requestTimeoutMs =
     config.requestTimeoutSecs === undefined ? undefined : config.requestTimeoutSecs * 1000
   const app = new Hono<GatewayContext>()
@@ -62,7 +63,7 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
   // RFC 9110, sections 9.3.6 and 9.3.8: one asks for a tunnel, the other for its own header back, keys included.
   app.on(['CONNECT', 'TRACE'], '*', methodNotAllowed('GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'))
   // Before keys: kubelets have none.
-  app.route('/', probes({ pool, lifecycle: options.lifecycle }))
+  app.route('/', probes(control))
   // Before admission and bodies, with a key of their own.
   app.route('/', adminRoutes({ control, access: adminAccess(config) }))
   for (const { middleware } of placed('before')) app.use(widen(middleware))
@@ -80,7 +81,9 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
   app.get('/v1/models', listModels(pool))
   app.get('/v1/models/:id{.+}', oneModel(pool))
   app.on(['POST', 'PUT', 'PATCH', 'DELETE'], '/v1/models', methodNotAllowed('GET'))
-  // After everything that may turn a request away: only what goes to a worker counts against the cap.
+  // After everything that may turn a request away: only what goes to a worker counts against the limits. The rate comes
+  // first: what exceeds it must not wait for a slot.
+  if (options.rate !== undefined) app.use(widen(rateLimit(options.rate)))
   app.all('*', sequence(widen(admission({ queue: options.queue })), inference(options.inference)))
 
   app.onError((error, c) => renderFault(error, c.req.path, c.get('record'), options.log))

@@ -18,11 +18,16 @@ async function main(argv: readonly string[]): Promise<number> {
   const err = (text: string) => void process.stderr.write(text)
   // `bun run app -- --port 1` hands the dashes on.
   const command = parseCommand(argv[0] === '--' ? argv.slice(1) : argv)
+  const colour = env.NO_COLOR === undefined
+  if (command.verb === 'process') {
+    const { serveProcess } = await import('./processes/serve-process.ts')
+    return serveProcess({ argv: command.argv, env, colour })
+  }
   if (command.verb !== 'serve') return runCommand(command, { version, env, out, err })
   const loaded = await loadConfig({ argv: command.argv, env })
   if (!loaded.ok) {
     err(`${formatFaults(loaded.faults)}\n`)
     return 2
   }
-  return serve(loaded.config, { colour: env.NO_COLOR === undefined })
+  return serve(loaded.config, { colour, argv: command.argv })
 }

@@ -4,38 +4,30 @@ import { adminRoutes } from './admin.ts'
 import type { Config } from './config/settings.ts'
 import { methodNotAllowed, renderFault } from './faults.ts'
 import { type GatewayContext, widen } from './gateway-context.ts'
-import type { Lifecycle } from './lifecycle.ts'
 import { livePage } from './live-page.ts'
+import type { RouterControl } from './router-control.ts'
 import type { Log } from './telemetry/log.ts'
-import { exposition, type Metrics } from './telemetry/metrics.ts'
-import type { Observer } from './telemetry/observer.ts'
-import type { WorkerControl } from './workers/control.ts'
-import type { Pool } from './workers/pool.ts'
-
-export interface ProbeOptions {
-  readonly pool: Pool
-  readonly lifecycle: Lifecycle
-}
+import type { Exposition } from './telemetry/metrics.ts'
 
 /** `/health`, `/liveness`, `/readiness`: on both listeners. */
-export function probes({ pool, lifecycle }: ProbeOptions): Hono<GatewayContext> {
+export function probes(control: RouterControl): Hono<GatewayContext> {
   const app = new Hono<GatewayContext>()
 
   app.get('/liveness', (c) => c.text('OK'))
 
-  app.get('/readiness', (c) => {
-    const available = pool.availableCount
-    const reason = lifecycle.draining ? 'draining' : available === 0 ? 'no available worker' : undefined
-    const workers = { total: pool.workers.length, available }
+  app.get('/readiness', async (c) => {
+    const { draining, total, available } = await control.vitals()
+    const reason = draining ? 'draining' : available === 0 ? 'no available worker' : undefined
+    const workers = { total, available }
     if (reason === undefined) return c.json({ status: 'ready', workers })
     return c.json({ status: 'not ready', reason, workers }, 503)
   })
 
-  app.get('/health', (c) => {
-    const unhealthy = pool.workers.filter(({ health }) => health.name !== 'healthy').map(({ url }) => url)
+  app.get('/health', async (c) => {
+    const { workers } = await control.vitals()
+    const unhealthy = workers.filter(({ health }) => health !== 'healthy').map(({ url }) => url)
     const status = unhealthy.length === 0 ? 200 : 503
     if (c.req.header('accept')?.includes('application/json')) {
-      const workers = pool.workers.map(({ url, health }) => ({ url, health: health.name }))
       return c.json({ status: status === 200 ? 'healthy' : 'unhealthy', workers }, status)
     }
     return c.text(
@@ -48,11 +40,11 @@ export function probes({ pool, lifecycle }: ProbeOptions): Hono<GatewayContext> 
   return app
 }
 
-export interface OperationsOptions extends ProbeOptions {
-  readonly control: WorkerControl
+export interface OperationsOptions {
   readonly config: Config
-  readonly metrics: Metrics
-  readonly observer: Observer
+  readonly control: RouterControl
+  /** What Prometheus gets. */
+  readonly exposition: () => Promise<Exposition>
   readonly log: Log
 }
 
@@ -64,13 +56,12 @@ const livePageHeaders = {
 
 /** The sub-app of the operations listener: metrics, probes, admin. */
 export function createOperations(options: OperationsOptions): Hono<GatewayContext> {
-  const { config, metrics, observer, control, pool, log } = options
+  const { config, control, log } = options
   const app = new Hono<GatewayContext>()
-  app.route('/', probes(options))
+  app.route('/', probes(control))
   app.get('/', (c) => c.html(livePage, 200, livePageHeaders))
   app.get('/metrics', async (c) => {
-    observer.refreshGauges(pool)
-    const { text, contentType } = await exposition(metrics)
+    const { text, contentType } = await options.exposition()
     return c.body(text, 200, { 'content-type': contentType })
   })
   const { adminApiKey } = config

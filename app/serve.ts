@@ -1,44 +1,67 @@
 import { banner } from './banner.ts'
 import { ConfigError, formatFaults } from './config/fault.ts'
 import type { Config } from './config/settings.ts'
-import { createGateway, type Gateway } from './gateway.ts'
+import { createGateway } from './gateway.ts'
+import { guardProcess } from './guard-process.ts'
+import { processCount } from './processes/process-count.ts'
+import type { RouterControl } from './router-control.ts'
 import { ListenError } from './runtime/runtime.ts'
 import { createLog, type Log } from './telemetry/log.ts'
 import { version } from './version.ts'
+import type { WorkerState } from './workers/worker-state.ts'
 
 /** Milliseconds that the banner waits for the first probes, so that it can show states and models. */
 const firstProbesMs = 1000
 /** Milliseconds in which Ctrl-C counts once: the terminal sends it to `bun run` too, which hands it on. */
 const echoMs = 500
 
+export interface ServeOptions {
+  readonly colour: boolean
+  /** The flags of the command line. */
+  readonly argv: readonly string[]
+}
+
+/** One process or several: what a router is to whoever runs it. */
+interface Router {
+  readonly control: RouterControl
+  start(): Promise<{ readonly api: string; readonly operations: string }>
+  stop(options: { readonly settle: boolean }): Promise<void>
+  /** Leaves nothing behind when this process exits. */
+  abandon(): void
+}
+
 /** Runs a router until a signal ends it; resolves with the exit code. */
-export async function serve(config: Config, { colour }: { colour: boolean }): Promise<number> {
+export async function serve(config: Config, { colour, argv }: ServeOptions): Promise<number> {
   const terminal = process.stdout.isTTY === true
   const { logLevel: level, logFormat: format } = config
-  const log = createLog({ level, format, terminal, colour: terminal && colour })
+  const processes = processCount(config)
+  const manyWriters = processes > 1
+  const log = createLog({ level, format, terminal, colour: terminal && colour, manyWriters })
   const fleet = config.demo > 0 ? await startDemo(config.demo) : undefined
   try {
     const workerUrls = fleet?.urls ?? config.workerUrls
-    const gateway = await createGateway({ ...config, demo: 0, workerUrls }, { log })
-    const urls = await gateway.start()
+    const router = await createRouter({ ...config, demo: 0, workerUrls }, { processes, argv, log })
+    const urls = await router.start()
     // Not before: what goes wrong up to here must end the process.
     guardProcess(log)
     const signal = nextSignal()
     if (terminal && config.logFormat !== 'json') {
-      await Promise.race([firstProbes(gateway), signal])
-      process.stdout.write(welcome(gateway, urls, { demo: fleet !== undefined, colour }))
+      await Promise.race([firstProbes(router.control), signal])
+      const workers = await router.control.workers()
+      process.stdout.write(welcome(config, urls, { workers, demo: fleet !== undefined, colour }))
     }
-    log.info(
-      { ...urls, version, policy: config.policy, workers: gateway.registry.pool.workers.length },
-      'listening',
-    )
+    const workers = (await router.control.workers()).length
+    log.info({ ...urls, version, policy: config.policy, workers, processes }, 'listening')
     const first = await signal
     log.info({ signal: first }, 'draining')
     const again = nextSignal({ echoOf: first })
     // A person's Ctrl-C: no load balancer has to notice first.
-    const stopped = gateway.stop({ settle: first !== 'SIGINT' })
+    const stopped = router.stop({ settle: first !== 'SIGINT' })
     const forced = await Promise.race([stopped.then(() => undefined), again])
-    if (forced !== undefined) return stopAtOnce(log, forced)
+    if (forced !== undefined) {
+      router.abandon()
+      return stopAtOnce(log, forced)
+    }
     log.info('stopped')
     return 0
   } catch (error) {
@@ -48,6 +71,22 @@ export async function serve(config: Config, { colour }: { colour: boolean }): Pr
   } finally {
     await fleet?.close()
   }
+}
+
+interface RouterOptions {
+  readonly processes: number
+  readonly argv: readonly string[]
+  readonly log: Log
+}
+
+async function createRouter(config: Config, { processes, argv, log }: RouterOptions): Promise<Router> {
+  if (processes === 1) {
+    const gateway = await createGateway({ ...config, processes }, { log })
+    return { ...gateway, abandon: () => {} }
+  }
+  // Only loaded where it is wanted: it costs start-up time and memory.
+  const { supervise } = await import('./processes/supervise.ts')
+  return supervise(config, { count: processes, argv, log })
 }
 
 async function startDemo(size: number) {
@@ -61,40 +100,29 @@ async function startDemo(size: number) {
 }
 
 /** Resolves as soon as every worker has been probed once, at the latest after a second. */
-function firstProbes({ registry: { pool } }: Gateway): Promise<void> {
-  return new Promise((resolve) => {
-    const started = performance.now()
-    const look = setInterval(() => {
-      const probed = pool.workers.every(
-        ({ health, lastError }) => health.name !== 'starting' || lastError !== undefined,
-      )
-      if (!probed && performance.now() - started < firstProbesMs) return
-      clearInterval(look)
-      resolve()
-    }, 10)
-  })
+async function firstProbes(control: RouterControl): Promise<void> {
+  const deadline = performance.now() + firstProbesMs
+  while (performance.now() < deadline) {
+    const workers = await control.workers()
+    if (workers.every(({ health, last_error }) => health !== 'starting' || last_error !== null)) return
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
 }
 
 function welcome(
-  { registry: { pool }, config }: Gateway,
-  urls: { api: string; operations: string },
-  { demo, colour }: { demo: boolean; colour: boolean },
+  { policy, routerApiKeys }: Config,
+  urls: { readonly api: string; readonly operations: string },
+  { workers, ...rest }: { workers: readonly WorkerState[]; demo: boolean; colour: boolean },
 ): string {
   return banner({
     version,
     runtime:
       process.versions.bun === undefined ? `Node ${process.versions.node}` : `Bun ${process.versions.bun}`,
     urls,
-    workers: pool.workers.map(({ id, url, health, models }) => ({
-      id,
-      url,
-      state: health.name,
-      models: [...(models ?? [])],
-    })),
-    policy: config.policy,
-    demo,
-    keyRequired: config.routerApiKeys.length > 0,
-    colour,
+    workers: workers.map(({ id, url, health, models }) => ({ id, url, state: health, models: models ?? [] })),
+    policy,
+    keyRequired: routerApiKeys.length > 0,
+    ...rest,
   })
 }
 
@@ -115,10 +143,4 @@ function nextSignal({ echoOf }: { echoOf?: NodeJS.Signals } = {}): Promise<NodeJ
 function stopAtOnce(log: Log, signal: NodeJS.Signals): never {
   log.warn({ signal }, 'second signal: stopping at once')
   process.exit(1)
-}
-
-/** A fault nobody expected is written down; it must not take the streams of all other clients with it. */
-function guardProcess(log: Log): void {
-  process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled rejection'))
-  process.on('uncaughtException', (error) => log.error({ err: error }, 'uncaught exception'))
 }

@@ -1,10 +1,18 @@
 import type { Context, MiddlewareHandler } from 'hono'
-import type { AdmissionQueue, Slot } from './admission-queue.ts'
+import type { Slot } from './admission-queue.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
+/** Where slots come from: an `AdmissionQueue`, or one that lives elsewhere. */
+export interface Admission {
+  /** A slot, if one is free and nobody has to be asked. */
+  tryEnter(): Slot | undefined
+  /** The second half, for a request that `tryEnter` has just given none; rejects with a RouterError. */
+  wait(signal: AbortSignal): Promise<Slot>
+}
+
 export interface AdmissionOptions {
-  /** The queue whose slots are handed out; its owner reads the gauges and changes the limits. */
-  readonly queue: AdmissionQueue
+  /** Hands out the slots; its owner reads the gauges and changes the limits. */
+  readonly queue: Admission
 }
 
 /**
@@ -22,7 +30,7 @@ export function admission({ queue }: AdmissionOptions): MiddlewareHandler<Gatewa
 }
 
 async function waitForTurn(
-  queue: AdmissionQueue,
+  queue: Admission,
   c: Context<GatewayEnv>,
   next: () => Promise<void>,
 ): Promise<void> {

@@ -21,9 +21,7 @@ export const notBuilt: readonly NotBuilt[] = [
   { key: 'balanceRelThreshold' },
   { key: 'evictionInterval' },
   { key: 'maxTreeSize' },
-  { key: 'rateLimitTokensPerSecond' },
   { key: 'intraNodeDataParallelSize' },
-  { key: 'processes' },
 ]
 
 export function isNotBuilt(key: SettingKey, value: string): boolean {

@@ -27,6 +27,16 @@ export function wholeNumber(limits: Range): Kind<number, number | string> {
   }
 }
 
+/** A whole number, or one word that leaves it to the router: `auto`. */
+export function wholeNumberOr<W extends string>(word: W, limits: Range): Kind<number | W, number | string> {
+  const number = wholeNumber(limits)
+  return {
+    ...number,
+    schema: v.union([v.pipe(v.string(), v.trim(), v.toLowerCase(), v.literal(word)), number.schema]),
+    allowed: `${word}, or ${number.allowed}`,
+  }
+}
+
 export function decimal(limits: Range): Kind<number, number | string> {
   const { min, max = Number.MAX_VALUE } = limits
   const text = v.pipe(words(/^\d{1,15}(\.\d{1,15})?$/), v.transform(Number))

@@ -111,6 +111,15 @@ export const rules: readonly Rule[] = [
     },
   },
   {
+    // Each process gets its share of the cap: a worker is chosen without asking anybody.
+    keys: ['processes', 'maxConcurrentRequestsPerWorker'],
+    *check({ processes, maxConcurrentRequestsPerWorker: cap }) {
+      if (processes === 'auto' || cap === undefined || cap >= processes) return
+      const problem = `${cap} is less than --processes (${processes})`
+      yield { key: 'maxConcurrentRequestsPerWorker', problem, hint: 'each process needs at least 1' }
+    },
+  },
+  {
     keys: ['adminApiKey', 'routerApiKeys'],
     *check({ adminApiKey, routerApiKeys }) {
       if (adminApiKey === undefined || !routerApiKeys.includes(adminApiKey)) return

@@ -23,11 +23,12 @@ export const bun: Runtime = {
   listen,
 }
 
-async function listen({ host, port, fetch }: ListenOptions): Promise<Listener> {
+async function listen({ host, port, fetch, shared = false }: ListenOptions): Promise<Listener> {
   try {
     const server = Bun.serve({
       hostname: host,
       port,
+      reusePort: shared,
       // Bun closes a connection that is quiet for 10 s, a prefill included. The limit below is for the time between
       // requests only: it is lifted as long as one is under way.
       idleTimeout: keepAliveSeconds,

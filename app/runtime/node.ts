@@ -25,7 +25,7 @@ export const node: Runtime = {
   listen,
 }
 
-async function listen({ host, port, fetch }: ListenOptions): Promise<Listener> {
+async function listen({ host, port, fetch, shared = false }: ListenOptions): Promise<Listener> {
   const server = createServer(
     {
       headersTimeout: 10_000,
@@ -42,7 +42,7 @@ async function listen({ host, port, fetch }: ListenOptions): Promise<Listener> {
   spareUnsentAnswers(server)
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(listenError(error, host, port)))
-    server.listen({ host, port, backlog: 4096 }, resolve)
+    server.listen({ host, port, backlog: 4096, reusePort: shared }, resolve)
   })
   const address = server.address() as AddressInfo
   let closed: Promise<void> | undefined

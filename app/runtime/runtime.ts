@@ -27,6 +27,8 @@ export interface ListenOptions {
   /** 0 takes a free one. */
   readonly port: number
   readonly fetch: FetchHandler
+  /** Other processes of this router listen on the same port; the kernel spreads the connections. */
+  readonly shared?: boolean
 }
 
 export interface Listener {

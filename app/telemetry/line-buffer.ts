@@ -9,17 +9,22 @@ const mostMs = 100
  */
 export class LineBuffer {
   readonly #destination = pino.destination({ fd: 1, sync: true })
+  readonly #mostChars: number
   #lines = ''
   #timer: ReturnType<typeof setTimeout> | undefined
 
-  constructor() {
+  /** @param maxWrite bytes that go out in one piece, where other processes write to the same pipe; default: no bound */
+  constructor(maxWrite?: number) {
+    // Of what stands in log lines, hardly a character takes more than one byte, and none of the program's own.
+    this.#mostChars = maxWrite === undefined ? mostChars : maxWrite / 2
     process.on('exit', () => this.flush())
   }
 
   /** @param line with its line end */
   write(line: string): void {
+    if (this.#lines.length + line.length > this.#mostChars) this.flush()
     this.#lines += line
-    if (this.#lines.length >= mostChars) this.flush()
+    if (this.#lines.length >= this.#mostChars) this.flush()
     else this.#timer ??= setTimeout(() => this.flush(), mostMs).unref()
   }
 

@@ -12,18 +12,26 @@ export interface LogOptions {
   readonly terminal: boolean
   /** Of the lines for people. */
   readonly colour: boolean
+  /** On every line. */
+  readonly fields?: Readonly<Record<string, string | number>>
+  /** Other processes write to the same pipe: no line may be torn. */
+  readonly manyWriters?: boolean
 }
 
+/** What the kernel writes to a pipe in one piece (PIPE_BUF on Linux). */
+const onePieceBytes = 4096
+
 /** The program's log on standard output: one JSON object a line, or a line for people. */
-export function createLog({ level, format, terminal, colour }: LogOptions): Log {
+export function createLog(settings: LogOptions): Log {
+  const { level, format, terminal, colour, fields = null, manyWriters = false } = settings
   const forPeople = format === 'pretty' || (format === 'auto' && terminal)
   const options = {
     level,
-    base: null,
+    base: fields,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   }
-  if (!forPeople) return buffered(options)
+  if (!forPeople) return buffered(options, manyWriters ? onePieceBytes : undefined)
   const stream = pretty({
     colorize: colour,
     translateTime: 'SYS:HH:MM:ss.l',
@@ -36,8 +44,8 @@ export function createLog({ level, format, terminal, colour }: LogOptions): Log 
 }
 
 /** Lines are collected for a moment, errors excepted. */
-function buffered(options: LoggerOptions): Log {
-  const stream = new LineBuffer()
+function buffered(options: LoggerOptions, maxWrite?: number): Log {
+  const stream = new LineBuffer(maxWrite)
   return pino(
     {
       ...options,

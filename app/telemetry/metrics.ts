@@ -1,4 +1,4 @@
-import { Gauge, Registry } from 'prom-client'
+import { type Aggregator, Gauge, Registry } from 'prom-client'
 import { BoundCounter } from './bound-counter.ts'
 import { BoundHistogram } from './bound-histogram.ts'
 
@@ -17,14 +17,17 @@ const gaps = [0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0
  *
  * Labels are bounded by configuration: routes are patterns, models are those the workers list, workers are those of the
  * pool. A client can never make a series.
+ *
+ * Of several processes, counters and histograms are added up. A gauge says how it is merged: what counts things is added
+ * up as well, what is a view of a worker shows the worst view that any process has.
  */
 export function createMetrics() {
   const registry = new Registry()
   const named = (name: string) => `vllm_router_${name}`
   const counter = <const L extends readonly string[]>(name: string, help: string, ...labelNames: L) =>
     new BoundCounter({ registry, name: named(name), help, labelNames })
-  const gauge = <L extends string>(name: string, help: string, ...labelNames: L[]) =>
-    new Gauge({ registers: [registry], name: named(name), help, labelNames })
+  const gauge = <L extends string>(aggregator: Aggregator, name: string, help: string, ...labelNames: L[]) =>
+    new Gauge({ registers: [registry], name: named(name), help, labelNames, aggregator })
   const histogram = <const L extends readonly string[]>(
     name: string,
     help: string,
@@ -45,10 +48,17 @@ export function createMetrics() {
       durations,
       'route',
     ),
-    activeWorkers: gauge('active_workers', 'Workers that can take a request now.'),
-    workerHealth: gauge('worker_health', 'Whether the probes find the worker healthy: 1 or 0.', 'worker'),
-    running: gauge('running_requests', 'Requests in flight on the worker.', 'worker'),
+    activeWorkers: gauge('min', 'active_workers', 'Workers that can take a request now.'),
+    workerHealth: gauge(
+      'min',
+      'worker_health',
+      'Whether the probes find the worker healthy: 1 or 0.',
+      'worker',
+    ),
+    running: gauge('sum', 'running_requests', 'Requests in flight on the worker.', 'worker'),
     breakerState: gauge(
+      // Once its numbers are in the order of severity: process-samples.ts.
+      'max',
       'cb_state',
       'Circuit breaker of the worker: 0 closed, 1 open, 2 half open.',
       'worker',
@@ -117,7 +127,7 @@ export function createMetrics() {
       'kind',
     ),
     streamsEnded: counter('streams_ended_total', 'Streams that had begun, by what ended them.', 'reason'),
-    queueDepth: gauge('queue_depth', 'Requests that wait for a slot.'),
+    queueDepth: gauge('sum', 'queue_depth', 'Requests that wait for a slot.'),
     queueWait: histogram('queue_wait_seconds', 'Time that requests waited for a slot.', durations),
     rejected: counter('rejected_total', 'Requests that were turned away before any attempt.', 'reason'),
     overhead: histogram(
@@ -125,29 +135,53 @@ export function createMetrics() {
       'Time the router itself took before the request left for a worker.',
       overheads,
     ),
-    residentMemory: gauge('process_resident_memory_bytes', 'Memory of this process that is in RAM.'),
+    processes: gauge('sum', 'processes', 'Processes of the router that serve requests.'),
+    processRestarts: counter(
+      'process_restarts_total',
+      'Processes that ended by themselves and were started anew.',
+    ),
+    residentMemory: gauge('sum', 'process_resident_memory_bytes', 'Memory of the router that is in RAM.'),
     eventLoopLag: gauge(
+      'max',
       'event_loop_lag_seconds',
-      'Longest time since the last scrape for which the thread of this process was busy without a pause.',
+      'Longest time since the last scrape for which a process was busy without a pause.',
     ),
     discoveryAge: gauge(
+      'max',
       'discovery_age_seconds',
       'Time since there was contact with the source of workers; what it found last is used all the same.',
       'source',
     ),
-    discoveryWorkers: gauge('discovery_workers', 'Workers of the pool that the source names.', 'source'),
+    discoveryWorkers: gauge(
+      'min',
+      'discovery_workers',
+      'Workers of the pool that the source names.',
+      'source',
+    ),
     discoveryErrors: counter(
       'discovery_errors_total',
       'Times that the source could not be asked or understood.',
       'source',
     ),
-    buildInfo: gauge('build_info', 'Always 1; what runs here.', 'version', 'runtime', 'runtime_version'),
+    buildInfo: gauge(
+      'first',
+      'build_info',
+      'Always 1; what runs here.',
+      'version',
+      'runtime',
+      'runtime_version',
+    ),
   }
 }
 
 export type Metrics = ReturnType<typeof createMetrics>
 
-/** Text of the registry for Prometheus, and its content type. */
-export async function exposition({ registry }: Metrics): Promise<{ text: string; contentType: string }> {
+/** What Prometheus gets. */
+export interface Exposition {
+  readonly text: string
+  readonly contentType: string
+}
+
+export async function exposition({ registry }: Metrics): Promise<Exposition> {
   return { text: await registry.metrics(), contentType: registry.contentType }
 }

@@ -54,6 +54,10 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
     rejected: (reason) => this.#metrics.rejected.of(reason).inc(),
   }
 
+  rateLimited(): void {
+    this.#metrics.rejected.of('rate_limited').inc()
+  }
+
   // --- pool ---
 
   added(worker: Worker): void {

@@ -12,6 +12,18 @@ export interface WorkerRegistryOptions {
   /** Patterns that URLs added at run time must match; none allows any host. */
   readonly allow: readonly string[]
   readonly events: RegistryEvents
+  /** Called after each change that an operator has made. */
+  readonly onOperatorWord?: (() => void) | undefined
+}
+
+/** All that operators have said and that still holds: enough to bring another process's registry to the same. */
+export interface OperatorWord {
+  /** URLs of workers that they have added. */
+  readonly added: readonly string[]
+  /** What sources name and operators have taken out. */
+  readonly dismissed: readonly { readonly source: string; readonly url: string; readonly identity?: string }[]
+  /** URLs of workers that they have set draining. */
+  readonly drained: readonly string[]
 }
 
 export interface RegistryEvents {
@@ -47,16 +59,20 @@ export class WorkerRegistry {
   readonly #prober: Prober
   readonly #allow: readonly string[]
   readonly #events: RegistryEvents
+  readonly #onOperatorWord: () => void
+  /** Addresses to be drained as soon as a source names them. */
+  #drainedAhead = new Set<string>()
   /** By source, then by address. */
   readonly #claims = new Map<string, ReadonlyMap<string, Claim>>()
   /** By address: two spellings of a URL are one worker. */
   readonly #entries = new Map<string, Entry>()
 
-  constructor({ pool, prober, allow, events }: WorkerRegistryOptions) {
+  constructor({ pool, prober, allow, events, onOperatorWord }: WorkerRegistryOptions) {
     this.pool = pool
     this.#prober = prober
     this.#allow = allow
     this.#events = events
+    this.#onOperatorWord = onOperatorWord ?? (() => {})
   }
 
   /** Replaces the whole set of one source. Its members are checked URLs. */
@@ -94,6 +110,7 @@ export class WorkerRegistry {
     const own = new Map(this.#claims.get(operators))
     this.#claims.set(operators, own.set(address, { url, dismissed: false, refused: false }))
     this.#settle([address])
+    this.#onOperatorWord()
     return this.#entries.get(address)!.worker
   }
 
@@ -103,6 +120,7 @@ export class WorkerRegistry {
     if (address === undefined) return
     this.#disown(address)
     this.#settle([address])
+    this.#onOperatorWord()
   }
 
   /** The worker gets nothing more and finishes what it has, whatever the sources say. */
@@ -112,6 +130,7 @@ export class WorkerRegistry {
     this.#disown(address)
     for (const source of this.#claims.keys()) this.#mark(source, address, true)
     this.#settle([address])
+    this.#onOperatorWord()
   }
 
   /** An operator's word; a worker that its source has draining stays so. */
@@ -121,6 +140,42 @@ export class WorkerRegistry {
     if (address === undefined || entry === undefined) return
     entry.drained = draining
     this.#settle([address])
+    this.#onOperatorWord()
+  }
+
+  operatorWord(): OperatorWord {
+    const word = { added: [] as string[], dismissed: [] as OperatorWord['dismissed'][number][] }
+    for (const [source, claims] of this.#claims) {
+      for (const { url, identity, dismissed } of claims.values()) {
+        if (source === operators) word.added.push(url)
+        else if (dismissed)
+          word.dismissed.push({ source, url, ...(identity === undefined ? {} : { identity }) })
+      }
+    }
+    const drained = [...this.#entries.values()].filter((entry) => entry.drained)
+    return { ...word, drained: drained.map(({ worker }) => worker.url) }
+  }
+
+  /** Makes what operators have said to another process hold here, in place of what they said here. */
+  adopt({ added, dismissed, drained }: OperatorWord): void {
+    const before = this.#claims.get(operators) ?? new Map<string, Claim>()
+    const own = added.map((url) => [canonicalUrl(url), { url, dismissed: false, refused: false }] as const)
+    this.#claims.set(operators, new Map(own))
+    for (const [source, claims] of this.#claims) {
+      for (const address of claims.keys()) if (source !== operators) this.#mark(source, address, false)
+    }
+    for (const { source, url, ...identity } of dismissed) {
+      // A claim that the source here has not made yet: it will find itself dismissed.
+      const claims = new Map(this.#claims.get(source))
+      const claim = claims.get(canonicalUrl(url)) ?? { url, ...identity, dismissed: true, refused: false }
+      const same = claim.identity === identity.identity
+      this.#claims.set(source, claims.set(canonicalUrl(url), { ...claim, dismissed: same }))
+    }
+    const drains = new Set(drained.map(canonicalUrl))
+    for (const [address, entry] of this.#entries) entry.drained = drains.delete(address)
+    this.#drainedAhead = drains
+    const named = [...this.#claims.values()].flatMap((claims) => [...claims.keys()])
+    this.#settle(new Set([...before.keys(), ...named]))
   }
 
   /** By id, or by URL in any spelling. */
@@ -151,14 +206,19 @@ export class WorkerRegistry {
         this.#remove(address)
         continue
       }
-      const entry = this.#entries.get(address) ?? { worker: this.pool.add(claims[0].url), drained: false }
-      this.#entries.set(address, entry)
+      const entry = this.#entries.get(address) ?? this.#enter(address, claims[0].url)
       const draining = entry.drained || claims.some((claim) => claim.draining === true)
       if (entry.worker.draining === draining) continue
       entry.worker.draining = draining
       this.#events.drainingChanged(entry.worker)
     }
     this.#prober.follow(this.pool)
+  }
+
+  #enter(address: string, url: string): Entry {
+    const entry = { worker: this.pool.add(url), drained: this.#drainedAhead.delete(address) }
+    this.#entries.set(address, entry)
+    return entry
   }
 
   #remove(address: string): void {

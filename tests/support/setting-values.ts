@@ -62,6 +62,6 @@ export function textsOf(entry: NamedSetting): fc.Arbitrary<string> {
   if (range === null) throw new Error(`tests/support/setting-values.ts needs a line for ${entry.key}`)
   const [min, max] = [Number(range[1]), Number(range[2])]
   const numbers = fc.integer({ min: Math.ceil(min), max: Math.floor(max) }).map(String)
-  const word = /^(unlimited|off|none), or /.exec(allowed)?.[1]
+  const word = /^(auto|unlimited|off|none), or /.exec(allowed)?.[1]
   return word === undefined ? numbers : fc.oneof({ weight: 4, arbitrary: numbers }, fc.constant(word))
 }

@@ -35,6 +35,7 @@ export const admission = {
     kind: optional(decimal({ min: 0.001, max: 1_000_000 }), 'off'),
     default: undefined,
     unit: 'requests/s',
-    help: 'request rate limit on top of the cap',
+    help: "requests that may start per second, one second's worth at once; more gets 429",
+    danger: 'a request that is retried counts once, a body that is refused not at all',
   }),
 }

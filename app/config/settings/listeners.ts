@@ -1,6 +1,6 @@
 import { isIPv6 } from 'node:net'
 import { optional, type Parsed } from '../kind.ts'
-import { bytes, seconds, wholeNumber } from '../number-kinds.ts'
+import { bytes, seconds, wholeNumber, wholeNumberOr } from '../number-kinds.ts'
 import { setting } from '../setting.ts'
 import { list, text } from '../text-kinds.ts'
 
@@ -96,9 +96,11 @@ export const listeners = {
     aliases: ['shutdown-grace-period-secs'],
   }),
   processes: setting({
-    kind: wholeNumber({ min: 1, max: 64 }),
-    default: 1,
-    help: 'processes that share the port and behave as one router',
+    kind: wholeNumberOr('auto', { min: 1, max: 64 }),
+    default: 1 as number | 'auto',
+    help: 'processes that share the port and behave as one router; auto: one per CPU of the container',
+    danger:
+      'each probes the workers and has breakers of its own, and caps and rates cost a message per request',
   }),
   config: setting({
     kind: optional(text(configFiles, undefined, '<file>'), 'none'),

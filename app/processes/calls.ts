@@ -1,0 +1,59 @@
+import type { Config } from '../config/settings.ts'
+import type { FlushResult, Vitals } from '../router-control.ts'
+import type { Samples } from '../telemetry/process-samples.ts'
+import type { OperatorWord } from '../workers/registry.ts'
+import type { WorkerState } from '../workers/worker-state.ts'
+
+/** RouterControl as calls: a process answers them for itself, the supervisor for all. */
+export interface ControlCalls {
+  vitals: [null, Vitals]
+  workers: [null, readonly WorkerState[]]
+  worker: [string, WorkerState]
+  add: [string, WorkerState]
+  addAndAwait: [string, WorkerState]
+  remove: [string, string]
+  setDraining: [{ readonly worker: string; readonly draining: boolean }, WorkerState]
+  flushCaches: [null, readonly FlushResult[]]
+}
+
+/** What the supervisor can ask of a process. */
+export interface ProcessCalls extends ControlCalls {
+  /** Comes first, once; answered when it listens. */
+  start: [StartOrder, null]
+  /** Answered as long as its thread turns. */
+  ping: [null, null]
+  samples: [null, Samples]
+  operatorWord: [null, OperatorWord]
+  adopt: [OperatorWord, null]
+  /** Answered when the worker is healthy there, or after a while. */
+  untilHealthy: [string, null]
+  drain: [{ readonly settle: boolean }, null]
+}
+
+export interface StartOrder {
+  /** From 1. */
+  readonly number: number
+  /** Without what is code. */
+  readonly config: Partial<Config>
+  /** There is code in the configuration: the process loads it itself. */
+  readonly hasCode: boolean
+  /** How many workers must be available to it before it takes requests, within reason: as many as to the others. */
+  readonly awaitAvailable: number
+  readonly word: OperatorWord | undefined
+  /** Slots are asked for. */
+  readonly sharesCap: boolean
+  /** Requests per second are asked for. */
+  readonly sharesRate: boolean
+}
+
+/** What a process can ask of the supervisor. */
+export interface SupervisorCalls extends ControlCalls {
+  /** Waits for a slot, by a ticket that the process makes up. */
+  enter: [number, null]
+  /** Gives the slot of that ticket back, or the place in the line. */
+  leave: [number, null]
+  /** One more request: milliseconds to wait, 0 for none. */
+  take: [null, number]
+  /** An operator has changed something. */
+  operatorSaid: [OperatorWord, null]
+}

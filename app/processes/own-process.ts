@@ -1,0 +1,124 @@
+import { type Clock, systemClock } from '../clock.ts'
+import type { Environment } from '../config/environment.ts'
+import { ConfigError } from '../config/fault.ts'
+import { loadConfig } from '../config/load-config.ts'
+import type { Config } from '../config/settings.ts'
+import { createGateway, type Gateway } from '../gateway.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { ProcessCalls, StartOrder, SupervisorCalls } from './calls.ts'
+import { Channel, type Handlers, type Port } from './channel.ts'
+import { RemoteAdmission } from './remote-admission.ts'
+import { controlHandlers, RemoteControl } from './remote-control.ts'
+
+export interface OwnProcessOptions {
+  readonly port: Port
+  /** Where code of the configuration is found. */
+  readonly argv: readonly string[]
+  readonly env: Environment
+  readonly createLog: (config: Partial<Config>, number: number) => Log
+  readonly clock?: Clock
+}
+
+/** Milliseconds that a replacement waits until it can use as many workers as the others; the same for `untilHealthy`. */
+const longestWaitMs = 5000
+/** Milliseconds that the first processes wait for the first probes: readiness must not speak for one that knows nothing. */
+const firstProbesMs = 1000
+/** Milliseconds between two looks. */
+const lookMs = 20
+
+/** One of several processes: a gateway that does what its supervisor says. */
+export class OwnProcess {
+  /** Resolves when everything is closed. */
+  readonly ended: Promise<void>
+  readonly #options: OwnProcessOptions
+  readonly #clock: Clock
+  readonly #channel: Channel<ProcessCalls, SupervisorCalls>
+  readonly #ready = Promise.withResolvers<Gateway>()
+  readonly #end = Promise.withResolvers<void>()
+  #gateway: Gateway | undefined
+  #stopping = false
+
+  constructor(options: OwnProcessOptions) {
+    this.#options = options
+    this.#clock = options.clock ?? systemClock
+    this.ended = this.#end.promise
+    this.#channel = new Channel(options.port, this.#handlers())
+    // Whoever waits for it is told by its own promise.
+    this.#ready.promise.catch(() => {})
+  }
+
+  /** Drains, once; the first order counts. */
+  stop({ settle }: { readonly settle: boolean }): void {
+    if (this.#stopping) return
+    this.#stopping = true
+    const stopped = this.#gateway?.stop({ settle }) ?? Promise.resolve()
+    void stopped.finally(() => this.#end.resolve())
+  }
+
+  #handlers(): Handlers<ProcessCalls> {
+    const gateway = () => this.#ready.promise
+    return {
+      ...controlHandlers(() => this.#gateway!.control),
+      start: async (order) => {
+        await this.#start(order)
+        return null
+      },
+      ping: () => null,
+      samples: async () => (await gateway()).samples(),
+      operatorWord: async () => (await gateway()).registry.operatorWord(),
+      adopt: async (word) => {
+        const { registry } = await gateway()
+        registry.adopt(word)
+        return null
+      },
+      untilHealthy: async (url) => {
+        const { registry } = await gateway()
+        await this.#until(() => registry.find(url)?.health.name === 'healthy', longestWaitMs)
+        return null
+      },
+      drain: ({ settle }) => {
+        this.stop({ settle })
+        return null
+      },
+    }
+  }
+
+  async #start(order: StartOrder): Promise<void> {
+    const config = order.hasCode ? { ...order.config, ...(await this.#loadCode()) } : order.config
+    const channel = this.#channel
+    const gateway = await createGateway(config, {
+      log: this.#options.createLog(config, order.number),
+      shared: {
+        admission: order.sharesCap ? new RemoteAdmission(channel) : undefined,
+        limiter: order.sharesRate ? { take: () => channel.call('take', null) } : undefined,
+        control: new RemoteControl(channel),
+        onOperatorWord: () => channel.tell('operatorSaid', gateway.registry.operatorWord()),
+      },
+    })
+    gateway.probe()
+    if (order.word !== undefined) gateway.registry.adopt(order.word)
+    this.#gateway = gateway
+    this.#ready.resolve(gateway)
+    const { pool } = gateway.registry
+    const probed = () =>
+      pool.workers.every(({ health, lastError }) => health.name !== 'starting' || lastError !== undefined)
+    const waitMs = order.awaitAvailable > 0 ? longestWaitMs : firstProbesMs
+    await this.#until(() => probed() && pool.availableCount >= order.awaitAvailable, waitMs)
+    if (!this.#stopping) await gateway.start()
+  }
+
+  /** Code cannot be sent: it is loaded from where the supervisor has it from. */
+  async #loadCode(): Promise<Pick<Config, 'middleware' | 'selectionPolicies'>> {
+    const loaded = await loadConfig(this.#options)
+    if (!loaded.ok) throw new ConfigError(loaded.faults)
+    const { middleware, selectionPolicies } = loaded.config
+    return { middleware, selectionPolicies }
+  }
+
+  async #until(reached: () => boolean, longestMs: number): Promise<void> {
+    const deadline = this.#clock.now() + longestMs
+    while (!reached() && !this.#stopping && this.#clock.now() < deadline) {
+      await new Promise<void>((resolve) => this.#clock.after(lookMs, resolve))
+    }
+  }
+}

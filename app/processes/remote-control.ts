@@ -1,0 +1,68 @@
+import type { FlushResult, RouterControl, Vitals } from '../router-control.ts'
+import type { WorkerState } from '../workers/worker-state.ts'
+import type { ControlCalls } from './calls.ts'
+import type { Handlers } from './channel.ts'
+
+/** The part of a channel that a control needs. */
+export interface ControlChannel {
+  call<N extends keyof ControlCalls>(
+    name: N,
+    argument: ControlCalls[N][0],
+    signal?: AbortSignal,
+  ): Promise<ControlCalls[N][1]>
+}
+
+/** The control at the other end of a channel. */
+export class RemoteControl implements RouterControl {
+  readonly #channel: ControlChannel
+
+  constructor(channel: ControlChannel) {
+    this.#channel = channel
+  }
+
+  vitals(): Promise<Vitals> {
+    return this.#channel.call('vitals', null)
+  }
+
+  workers(): Promise<readonly WorkerState[]> {
+    return this.#channel.call('workers', null)
+  }
+
+  worker(idOrUrl: string): Promise<WorkerState> {
+    return this.#channel.call('worker', idOrUrl)
+  }
+
+  add(url: string): Promise<WorkerState> {
+    return this.#channel.call('add', url)
+  }
+
+  addAndAwait(url: string, signal: AbortSignal): Promise<WorkerState> {
+    return this.#channel.call('addAndAwait', url, signal)
+  }
+
+  remove(idOrUrl: string): Promise<string> {
+    return this.#channel.call('remove', idOrUrl)
+  }
+
+  setDraining(worker: string, draining: boolean): Promise<WorkerState> {
+    return this.#channel.call('setDraining', { worker, draining })
+  }
+
+  flushCaches(): Promise<readonly FlushResult[]> {
+    return this.#channel.call('flushCaches', null)
+  }
+}
+
+/** The other end of a RemoteControl: answers with the control that there is. */
+export function controlHandlers(control: () => RouterControl): Handlers<ControlCalls> {
+  return {
+    vitals: () => control().vitals(),
+    workers: () => control().workers(),
+    worker: (idOrUrl) => control().worker(idOrUrl),
+    add: (url) => control().add(url),
+    addAndAwait: (url, signal = new AbortController().signal) => control().addAndAwait(url, signal),
+    remove: (idOrUrl) => control().remove(idOrUrl),
+    setDraining: ({ worker, draining }) => control().setDraining(worker, draining),
+    flushCaches: () => control().flushCaches(),
+  }
+}

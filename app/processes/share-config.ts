@@ -1,0 +1,24 @@
+import type { Config } from '../config/settings.ts'
+
+/**
+ * The configuration of one of `count` processes: what would add up is divided, what the supervisor keeps is left out.
+ * Code cannot be sent; the process loads that itself.
+ *
+ * @param number from 1
+ */
+export function shareConfig(config: Config, number: number, count: number): Partial<Config> {
+  const { middleware: _, selectionPolicies: __, ...plain } = config
+  const cap = config.maxConcurrentRequestsPerWorker
+  // The first processes take what is left of the division: together it is the cap exactly.
+  const ownCap = cap === undefined ? undefined : Math.floor(cap / count) + (number <= cap % count ? 1 : 0)
+  return {
+    ...plain,
+    processes: 1,
+    demo: 0,
+    config: undefined,
+    maxConcurrentRequests: undefined,
+    maxConcurrentRequestsPerWorker: ownCap,
+    rateLimitTokensPerSecond: undefined,
+    retryBudgetMinPerSec: config.retryBudgetMinPerSec / count,
+  }
+}

@@ -1,0 +1,214 @@
+import { AdmissionQueue } from '../../middleware/admission-queue.ts'
+import { TokenBucket } from '../../middleware/token-bucket.ts'
+import type { Clock } from '../clock.ts'
+import type { Config } from '../config/settings.ts'
+import { createOperations } from '../operations.ts'
+import type { RouterControl } from '../router-control.ts'
+import { claimPort } from '../runtime/claim-port.ts'
+import type { OwnCommand } from '../runtime/own-command.ts'
+import { type Listener, type Runtime, urlOf } from '../runtime/runtime.ts'
+import type { Log } from '../telemetry/log.ts'
+import { createMetrics, type Exposition, type Metrics } from '../telemetry/metrics.ts'
+import { Observer } from '../telemetry/observer.ts'
+import { ProcessSamples } from '../telemetry/process-samples.ts'
+import type { OperatorWord } from '../workers/registry.ts'
+import type { StartOrder, SupervisorCalls } from './calls.ts'
+import type { Handlers } from './channel.ts'
+import { inTime } from './in-time.ts'
+import { MergedControl } from './merged-control.ts'
+import { ProcessGroup } from './process-group.ts'
+import { controlHandlers } from './remote-control.ts'
+import { shareConfig } from './share-config.ts'
+import { SharedSlots } from './shared-slots.ts'
+
+export interface SupervisorOptions {
+  readonly config: Config
+  readonly count: number
+  /** The flags that the router was started with. */
+  readonly argv: readonly string[]
+  readonly command: OwnCommand
+  readonly runtime: Runtime
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** Milliseconds that a process may take to give its samples, or to adopt what an operator has said. */
+const answerMs = 2000
+/** Milliseconds that processes may take after the grace time; then they are killed. */
+const lateMs = 10_000
+/** Milliseconds for the last answers of the operations listener. */
+const farewellMs = 1000
+
+/**
+ * Several processes that behave as one router. Each is a whole gateway on the API's port, which they share; what must hold
+ * for all of them together is kept here: caps and rates, what operators have said, the metrics, the order to stop.
+ */
+export class Supervisor {
+  readonly control: RouterControl
+  readonly #options: SupervisorOptions
+  readonly #metrics: Metrics = createMetrics()
+  readonly #observer: Observer
+  readonly #samples = new ProcessSamples()
+  readonly #slots = new Map<number, SharedSlots>()
+  readonly #queue: AdmissionQueue
+  readonly #bucket: TokenBucket | undefined
+  readonly #group: ProcessGroup
+  #word: OperatorWord | undefined
+  #adopted: Promise<unknown> = Promise.resolve()
+  #port = 0
+  #operations: Listener | undefined
+  #draining = false
+
+  constructor(options: SupervisorOptions) {
+    const { config, clock, log } = options
+    this.#options = options
+    this.#observer = new Observer({ metrics: this.#metrics, log, policy: config.policy })
+    this.#queue = new AdmissionQueue({
+      maxConcurrent: config.maxConcurrentRequests,
+      queueSize: config.queueSize,
+      queueTimeoutMs: config.queueTimeoutSecs * 1000,
+      observe: this.#observer.admission,
+    })
+    const perSecond = config.rateLimitTokensPerSecond
+    this.#bucket =
+      perSecond === undefined ? undefined : new TokenBucket({ perSecond, now: () => clock.now() })
+    this.#group = this.#createGroup()
+    this.control = new MergedControl({
+      controls: () => this.#group.serving.map(({ control }) => control),
+      draining: () => this.#draining,
+      adopted: async () => void (await this.#adopted),
+      untilHealthy: async (url) => {
+        await Promise.all(this.#group.serving.map(({ channel }) => channel.call('untilHealthy', url)))
+      },
+      clock,
+    })
+  }
+
+  /** @throws ListenError, ConfigError, as a single process does */
+  async start(): Promise<{ readonly api: string; readonly operations: string }> {
+    const { config, runtime, log } = this.#options
+    this.#port = await claimPort(config.host, config.port)
+    const { prometheusHost: host, prometheusPort: port } = config
+    const exposition = () => this.#exposition()
+    const operations = createOperations({ config, control: this.control, exposition, log })
+    const fetch: Parameters<Runtime['listen']>[0]['fetch'] = (request, env) => operations.fetch(request, env)
+    this.#operations = await runtime.listen({ host, port, fetch })
+    this.#observer.lag.start()
+    try {
+      await this.#group.start()
+    } catch (error) {
+      await this.#close()
+      throw error
+    }
+    return { api: urlOf(config.host, this.#port), operations: this.#operations.url }
+  }
+
+  /** Drains all processes at once; resolves when they are gone and everything is closed. */
+  async stop({ settle = true }: { readonly settle?: boolean } = {}): Promise<void> {
+    this.#draining = true
+    await this.#group.drain(settle, this.#options.config.shutdownGraceSecs * 1000 + lateMs)
+    await this.#close()
+  }
+
+  /** Ends all processes at once. */
+  abandon(): void {
+    void this.#group.kill()
+  }
+
+  async #close(): Promise<void> {
+    this.#observer.lag.stop()
+    await this.#operations?.close(farewellMs)
+  }
+
+  #createGroup(): ProcessGroup {
+    const { count, command, argv, clock, log } = this.#options
+    return new ProcessGroup({
+      count,
+      command,
+      argv,
+      clock,
+      order: (number) => this.#order(number),
+      handlers: (id) => this.#handlers(id),
+      events: {
+        serving: ({ number, pid }) => log.info({ process: number, pid }, 'process serving'),
+        ended: ({ id, number, pid }, exit, restartMs) => {
+          this.#slots.get(id)?.leaveAll()
+          this.#slots.delete(id)
+          this.#samples.retire(id)
+          if (restartMs === undefined) return log.info({ process: number, pid, ...exit }, 'process stopped')
+          this.#metrics.processRestarts.of().inc()
+          const details = { process: number, pid, ...exit, restart_in_ms: restartMs }
+          log.error(details, 'process ended by itself; it is replaced')
+        },
+        hung: ({ number, pid }) => log.error({ process: number, pid }, 'process hangs; it is killed'),
+        startFailed: (number, error) => log.error({ process: number, err: error }, 'process could not start'),
+      },
+    })
+  }
+
+  async #order(number: number): Promise<StartOrder> {
+    const { config, count } = this.#options
+    const [sibling] = this.#group.serving
+    const known = sibling && (await this.#soon(sibling.channel.call('operatorWord', null)))
+    const vitals = sibling && (await this.#soon(sibling.channel.call('vitals', null)))
+    const { middleware, selectionPolicies } = config
+    return {
+      number,
+      config: { ...shareConfig(config, number, count), port: this.#port },
+      hasCode: middleware.length > 0 || Object.keys(selectionPolicies).length > 0,
+      awaitAvailable: vitals?.available ?? 0,
+      word: known ?? this.#word,
+      sharesCap: config.maxConcurrentRequests !== undefined,
+      sharesRate: this.#bucket !== undefined,
+    }
+  }
+
+  #handlers(id: number): Handlers<SupervisorCalls> {
+    const slots = new SharedSlots(this.#queue)
+    this.#slots.set(id, slots)
+    return {
+      ...controlHandlers(() => this.control),
+      enter: (ticket) => slots.enter(ticket),
+      leave: (ticket) => {
+        slots.leave(ticket)
+        return null
+      },
+      take: () => this.#bucket?.take() ?? 0,
+      operatorSaid: (word) => {
+        this.#word = word
+        this.#spread(word, id)
+        return null
+      },
+    }
+  }
+
+  /** Has all others adopt it; those that are only starting do so when they have started. */
+  #spread(word: OperatorWord, from: number): void {
+    const adopting = this.#group.all
+      .filter(({ id }) => id !== from)
+      .map(({ channel, serving }) => {
+        const adopted = this.#soon(channel.call('adopt', word))
+        return serving ? adopted : undefined
+      })
+    this.#adopted = Promise.all(adopting)
+  }
+
+  async #exposition(): Promise<Exposition> {
+    const { residentMemory, eventLoopLag } = this.#metrics
+    await Promise.all(
+      this.#group.serving.map(async (process) => {
+        const samples = await this.#soon(process.channel.call('samples', null))
+        // Without an answer, what it said last counts.
+        if (samples !== undefined && !process.gone) this.#samples.note(process.id, samples)
+      }),
+    )
+    residentMemory.set(process.memoryUsage.rss())
+    eventLoopLag.set(this.#observer.lag.takeWorst())
+    return this.#samples.exposition(this.#metrics)
+  }
+
+  /** The answer, or undefined when there is none in time. */
+  #soon<T>(answer: Promise<T>): Promise<T | undefined> {
+    return inTime(answer, answerMs, this.#options.clock).catch(() => undefined)
+  }
+}

@@ -1,0 +1,65 @@
+import type { Worker } from './worker.ts'
+
+/** A worker as `GET /workers` shows it. */
+export interface WorkerState {
+  readonly id: string
+  readonly url: string
+  readonly available: boolean
+  readonly unavailable_reason: string | null
+  readonly health: Worker['health']['name']
+  readonly health_reason: string | null
+  readonly in_flight: number
+  readonly draining: boolean
+  readonly breaker: BreakerView
+  readonly last_error: { readonly at: string; readonly message: string } | null
+  readonly models: readonly string[] | null
+  readonly load: LoadView | null
+}
+
+export interface BreakerView {
+  readonly state: 'disabled' | 'closed' | 'half_open' | 'open'
+  readonly reason: string | null
+  readonly until: string | null
+}
+
+export interface LoadView {
+  readonly at: string
+  readonly running: number | null
+  readonly waiting: number | null
+  readonly kv_cache_usage: number | null
+}
+
+export function workerState(worker: Worker): WorkerState {
+  const { id, url, health, inFlight, draining, lastError, models, load } = worker
+  const unavailable = worker.unavailable(undefined)
+  return {
+    id,
+    url,
+    available: unavailable === undefined,
+    unavailable_reason: unavailable ?? null,
+    health: health.name,
+    health_reason: health.name === 'unhealthy' ? health.reason : null,
+    in_flight: inFlight,
+    draining,
+    breaker: breakerView(worker),
+    last_error:
+      lastError === undefined ? null : { at: lastError.at.toISOString(), message: lastError.message },
+    models: models === undefined ? null : [...models],
+    load:
+      load === undefined
+        ? null
+        : {
+            at: load.at.toISOString(),
+            running: load.running ?? null,
+            waiting: load.waiting ?? null,
+            kv_cache_usage: load.kvCacheUsage ?? null,
+          },
+  }
+}
+
+function breakerView({ breaker, breakerState: state }: Worker): BreakerView {
+  if (breaker === undefined) return { state: 'disabled', reason: null, until: null }
+  if (state.name === 'closed') return { state: 'closed', reason: null, until: null }
+  const until = state.name === 'open' ? new Date(Date.now() + breaker.remainingMs).toISOString() : null
+  return { state: state.name, reason: state.reason, until }
+}

@@ -1,0 +1,35 @@
+import type { MiddlewareHandler } from 'hono'
+import { RouterError } from './errors.ts'
+import type { GatewayEnv } from './gateway-env.ts'
+
+/** Says whether one more request may pass now. */
+export interface RateLimiter {
+  /** 0 when it may, and it is counted; else the milliseconds until one may. */
+  take(): number | Promise<number>
+}
+
+export interface RateLimitOptions {
+  readonly limiter: RateLimiter
+  /** Told of each request that is turned away, so that the edge can count it. */
+  readonly onLimited?: () => void
+}
+
+/**
+ * Turns away requests beyond a rate. `Retry-After` is the time after which there is room for one request again.
+ *
+ * @throws RouterError `rate_limited`
+ */
+export function rateLimit({ limiter, onLimited }: RateLimitOptions): MiddlewareHandler<GatewayEnv> {
+  return async function rateLimit(_, next) {
+    const answer = limiter.take()
+    // Awaited only where the answer comes from elsewhere: the usual case costs no turn of the event loop.
+    const waitMs = typeof answer === 'number' ? answer : await answer
+    if (waitMs > 0) {
+      onLimited?.()
+      throw new RouterError('rate_limited', 'The router is at its limit of requests per second.', {
+        retryAfter: Math.max(1, Math.ceil(waitMs / 1000)),
+      })
+    }
+    await next()
+  }
+}
