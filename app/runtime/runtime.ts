@@ -17,8 +17,11 @@ export interface Connection extends Incoming {
    */
   onGone(listener: () => void): void
   /** Makes a response body of a source that is read as fast as the client reads, by the shortest way the runtime has. */
-  openStream(source: ByteSource): ReadableStream<Uint8Array>
+  openStream(source: ByteSource): StreamBody
 }
+
+/** What a `Response` of the runtime takes for a body that is still coming. */
+export type StreamBody = NonNullable<ConstructorParameters<typeof Response>[0]>
 
 export type FetchHandler = (request: Request, env: { incoming: Connection }) => Response | Promise<Response>
 
