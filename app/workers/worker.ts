@@ -43,6 +43,8 @@ export interface WorkerOptions {
   /** Requests in flight that it may have at most. */
   readonly maxInFlight: number
   readonly now: () => number
+  /** Called whenever a fact has changed on which `unavailable` hangs, save those that `steady` is about. */
+  readonly onChange?: () => void
 }
 
 /** One vLLM server behind the router: the facts that others find out about it, and the one rule that follows from them. */
@@ -54,27 +56,25 @@ export class Worker implements Candidate {
   readonly pathPrefix: string
   readonly ordinal: number
   readonly breaker: Breaker | undefined
-  /** Requests open now; changed by its leases alone. */
-  inFlight = 0
-  health: Health = { name: 'starting' }
-  /** By an operator or by the source that found it: nothing new comes, what runs may finish. */
-  draining = false
   /** Taken out of the pool: it only finishes its leases. */
   removed = false
-  /** Names of the models it serves. Undefined until the worker has listed them: until then it may serve any. */
-  models: ReadonlySet<string> | undefined
   /** The same list as the worker wrote it. */
   modelEntries: readonly ModelEntry[] = []
   /** The last failure of a request or a probe, for operators. */
   lastError: { readonly at: Date; readonly message: string } | undefined
   /** What it said of its load the last time it was asked; it is asked while it has requests. */
   load: WorkerLoad | undefined
+  #inFlight = 0
+  #health: Health = { name: 'starting' }
+  #draining = false
+  #models: ReadonlySet<string> | undefined
   #coolDownUntil = 0
   #heardAt = Number.NEGATIVE_INFINITY
   readonly #maxInFlight: number
   readonly #now: () => number
+  readonly #onChange: () => void
 
-  constructor({ url, ordinal, breaker, maxInFlight, now }: WorkerOptions) {
+  constructor({ url, ordinal, breaker, maxInFlight, now, onChange = () => {} }: WorkerOptions) {
     const { origin, pathname } = new URL(url)
     this.id = createHash('sha256').update(url).digest('hex').slice(0, 12)
     this.url = url
@@ -84,6 +84,42 @@ export class Worker implements Candidate {
     this.breaker = breaker
     this.#maxInFlight = maxInFlight
     this.#now = now
+    this.#onChange = onChange
+    if (breaker !== undefined) breaker.onMove = onChange
+  }
+
+  get health(): Health {
+    return this.#health
+  }
+
+  set health(health: Health) {
+    this.#health = health
+    this.#onChange()
+  }
+
+  /** By an operator or by the source that found it: nothing new comes, what runs may finish. */
+  get draining(): boolean {
+    return this.#draining
+  }
+
+  set draining(draining: boolean) {
+    this.#draining = draining
+    this.#onChange()
+  }
+
+  /** Names of the models it serves. Undefined until the worker has listed them: until then it may serve any. */
+  get models(): ReadonlySet<string> | undefined {
+    return this.#models
+  }
+
+  /** Requests open now; changed by its leases alone. */
+  get inFlight(): number {
+    return this.#inFlight
+  }
+
+  set inFlight(count: number) {
+    this.#inFlight = count
+    if (count >= this.#maxInFlight) this.#onChange()
   }
 
   /**
@@ -102,9 +138,18 @@ export class Worker implements Candidate {
     return undefined
   }
 
+  /**
+   * Nothing that comes and goes by itself, with time or with the ends of requests, keeps requests from it: until
+   * `onChange` is called, `unavailable` says the same.
+   */
+  get steady(): boolean {
+    return this.breakerState.name === 'closed' && this.#inFlight < this.#maxInFlight && !this.cooling
+  }
+
   /** A worker that says it is busy (429, 503) stands back for that long; it is not blamed. */
   coolDown(ms: number): void {
     this.#coolDownUntil = Math.max(this.#coolDownUntil, this.#now() + ms)
+    this.#onChange()
   }
 
   /** It has sent something that only a working engine sends. */
@@ -124,7 +169,11 @@ export class Worker implements Candidate {
 
   listModels(entries: readonly ModelEntry[]): void {
     this.modelEntries = entries
-    this.models = new Set(entries.map(({ id }) => id))
+    const names = new Set(entries.map(({ id }) => id))
+    // Asked every ten seconds, it nearly always says the same.
+    if (this.#models?.size === names.size && this.#models.isSubsetOf(names)) return
+    this.#models = names
+    this.#onChange()
   }
 
   fail(message: string): void {

@@ -48,6 +48,8 @@ export interface Permit {
  *   is kept outside, `allows()` is a plain look, and one elected attempt at a time is the trial.
  */
 export class Breaker {
+  /** Told of each move, for whoever keeps what `allows()` said while the breaker was closed. */
+  onMove: (() => void) | undefined
   readonly #options: BreakerOptions
   readonly #rule: TripRule
   readonly #machine: CircuitBreakerPolicy
@@ -158,6 +160,7 @@ export class Breaker {
     this.#state = next
     this.#epoch += 1
     this.#trialRunning = next.name === 'half_open'
+    this.onMove?.()
     if (next.name === from) return
     this.#options.onTransition?.(from, next.name, 'reason' in next ? next.reason : '')
   }

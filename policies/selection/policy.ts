@@ -18,7 +18,8 @@ export interface SelectionRequest {
  * Chooses one worker among those that may take the request now.
  *
  * Synchronous, no I/O, no log: choosing and counting is one step, so that two requests can never both see the state
- * before either of them. `candidates` is never empty and holds available workers only.
+ * before either of them. `candidates` is never empty and holds available workers only;
+ * the array is the pool's own and serves many requests: never change it.
  */
 export interface SelectionPolicy {
   select<C extends Candidate>(candidates: readonly C[], request: SelectionRequest): C

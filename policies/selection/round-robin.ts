@@ -13,9 +13,21 @@ export function roundRobin(): SelectionPolicy {
   return {
     select<C extends Candidate>(candidates: readonly C[], { model }: SelectionRequest): C {
       const last = lastByModel.get(model) ?? -1
-      const chosen = candidates.find((candidate) => candidate.ordinal > last) ?? candidates[0]!
+      const chosen = candidates[firstAfter(last, candidates)] ?? candidates[0]!
       lastByModel.set(model, chosen.ordinal)
       return chosen
     },
   }
+}
+
+/** Index of the first candidate with a larger ordinal, by halving: there may be a thousand. */
+function firstAfter(ordinal: number, candidates: readonly Candidate[]): number {
+  let low = 0
+  let high = candidates.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (candidates[middle]!.ordinal > ordinal) high = middle
+    else low = middle + 1
+  }
+  return low
 }
