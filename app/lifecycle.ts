@@ -13,6 +13,10 @@ export interface LifecycleOptions {
 /** Milliseconds for the last events of ended streams to reach their clients. */
 const farewellMs = 500
 
+/** How often, and for how many milliseconds at most, a router looks for requests once more before it takes no more. */
+const turns = 4
+const turnMs = 25
+
 /**
  * The order in which a router stops: not ready at once, new requests still taken until load balancers have noticed, then
  * no more, and what runs may finish until the grace time is over.
@@ -50,7 +54,7 @@ export class Lifecycle {
     const { accounting, clock, graceMs } = this.#options
     const deadline = clock.now() + graceMs
     this.#draining = true
-    await wait(clock, Math.min(settleMs, graceMs))
+    await settled(clock, Math.min(settleMs, graceMs))
     this.#refusing = true
     stopAccepting()
     const idle = new Promise<void>((resolve) => accounting.onIdle(resolve))
@@ -63,8 +67,20 @@ export class Lifecycle {
   }
 }
 
-function wait(clock: Clock, ms: number): Promise<void> {
-  return ms === 0 ? Promise.resolve() : new Promise((resolve) => clock.after(ms, resolve))
+/**
+ * Resolves after `ms`, the last of them in small pieces. Where the process had no turn for the whole time, its timer comes
+ * before the requests that have arrived meanwhile: between two timers they are accepted, then read.
+ */
+function settled(clock: Clock, ms: number): Promise<void> {
+  if (ms === 0) return Promise.resolve()
+  const turn = Math.min(turnMs, ms / 10)
+  return new Promise((resolve) => {
+    const next = (left: number): void => {
+      if (left === 0) resolve()
+      else clock.after(turn, () => next(left - 1))
+    }
+    clock.after(ms - turns * turn, () => next(turns))
+  })
 }
 
 /** Whether the promise settles within `ms`. */

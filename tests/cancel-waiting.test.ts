@@ -6,9 +6,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { apiRequest } from './support/api-bodies.ts'
+import { calmest } from './support/calmest.ts'
 import { eventually, pause, within } from './support/deadline.ts'
 import { assertBooks, postLines } from './support/failure-books.ts'
-import { calmest, percentile, spread } from './support/percentile.ts'
+import { percentile, spread } from './support/percentile.ts'
 import { openConnection, type RawExchange, rawRequest } from './support/raw-client.ts'
 import { booksClosed, outcomes } from './support/router-books.ts'
 import { routerOver } from './support/router-over.ts'
@@ -34,7 +35,7 @@ test('clients that leave the queue: their places are free at once, no worker see
 
   let cuts = 0
   let turnedAway = 0
-  const delays = await calmest(limitMs, async () => {
+  const { delays, lagMs } = await calmest(limitMs, t, async () => {
     const cutAt = new Map<string, number>()
     while (cutAt.size < sized(500, 100)) {
       const ids = Array.from({ length: crowd }, () => `queued-${cuts++}`)
@@ -53,7 +54,10 @@ test('clients that leave the queue: their places are free at once, no worker see
     return delaysOf(router, cutAt)
   })
   t.diagnostic(`${delays.length} cuts in the queue, over after ${spread(delays)} ms`)
-  assert.ok(percentile(delays, 0.99) <= limitMs, `over after ${spread(delays)} ms`)
+  assert.ok(
+    percentile(delays, 0.99) <= limitMs + lagMs,
+    `over after ${spread(delays)} ms (machine: ${lagMs} ms)`,
+  )
   assert.equal(worker.requests.length, 1, 'only the occupant reached the worker')
 
   occupant.abort()
@@ -70,7 +74,7 @@ test('when the client leaves whose request runs, the next in the queue is at the
   const cuts = sized(200, 50)
   const args = ['--max-concurrent-requests', '1', '--queue-size', String(cuts)]
   const router = await routerOver([worker], { args, t })
-  const delays = await calmest(limitMs, async () => {
+  const { delays, lagMs } = await calmest(limitMs, t, async () => {
     const before = worker.requests.length
     const line: RawExchange[] = []
     for (let place = 0; place <= cuts; place++) {
@@ -92,7 +96,10 @@ test('when the client leaves whose request runs, the next in the queue is at the
     return delays
   })
   t.diagnostic(`${cuts} cuts, the next request at the worker after ${spread(delays)} ms`)
-  assert.ok(percentile(delays, 0.99) <= limitMs, `the next request came after ${spread(delays)} ms`)
+  assert.ok(
+    percentile(delays, 0.99) <= limitMs + lagMs,
+    `the next request came after ${spread(delays)} ms (machine: ${lagMs} ms)`,
+  )
   const all = worker.requests.length
   await assertBooks(router, { ends: { client_closed: all }, workers: 1 })
   assert.deepEqual(outcomes(await router.metrics()), { success: 0, failure: 0, neutral: all })
@@ -105,7 +112,7 @@ test('clients that leave half-way through their upload hold no slot, and no work
   const router = await routerOver([worker], { args: ['--max-concurrent-requests', '1'], t })
   let cuts = 0
   let others = 0
-  const delays = await calmest(limitMs, async () => {
+  const { delays, lagMs } = await calmest(limitMs, t, async () => {
     const cutAt = new Map<string, number>()
     while (cutAt.size < sized(500, 100)) {
       const id = `upload-${cuts}`
@@ -118,7 +125,10 @@ test('clients that leave half-way through their upload hold no slot, and no work
     return delaysOf(router, cutAt)
   })
   t.diagnostic(`${delays.length} uploads cut, over after ${spread(delays)} ms`)
-  assert.ok(percentile(delays, 0.99) <= limitMs, `over after ${spread(delays)} ms`)
+  assert.ok(
+    percentile(delays, 0.99) <= limitMs + lagMs,
+    `over after ${spread(delays)} ms (machine: ${lagMs} ms)`,
+  )
   assert.equal(worker.requests.length, others, 'no upload reached the worker')
   await assertBooks(router, { ends: { client_closed: cuts, completed: others }, workers: 1 })
   assert.deepEqual(outcomes(await router.metrics()), { success: others, failure: 0, neutral: 0 })

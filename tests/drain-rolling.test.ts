@@ -27,7 +27,7 @@ const sim = ['--graceful', '--model', model, '--token-ms', '20']
 const routerFlags = sized(
   [],
   [
-    ...['--shutdown-settle-secs', '0.5', '--health-check-interval-secs', '0.25'],
+    ...['--shutdown-settle-secs', '1.5', '--health-check-interval-secs', '0.25'],
     ...['--worker-startup-check-interval', '0.1'],
   ],
 )
@@ -110,9 +110,9 @@ class Balancer {
 
   async #look(port: number): Promise<void> {
     const answer = within(1000, rawRequest({ port, path: '/readiness' }).text(), 'readiness')
-    // No answer in time is the machine's slowness: one that is gone refuses the connection, one that ends says so.
+    // No answer in time may be the machine's slowness: that alone must not leave nobody.
     const { status } = await answer.catch((error) => ({ status: error instanceof DeadlineError ? -1 : 0 }))
-    if (status === -1) return
+    if (status === -1 && this.ready.size === 1) return
     if (status === 200) this.ready.add(port)
     else this.ready.delete(port)
   }

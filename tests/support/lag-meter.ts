@@ -4,6 +4,7 @@
  * in it, for that is another process.
  */
 
+import { percentile } from './percentile.ts'
 import type { Scope } from './scope.ts'
 
 const everyMs = 5
@@ -13,6 +14,8 @@ export interface LagMeter {
   readonly worst: number
   /** The longest until that time, by `performance.now()`. */
   worstUntil(time: number): number
+  /** The lag that so large a share (0 to 1) of its turns did not exceed. */
+  percentile(share: number): number
 }
 
 export function startLagMeter(t: Scope): LagMeter {
@@ -28,6 +31,14 @@ export function startLagMeter(t: Scope): LagMeter {
     lags.reduce((worst, { at, ms }) => (at <= time ? Math.max(worst, ms) : worst), 0)
   return {
     worstUntil,
+    percentile: (share) =>
+      Math.max(
+        0,
+        percentile(
+          lags.map(({ ms }) => ms),
+          share,
+        ) || 0,
+      ),
     get worst() {
       return worstUntil(Number.POSITIVE_INFINITY)
     },

@@ -9,17 +9,3 @@ export function spread(values: readonly number[]): string {
   const parts = [0.5, 0.99, 1].map((share) => percentile(values, share).toFixed(1))
   return `p50 ${parts[0]}, p99 ${parts[1]}, max ${parts[2]}`
 }
-
-/**
- * The first of three rounds whose p99 is within the limit, else the best of them. What is measured is the delay of the
- * router plus those of a machine that has other things to do: only the former is the same in each round.
- */
-export async function calmest(limitMs: number, measure: () => Promise<number[]>): Promise<number[]> {
-  let best: number[] = []
-  for (let round = 0; round < 3; round++) {
-    const delays = await measure()
-    if (round === 0 || percentile(delays, 0.99) < percentile(best, 0.99)) best = delays
-    if (percentile(best, 0.99) <= limitMs) break
-  }
-  return best
-}
