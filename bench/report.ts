@@ -105,7 +105,7 @@ export function cellTable({ cell, about, unit, rows }: CellResult, cores: number
   return [
     `## ${cell}`,
     '',
-    `${about[0]?.toUpperCase()}${about.slice(1)}. ${harnessCost(rows, unit, cores)}`,
+    filled(`${about[0]?.toUpperCase()}${about.slice(1)}. ${harnessCost(rows, unit, cores)}`),
     '',
     `| contender | ${shown.map(({ column }) => column.title).join(' | ')} | errors |`,
     `|---|${'---|'.repeat(shown.length + 1)}`,
@@ -123,6 +123,11 @@ function shownSpread(spread: Spread | undefined, digits: number): string {
   if (spread === undefined) return '-'
   const [median, min, max] = [spread.median, spread.min, spread.max].map((value) => value.toFixed(digits))
   return min === max ? `${median}` : `${median} (${min} to ${max})`
+}
+
+/** Text in lines that can be read beside code, as the pages of the project have them. */
+function filled(text: string): string {
+  return text.replaceAll(/(.{1,118})(?: |$)/g, '$1\n').trimEnd()
 }
 
 /** What measuring costs itself, over all contenders, and what others took of the machine meanwhile. */

@@ -66,7 +66,7 @@ async function measureTogether(
     }
     running.set(contender.name, started)
     if (started.process !== undefined) stack.defer(started.process.stop)
-    await cell.warm?.({ ...place, target: started })
+    if (!contender.native) await cell.warm?.({ ...place, target: started })
   }
   for (let repeat = 1; repeat <= repeats; repeat++) {
     for (const [name, target] of running) {

@@ -198,7 +198,7 @@ describe('the generator of streams', () => {
         if (++number < 4) return
         clearInterval(timer)
         if (fault === 'cut') response.destroy()
-        else response.end(lastEvents)
+        else response.end(fault === 'short' ? 'data: [DONE]\n\n' : lastEvents)
       }, 30)
     }
   }
@@ -212,12 +212,14 @@ describe('the generator of streams', () => {
       ended: 0,
       errors: 0,
       fault: '',
+      wrongAnswer: '',
       firstTokenMs: [] as number[],
       lagMs: [] as number[],
     }
     await eventually(
       () => {
-        const { tokens, ended, errors, fault, firstTokenMs, lagMs } = client.take()
+        const { tokens, ended, errors, fault, wrongAnswer, firstTokenMs, lagMs } = client.take()
+        seen.wrongAnswer ||= wrongAnswer ?? ''
         seen.tokens += tokens
         seen.ended += ended
         seen.errors += errors
@@ -241,10 +243,17 @@ describe('the generator of streams', () => {
     assert.ok(Math.min(...seen.lagMs) >= 1000, `lags ${seen.lagMs}`)
   })
 
+  test('tells a stream that came to a wrong end from one that was cut off', async (t) => {
+    const seen = await run(t, paced('short'))
+    assert.equal(seen.errors, 6)
+    assert.match(seen.wrongAnswer, /bytes instead of/)
+  })
+
   test('counts a stream that is cut off as an error, and says so', async (t) => {
     const seen = await run(t, paced('cut'))
     assert.deepEqual([seen.ended, seen.errors], [0, 6])
     assert.notEqual(seen.fault, '')
+    assert.equal(seen.wrongAnswer, '')
   })
 })
 

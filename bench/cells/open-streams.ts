@@ -36,10 +36,9 @@ export function openStreams(streams: number): Cell {
       const loadBefore = readCpu(load.pid)
       const started = performance.now()
       load.begin()
-      const totals = new Totals()
-      await totals.until(load, streams / opensPerSecond + 30, () => totals.firstTokenMs.length >= streams)
-      const residentKb = pid === undefined ? 0 : readMemory(pid).residentKb
-      const open = totals.open
+      const totals = new Totals(() => (pid === undefined ? 0 : readMemory(pid).residentKb))
+      const begun = (): boolean => totals.firstTokenMs.length + totals.errors >= streams
+      await totals.until(load, streams / opensPerSecond + 30, begun)
       const scrapeMs = await scrapeTime(place.target.metricsHost)
       await totals.until(load, (tokens * pace) / 1000 + 30, () => totals.ended + totals.errors >= streams)
       return {
@@ -48,11 +47,11 @@ export function openStreams(streams: number): Cell {
         units: totals.tokens,
         seconds: (performance.now() - started) / 1000,
         errors: streams - totals.ended,
-        wrongAnswer: totals.ended < streams && totals.errors === 0 ? 'streams did not end' : undefined,
+        wrongAnswer: totals.wrongAnswer,
         fault: totals.fault,
         firstToken: delaysOf(totals.firstTokenMs),
         tokenLag: delaysOf(totals.lagMs),
-        ...(pid !== undefined && { kbPerStream: (residentKb - residentBefore) / open }),
+        ...(pid !== undefined && { kbPerStream: (totals.mostOpenKb - residentBefore) / totals.mostOpen }),
         scrapeMs,
       }
     } finally {
@@ -80,8 +79,16 @@ class Totals {
   tokens = 0
   ended = 0
   errors = 0
-  open = 0
+  /** The most streams that were seen open at a time, and the contender's memory then. */
+  mostOpen = 0
+  mostOpenKb = 0
   fault: string | undefined
+  wrongAnswer: string | undefined
+  readonly #residentKb: () => number
+
+  constructor(residentKb: () => number) {
+    this.#residentKb = residentKb
+  }
 
   async until(load: LoadProcess<StreamCounts>, seconds: number, done: () => boolean): Promise<void> {
     const deadline = performance.now() + seconds * 1000
@@ -93,8 +100,12 @@ class Totals {
       this.tokens += seen.tokens
       this.ended += seen.ended
       this.errors += seen.errors
-      this.open = seen.open
       this.fault ??= seen.fault
+      this.wrongAnswer ??= seen.wrongAnswer
+      if (seen.open > this.mostOpen) {
+        this.mostOpen = seen.open
+        this.mostOpenKb = this.#residentKb()
+      }
     }
   }
 }

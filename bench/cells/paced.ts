@@ -41,7 +41,8 @@ export function paced(streams: number): Cell {
         units: seen.tokens,
         seconds: took,
         errors: seen.errors,
-        wrongAnswer: seen.fault,
+        // None of so few streams may break.
+        wrongAnswer: seen.wrongAnswer ?? seen.fault,
         firstToken: delaysOf(seen.firstTokenMs),
         tokenLag: delaysOf(seen.lagMs),
       }

@@ -51,7 +51,7 @@ export function saturation(options: SaturationOptions): Cell {
     seconds: options.seconds ?? 4,
     ...(only && { only }),
     startWorkers: options.startWorkers ?? ((directory) => startFixedWorkers(7, directory)),
-    warm: (place) => run(place, 1),
+    warm: (place) => run(place, 2),
     measure,
   }
 }

@@ -9,6 +9,7 @@ import { versionOf } from './version-of.ts'
 export const caddy: Contender = {
   name: 'caddy',
   about: '`reverse_proxy`, round robin, `flush_interval -1`, no access log; uses all cores',
+  native: true,
   version: () => versionOf(installed('caddy'), 'version'),
   async start(place) {
     const port = await freePort()

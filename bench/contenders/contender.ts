@@ -5,6 +5,8 @@ export interface Contender {
   readonly name: string
   /** For the notes under the tables: what it is and how it is set. */
   readonly about: string
+  /** Whether it is as fast from the first request on as it ever will be, and needs no warming. */
+  readonly native?: true
   /** Its version; undefined where it is not installed. */
   version(): string | undefined
   start(place: Place): Promise<RunningContender>

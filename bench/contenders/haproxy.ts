@@ -8,7 +8,8 @@ import { versionOf } from './version-of.ts'
 
 export const haproxy: Contender = {
   name: 'haproxy',
-  about: 'one thread, connections to the workers reused, no log',
+  about: 'one thread, connections to the workers reused, `http-no-delay`, no log',
+  native: true,
   version: () => versionOf(installed('haproxy'), '-v'),
   async start(place) {
     const port = await freePort()
@@ -33,6 +34,8 @@ global
 defaults
   mode http
   http-reuse always
+  # Else the kernel may wait up to 200 ms for more before it sends a token.
+  option http-no-delay
   timeout connect 5s
   timeout client 600s
   timeout server 600s

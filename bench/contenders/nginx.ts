@@ -9,6 +9,7 @@ import { versionOf } from './version-of.ts'
 export const nginx: Contender = {
   name: 'nginx',
   about: 'one worker process, kept connections to the workers, `proxy_buffering off`, no access log',
+  native: true,
   version: () => versionOf(installed('nginx'), '-v'),
   async start(place) {
     const port = await freePort()

@@ -7,6 +7,7 @@ import { versionOf } from './version-of.ts'
 export const rustRouter: Contender = {
   name: 'vllm-router',
   about: 'the vLLM Router (Rust), when on the path; round robin, log level warn',
+  native: true,
   version: () => versionOf(installed('vllm-router'), '--version'),
   async start({ workers, directory }) {
     const port = await freePort()

@@ -23,7 +23,10 @@ export interface StreamCounts {
   readonly ended: number
   readonly open: number
   readonly errors: number
+  /** The first error that is no wrong answer: another status, a connection that was closed. */
   readonly fault: string | undefined
+  /** The first thing that was wrong with a stream that came to its end. */
+  readonly wrongAnswer: string | undefined
   /** Milliseconds from request to first token. */
   readonly firstTokenMs: readonly number[]
   /** Milliseconds each token was on its way. */
@@ -44,6 +47,7 @@ export class StreamClient {
   #opened = 0
   #errors = 0
   #fault: string | undefined
+  #wrongAnswer: string | undefined
   #timer: ReturnType<typeof setInterval> | undefined
 
   /** @param now microseconds, the clock of the workers */
@@ -75,6 +79,7 @@ export class StreamClient {
       open: this.#open,
       errors: this.#errors,
       fault: this.#fault,
+      wrongAnswer: this.#wrongAnswer,
       firstTokenMs: this.#firstTokenMs,
       lagMs: this.#lagMs,
     }
@@ -121,7 +126,9 @@ export class StreamClient {
     const reader = new AnswerReader(
       (body) => check.push(body),
       () => {
-        over(reader.status === 200 ? check.end() : `status ${reader.status}`)
+        const wrong = reader.status === 200 ? check.end() : undefined
+        this.#wrongAnswer ??= wrong
+        over(reader.status === 200 ? wrong : `status ${reader.status}`)
         if (this.#plan.again) ask()
         else socket.end()
       },
