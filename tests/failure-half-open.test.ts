@@ -113,6 +113,29 @@ test('one client that draws a 500 from every worker: others are served, no break
   await assertBooks(router, { ends: { completed: statuses.length + others.length }, workers: 7 })
 })
 
+test('6 of 7 workers answer 500: those they fail to serve are few, then every request is served', async (t) => {
+  const workers = await startWorkers(7, { t })
+  // At random: one request after the other, taken in turn by threes, would always meet the same of seven.
+  const args = [
+    '--policy',
+    'random',
+    '--cb-timeout-duration-secs',
+    '60',
+    '--retry-budget-min-per-sec',
+    '1000',
+  ]
+  const router = await routerOver(workers, { t, args })
+  for (const worker of workers.slice(0, 6)) worker.use(answer(500, '{"error":{"message":"no","code":500}}'))
+  const open = async () => (await router.metric('vllm_router_active_workers')) === 1
+  let asked = 0
+  // Three attempts find the one that is well in three of seven requests; each of those speaks against the others.
+  for (; asked < 300 && !(await open()); asked++) await ask(router)
+  t.diagnostic(`${asked} requests until the breakers of six were open`)
+  assert.ok(asked < 250, `${asked} requests until the breakers of six were open`)
+  const after = await steadyLoad({ perSecond: 100, seconds: 1 }, () => ask(router))
+  assert.deepEqual(tally(after.map(({ status }) => String(status))), { 200: after.length })
+})
+
 test('6 of 7 workers die under load: every request is served', { timeout: 60_000 }, async (t) => {
   const workers = await startWorkers(7, { t })
   const router = await routerOver(workers, { t })

@@ -42,6 +42,8 @@ class Run {
   #tried: Set<Worker> | undefined
   /** Leases whose worker answered with a server error: not judged until another worker has had the same request. */
   #suspects: { lease: Lease; reason: string }[] = []
+  /** Some worker could answer it: there is nothing wrong with the request. */
+  #served = false
   /** There was no budget for a second opinion. */
   #unheard = false
   #deaths = 0
@@ -66,7 +68,9 @@ class Run {
         record.workerId = lease.worker.id
         try {
           // The one retry that is left after a death must not be lost on a connection that is dead already.
-          return await exchange(this.#call, lease, exchangeOptions, this.#deaths > 0)
+          const answer = await exchange(this.#call, lease, exchangeOptions, this.#deaths > 0)
+          this.#served = answer.status < 400
+          return answer
         } catch (error) {
           if (!(error instanceof AttemptFailure)) {
             lease.settle('neutral')
@@ -155,15 +159,17 @@ class Run {
   }
 
   /**
-   * A request to which two workers answered with a server error indicts itself: neither is blamed. One client's bad
-   * input must not open the breakers of the fleet. Nor is a worker blamed that no other could speak against, because
-   * such a client has used up the retry budget: a worker that is truly ill is found out by the retries there are.
+   * A request to which two workers answered with a server error, and none with anything better, indicts itself: neither
+   * is blamed. One client's bad input must not open the breakers of the fleet. Nor is a worker blamed that no other
+   * could speak against, because such a client has used up the retry budget: a worker that is truly ill is found out by
+   * the retries there are.
    */
   #judgeSuspects(): void {
     const workers = new Set(this.#suspects.map(({ lease }) => lease.worker))
     // Nor where the client left, or its time was up, before another worker could answer.
     const unheard = this.#unheard || this.#call.record.stop.reason !== undefined
-    const outcome = workers.size > 1 || unheard ? 'neutral' : 'failure'
+    const innocent = !this.#served && (workers.size > 1 || unheard)
+    const outcome = innocent ? 'neutral' : 'failure'
     for (const { lease, reason } of this.#suspects) lease.judge(outcome, reason)
     this.#suspects = []
   }
