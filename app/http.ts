@@ -73,7 +73,8 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
       guardDevelopmentRoutes(config.adminApiKey),
       // Before admission: a request waits with its body read, so that an upload does not hold a slot.
       widen(readBody({ limit: config.maxPayloadSize })),
-      widen(validateByPath(bodySchemas)),
+      // Middleware of the user's may want to read the prompt; the router itself does not.
+      widen(validateByPath(bodySchemas, { outline: placed('after').length === 0 })),
     ),
   )
   for (const { middleware } of placed('after')) app.use(widen(middleware))

@@ -26,6 +26,10 @@ const checks = [
   { name: 'types', command: ['tsc', '--noEmit'] },
 ] as const
 
+/** They read files of the project and judge them: once is enough. Asked for by name, they run on either runtime. */
+const alikeOnBoth =
+  /^tests\/(bench|docs(-\w+)?|imports|image-dockerfile|k8s-\w+|monitoring-(catalogue|rules))\.test\.ts$/
+
 const say = (line: string): boolean => process.stdout.write(`${line}\n`)
 const took = (started: number): string => `${((performance.now() - started) / 1000).toFixed(1)} s`
 
@@ -46,9 +50,15 @@ async function main(): Promise<Counts> {
   // What is left of files that are gone would be packed and published.
   if (wanted('static')) rmSync(join(root, 'dist'), { recursive: true, force: true })
   if (wanted('static')) for (const check of checks) counts.push(await runCheck(check, stop.signal))
+  const built = counts[0]?.passed === 1
   for (const runtime of ['node', 'bun'] as const) {
-    const files = testFiles(positionals).filter((file) => !soak || hasLongForm(file))
-    if (wanted(runtime)) counts.push(await runTests(runtime, files, stop.signal, soak ? 1 : 2))
+    if (!wanted(runtime)) continue
+    const files = testFiles(positionals)
+      .filter((file) => !soak || hasLongForm(file))
+      .filter(
+        (file) => runtime === 'node' || positionals.length > 0 || only === 'bun' || !alikeOnBoth.test(file),
+      )
+    counts.push(await runTests({ runtime, files, signal: stop.signal, lanes: soak ? 1 : 2, built }))
   }
   return stop.signal.aborted ? sum([...counts, { ...noCounts, failed: 1 }]) : sum(counts)
 }
@@ -79,12 +89,15 @@ async function runCheck({ name, command }: (typeof checks)[number], signal: Abor
   return passed ? { ...noCounts, passed: 1 } : { ...noCounts, failed: 1 }
 }
 
-async function runTests(
-  runtime: Runtime,
-  files: readonly string[],
-  signal: AbortSignal,
-  lanes: number,
-): Promise<Counts> {
+interface TestRun {
+  readonly runtime: Runtime
+  readonly files: readonly string[]
+  readonly signal: AbortSignal
+  readonly lanes: number
+  readonly built: boolean
+}
+
+async function runTests({ runtime, files, signal, lanes, built }: TestRun): Promise<Counts> {
   const started = performance.now()
   const reports = mkdtempSync(join(tmpdir(), 'router-tests-'))
   say(`\ntests on ${runtime}: ${files.length} files`)
@@ -97,6 +110,7 @@ async function runTests(
       reports,
       signal,
       lanes,
+      built,
       onResult: sayResult,
     }
     const counts = sum((await runTestFiles(options)).map((result) => result.counts))

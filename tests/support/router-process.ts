@@ -1,13 +1,13 @@
 /** The router as its users run it: a process of its own, on free ports, with JSON lines on standard output. */
 
-import { type Exit, type Runtime, startProgram } from './child.ts'
+import { type Exit, entryOf, type Runtime, startProgram } from './child.ts'
 import { within } from './deadline.ts'
 import { type Metrics, metricValue, parseMetrics } from './metrics.ts'
 import { rawRequest } from './raw-client.ts'
 import type { Scope } from './scope.ts'
 
 export interface RouterOptions {
-  /** Default `app/main.ts`; the built one is `dist/app/main.js`. */
+  /** Default: see `entryOf`. */
   readonly file?: string
   /** Flags. `--port 0` and `--prometheus-port 0` are added unless they are among them. */
   readonly args?: readonly string[]
@@ -45,7 +45,8 @@ export interface RouterProcess {
 
 /** Starts the router and waits until it listens. When it does not, the error carries what it said. */
 export async function startRouter(options: RouterOptions = {}): Promise<RouterProcess> {
-  const { file = 'app/main.ts', args = [], env, runtime, withinMs = 20_000, t } = options
+  const { args = [], env, runtime, withinMs = 20_000, t } = options
+  const { file = entryOf('app', runtime) } = options
   const program = startProgram({
     file,
     args: withFreePorts(args),
@@ -84,7 +85,8 @@ export async function startRouter(options: RouterOptions = {}): Promise<RouterPr
 export async function runRouter(
   options: RouterOptions = {},
 ): Promise<Exit & { readonly stdout: string; readonly stderr: string }> {
-  const { file = 'app/main.ts', args = [], env, runtime, withinMs = 20_000, t } = options
+  const { args = [], env, runtime, withinMs = 20_000, t } = options
+  const { file = entryOf('app', runtime) } = options
   const program = startProgram({ file, args, runtime, t, ...(env && { env }) })
   try {
     const exit = await within(withinMs, program.exited, `the end of ${file} ${args.join(' ')}`)

@@ -1,10 +1,10 @@
 /** The simulated vLLM server as a process of its own, so that it can be killed, stopped and started again. */
 
-import { type Exit, type Program, type Runtime, startProgram } from './child.ts'
+import { type Exit, entryOf, type Program, type Runtime, startProgram } from './child.ts'
 import type { Scope } from './scope.ts'
 
 export interface SimOptions {
-  /** Default `sim/main.ts`. */
+  /** Default: see `entryOf`. */
   readonly file?: string
   /** Flags of `sim/main.ts`, besides `--port` and `--host`. */
   readonly args?: readonly string[]
@@ -57,7 +57,8 @@ export async function startSim(options: SimOptions = {}): Promise<SimProcess> {
 }
 
 async function launch(options: SimOptions, port: number): Promise<{ program: Program; url: string }> {
-  const { file = 'sim/main.ts', args = [], env, runtime, withinMs = 20_000 } = options
+  const { args = [], env, runtime, withinMs = 20_000 } = options
+  const { file = entryOf('sim', runtime) } = options
   const place = ['--host', '127.0.0.1', '--port', String(port)]
   const program = startProgram({
     file,

@@ -34,6 +34,8 @@ export interface FilesOptions {
   readonly fileMs?: number
   /** Aborted: whatever runs is killed, and nothing more is started. */
   readonly signal?: AbortSignal
+  /** `dist` has been built from this very source: programs may be started from there. Default false. */
+  readonly built?: boolean
   /** Called as each file ends. */
   readonly onResult?: (result: FileResult) => void
 }
@@ -86,9 +88,15 @@ function bunArgs(file: string, report: string): string[] {
 }
 
 /** `NODE_TEST_*` would make Node talk to a runner above it: so when a test runs this runner. */
-function environment(): NodeJS.ProcessEnv {
+function environment({ built = false }: FilesOptions): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(([name]) => !/^(NODE_TEST|FORCE_COLOR$)/.test(name))
-  return { ...Object.fromEntries(kept), BUN_CONFIG_MAX_HTTP_REQUESTS: '65535', NO_COLOR: '1' }
+  return {
+    ...Object.fromEntries(kept),
+    // For clients in tests: the router does not use fetch.
+    BUN_CONFIG_MAX_HTTP_REQUESTS: '65535',
+    NO_COLOR: '1',
+    ...(built && { ROUTER_TESTS_BUILT: '1' }),
+  }
 }
 
 interface Ended {
@@ -102,7 +110,7 @@ function run(binary: string, args: readonly string[], options: FilesOptions, ms:
   return new Promise((resolve) => {
     const child = spawn(binary, args, {
       cwd,
-      env: environment(),
+      env: environment(options),
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
     })

@@ -1,0 +1,101 @@
+/** Large bodies are looked at without their long strings: the structure must be the same, and so must the verdict. */
+
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import fc from 'fast-check'
+import type { JsonValue } from '../middleware/gateway-env.ts'
+import { outlineJson } from '../middleware/outline-json.ts'
+import { parseJson, parseJsonOutline } from '../middleware/parse-json.ts'
+
+const longest = 4096
+
+/** What the outline should be: `_` for each string that takes more than so many bytes between its quotes. */
+function shortened(value: JsonValue): JsonValue {
+  if (typeof value === 'string') return Buffer.byteLength(JSON.stringify(value)) - 1 > longest ? '_' : value
+  if (Array.isArray(value)) return value.map(shortened)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, shortened(one as JsonValue)]))
+}
+
+const piece = fc.constantFrom(
+  'plain text, ',
+  '"quoted" ',
+  '\\',
+  '\\"',
+  'é',
+  '😀',
+  '{[',
+  '\n',
+  '\u2028',
+  'x'.repeat(50),
+)
+const long = fc
+  .tuple(fc.array(piece, { minLength: 1, maxLength: 8 }), fc.integer({ min: 1, max: 600 }))
+  .map(([pieces, times]) => `${'0'.repeat(4000)}${pieces.join('').repeat(times)}`)
+const document = fc.record({
+  model: fc.string(),
+  messages: fc.array(
+    fc.record({ role: fc.constantFrom('user', 'system'), content: fc.oneof(long, fc.string()) }),
+    {
+      minLength: 1,
+      maxLength: 6,
+    },
+  ),
+  padding: fc.constant('p'.repeat(40_000)),
+  n: fc.double({ noNaN: true, noDefaultInfinity: true }),
+  stream: fc.boolean(),
+})
+
+const bytesOf = (text: string): Buffer => Buffer.from(text)
+
+describe('the outline of a large body', () => {
+  test('has the structure of the body', () => {
+    fc.assert(
+      fc.property(document, fc.boolean(), (value, spaced) => {
+        const body = bytesOf(JSON.stringify(value, null, spaced ? 2 : undefined))
+        const got = parseJsonOutline(body)
+        const whole = JSON.parse(body.toString()) as JsonValue
+        // Where there are too many quotes to be worth it, the body is parsed as it is.
+        assert.deepEqual(got, outlineJson(body) === undefined ? whole : shortened(whole))
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  test('is taken of a long prompt, and leaves it out', () => {
+    const body = bytesOf(JSON.stringify({ model: 'm', prompt: 'word '.repeat(50_000) }))
+    assert.equal(outlineJson(body), '{"model":"m","prompt":"_"}')
+  })
+
+  test('is not taken of what is parsed faster than searched', () => {
+    const many = bytesOf(
+      JSON.stringify({ model: 'm', input: Array.from({ length: 5000 }, (_, i) => `text ${i}`) }),
+    )
+    assert.equal(outlineJson(many), undefined)
+    assert.equal(outlineJson(bytesOf('{"prompt":"short"}')), undefined)
+  })
+
+  const prompt = JSON.stringify('word '.repeat(20_000))
+  const wrong: [what: string, body: Buffer][] = [
+    ['an unterminated string', bytesOf(`{"model":"m","prompt":${prompt.slice(0, -1)}`)],
+    ['a missing brace', bytesOf(`{"model":"m","prompt":${prompt}`)],
+    ['a comma too many', bytesOf(`{"model":"m","prompt":${prompt},}`)],
+    ['something behind it', bytesOf(`{"model":"m","prompt":${prompt}} {}`)],
+    [
+      'bytes that are no UTF-8',
+      Buffer.concat([bytesOf(`{"prompt":${prompt},"model":"`), Buffer.from([0xff]), bytesOf('"}')]),
+    ],
+  ]
+  for (const [what, body] of wrong) {
+    test(`refuses ${what} as the whole would be refused, in the same words`, () => {
+      let expected: unknown
+      try {
+        parseJson(body)
+      } catch (error) {
+        expected = error
+      }
+      assert.ok(expected instanceof Error)
+      assert.throws(() => parseJsonOutline(body), { name: expected.name, message: expected.message })
+    })
+  }
+})
