@@ -5,7 +5,7 @@ const shortBody = 32 * 1024
 /** Bytes. Longer strings are text for the model, not settings. */
 const longString = 4096
 /** Bytes per quote: with less, searching for quotes costs more than parsing. */
-const sparse = 512
+const sparse = 24
 
 const quote = 0x22
 const backslash = 0x5c

@@ -108,6 +108,7 @@ describe('two processes together', () => {
     const refused = async () =>
       (await router.metric('vllm_router_request_errors_total', { error_type: 'no_available_worker' })) === 21
     await eventually(refused, { what: '21 refusals' })
+    await eventually(() => count.most >= 3, { what: 'those that are let in have arrived' })
     assert.equal(count.most, 3)
     for (const one of all) one.abort()
   })

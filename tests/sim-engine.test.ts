@@ -74,7 +74,8 @@ describe('pace', () => {
 
 describe('the queue', () => {
   test('runs maxConcurrent at a time, first come first served', async (t) => {
-    const server = await sim(t, { maxConcurrent: 1, tokenMs: 5, recordRequests: true })
+    // The first runs for 0.3 s: long enough for all to have arrived.
+    const server = await sim(t, { maxConcurrent: 1, tokenMs: 30, recordRequests: true })
     const ids = ['a', 'b', 'c', 'd']
     const exchanges = []
     for (const [index, id] of ids.entries()) {
