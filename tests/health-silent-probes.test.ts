@@ -69,7 +69,8 @@ test('when most probes are silent those workers serve, the ones that refuse do n
   for (const worker of [well, ...silent]) assert.ok(worker.requests.length > 0, `${worker.url} served`)
   assert.equal(refusing.requests.length, 0)
   assert.ok(((await router.metric('vllm_router_panic_selections_total')) ?? 0) > 0)
-  assert.ok(messages(router, /^panic: /).length >= 1)
+  // Lines are written a moment after what they tell.
+  await eventually(() => messages(router, /^panic: /).length >= 1, { what: 'the line on the panic' })
 
   for (const worker of silent) worker.route('GET /health', undefined)
   const isOver = async () => {

@@ -30,6 +30,10 @@ const checks = [
 const alikeOnBoth =
   /^tests\/(bench|docs(-\w+)?|imports|image-dockerfile|k8s-\w+|monitoring-(catalogue|rules))\.test\.ts$/
 
+/** Grace times, watches, scrapes: they take long and little of the machine, and have a lane of their own. */
+const mostlyWaits =
+  /^tests\/(image-run|discovery-(traffic|kubernetes)|monitoring-prometheus|processes-drain)\.test\.ts$/
+
 const say = (line: string): boolean => process.stdout.write(`${line}\n`)
 const took = (started: number): string => `${((performance.now() - started) / 1000).toFixed(1)} s`
 
@@ -110,6 +114,8 @@ async function runTests({ runtime, files, signal, lanes, built }: TestRun): Prom
       reports,
       signal,
       lanes,
+      // Long forms measure: one at a time.
+      mostlyWaits: (file: string) => lanes > 1 && mostlyWaits.test(file),
       built,
       onResult: sayResult,
     }

@@ -28,8 +28,10 @@ export interface FilesOptions {
   readonly cwd: string
   /** A directory for reports. */
   readonly reports: string
-  /** Files that run at the same time, default 2. */
+  /** Files that run at the same time, default 2; beside them one of those that mostly wait. */
   readonly lanes?: number
+  /** Of a file that leaves the machine to others for most of its time. Default: none does. */
+  readonly mostlyWaits?: (file: string) => boolean
   /** Milliseconds that a file may take, default 600000; then it is killed and counts as failed. */
   readonly fileMs?: number
   /** Aborted: whatever runs is killed, and nothing more is started. */
@@ -44,17 +46,21 @@ export interface FilesOptions {
 const testMs = 120_000
 
 export async function runTestFiles(options: FilesOptions): Promise<FileResult[]> {
-  const waiting = [...options.files]
+  const { mostlyWaits = () => false } = options
+  const patient = options.files.filter(mostlyWaits)
+  const busy = options.files.filter((file) => !mostlyWaits(file))
   const results: FileResult[] = []
-  const lane = async (): Promise<void> => {
-    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
+  const lane = async (...queues: string[][]): Promise<void> => {
+    const next = (): string | undefined => queues.find(({ length }) => length > 0)?.shift()
+    for (let file = next(); file !== undefined; file = next()) {
       if (options.signal?.aborted) return
       const result = await runFile(file, options)
       results.push(result)
       options.onResult?.(result)
     }
   }
-  await Promise.all(Array.from({ length: options.lanes ?? 2 }, lane))
+  const lanes = Array.from({ length: options.lanes ?? 2 }, () => lane(busy, patient))
+  await Promise.all([...lanes, lane(patient)])
   return results
 }
 
