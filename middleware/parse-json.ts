@@ -32,10 +32,9 @@ export function parseJsonOutline(body: Uint8Array | undefined): JsonValue {
   if (outline === undefined) return parseJson(body)
   try {
     return parseText(outline)
-  } catch (error) {
-    // Said again with the place of the fault in the client's own text.
-    parseJson(body)
-    throw error
+  } catch {
+    // The whole has the last word, and says where in the client's own text the fault is.
+    return parseJson(body)
   }
 }
 

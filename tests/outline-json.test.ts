@@ -67,6 +67,11 @@ describe('the outline of a large body', () => {
     assert.equal(outlineJson(body), '{"model":"m","prompt":"_"}')
   })
 
+  test('accepts the byte order mark that the whole parser accepts', () => {
+    const body = bytesOf(`\uFEFF${JSON.stringify({ model: 'm', prompt: 'word '.repeat(20_000) })}`)
+    assert.deepEqual(parseJsonOutline(body), parseJson(body))
+  })
+
   test('is not taken of what is parsed faster than searched', () => {
     const many = bytesOf(
       JSON.stringify({ model: 'm', input: Array.from({ length: 5000 }, (_, i) => `text ${i}`) }),

@@ -110,6 +110,7 @@ describe('a response', () => {
 
   const closing: [bytes: string, keepAlive: boolean][] = [
     [`${ok}Connection: Close\r\nContent-Length: 0\r\n\r\n`, false],
+    ['HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n', false],
     [`${ok}Connection: foo, close\r\nContent-Length: 0\r\n\r\n`, false],
     ['HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n', false],
     ['HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n', true],
@@ -125,6 +126,7 @@ describe('a faulty response is refused', () => {
   const faulty: [code: string, bytes: string][] = [
     ['BAD_STATUS_LINE', 'HTTP/2 200 OK\r\n\r\n'],
     ['BAD_STATUS_LINE', 'hello\r\n\r\n'],
+    ['BAD_STATUS_LINE', 'HTTP/1.1 200 OK\nContent-Length: 3\r\n\r\nabc'],
     ['BAD_STATUS', 'HTTP/1.1 101 Switching Protocols\r\n\r\n'],
     ['BAD_STATUS', 'HTTP/1.1 099 Odd\r\n\r\n'],
     ['BAD_HEADER', `${ok}no colon\r\n\r\n`],
@@ -145,6 +147,7 @@ describe('a faulty response is refused', () => {
     ['HEADERS_TOO_LARGE', `${ok}X: ${'a'.repeat(5000)}\r\n\r\n`],
     ['HEADERS_TOO_LARGE', `${ok}X: ${'a'.repeat(5000)}`],
     ['HEADERS_TOO_LARGE', 'HTTP/1.1 100 Continue\r\n\r\n'.repeat(300)],
+    ['TRAILERS_TOO_LARGE', `${ok}Transfer-Encoding: chunked\r\n\r\n0\r\n${'X: y\r\n'.repeat(1000)}`],
     ['LINE_TOO_LONG', `${ok}Transfer-Encoding: chunked\r\n\r\n1;${'a'.repeat(5000)}`],
   ]
   for (const [code, bytes] of faulty) {

@@ -142,7 +142,13 @@ describe('what broke is told', () => {
 
   test('a field that would break the head is not sent', async (t) => {
     const { worker, send } = await fixture(t)
-    for (const more of [{ headers: [['x', 'a\r\nb: c']] as const }, { path: '/a b' }, { path: '/a\r\nb: c' }])
+    for (const more of [
+      { headers: [['x', 'a\r\nb: c']] as const },
+      { headers: [['x', 'a\u010ab: c']] as const },
+      { headers: [['x y', 'a']] as const },
+      { path: '/a b' },
+      { path: '/a\r\nb: c' },
+    ])
       await assert.rejects(send(more).head, fault('protocol'))
     assert.equal(worker.requests.length, 0)
   })

@@ -136,6 +136,8 @@ class NodeConnection implements Connection {
   }
 
   async body(limit: number): Promise<Uint8Array> {
+    // It has left while something else was waited for: no event would ever tell.
+    if (this.#incoming.destroyed && !this.#incoming.readableEnded) throw leftWhileSending()
     const chunks: Uint8Array[] = []
     let bytes = 0
     try {
@@ -152,7 +154,7 @@ class NodeConnection implements Connection {
       })
     } catch (error) {
       if (error instanceof RouterError) throw error
-      throw new RouterError('client_closed', 'the client left while it sent its request', { cause: error })
+      throw leftWhileSending(error)
     }
     return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
   }
@@ -162,6 +164,10 @@ class NodeConnection implements Connection {
     this.opened = { body, source }
     return body
   }
+}
+
+function leftWhileSending(cause?: unknown): RouterError {
+  return new RouterError('client_closed', 'the client left while it sent its request', { cause })
 }
 
 /** Moves a stream to the client as fast as the client reads. A source that breaks resets the client's connection. */

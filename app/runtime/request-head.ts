@@ -1,5 +1,9 @@
 import { type OutgoingRequest, TransportError } from './http-client.ts'
 
+/** What is more than one byte in latin1 could become a line end in it. */
+const unsafe = /[^\t\x20-\x7e\x80-\xff]/
+/** RFC 9110, section 5.6.2. */
+const token = /^[!#$%&'*+.^_`|~\w-]+$/
 const usuallyEmpty = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS'])
 
 /**
@@ -8,10 +12,10 @@ const usuallyEmpty = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS'])
  * @throws TransportError `protocol` for what would break the line it stands in
  */
 export function requestHead({ method, path, headers, body }: OutgoingRequest, host: string): string {
-  if (/[\0-\x20\x7f]/.test(path)) throw new TransportError('protocol', 'BAD_PATH')
+  if (/[^\x21-\x7e\x80-\xff]/.test(path)) throw new TransportError('protocol', 'BAD_PATH')
   let head = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n`
   for (const [name, value] of headers) {
-    if (/[\0\r\n]/.test(value) || /[\s:]/.test(name)) throw new TransportError('protocol', 'BAD_HEADER')
+    if (unsafe.test(value) || !token.test(name)) throw new TransportError('protocol', 'BAD_HEADER')
     head += `${name}: ${value}\r\n`
   }
   if (body !== undefined && (body.length > 0 || !usuallyEmpty.has(method))) {

@@ -31,7 +31,7 @@ const LF = 10
 const noBytes = Buffer.alloc(0)
 /** RFC 9110, section 5.6.2. */
 const token = /^[!#$%&'*+.^_`|~\w-]+$/
-const statusLine = /^HTTP\/1\.([01]) (\d{3})(?: |$)/
+const statusLine = /^HTTP\/1\.([01]) (\d{3})(?: [^\r\n\0]*)?$/
 const chunkSize = /^([0-9a-fA-F]{1,13})[ \t]*(?:;.*)?$/
 
 /**
@@ -50,6 +50,7 @@ export class ResponseParser {
   /** Bytes left of the body, or of the chunk. */
   #left = 0
   #interimBytes = 0
+  #trailerBytes = 0
   #keepAlive = false
 
   constructor({ parts, method, maxHeadBytes }: ResponseParserOptions) {
@@ -105,7 +106,7 @@ export class ResponseParser {
           this.#state = 'chunk_size'
         })
       default:
-        return this.#takeLine(bytes, (line) => line === '' && this.#end())
+        return this.#takeLine(bytes, (line) => this.#passTrailer(line))
     }
   }
 
@@ -169,6 +170,8 @@ export class ResponseParser {
   /** RFC 9112, section 6.3. */
   #beginBody(status: number, { chunked, length }: FieldReader): void {
     if (this.#method === 'HEAD' || status === 204 || status === 304) {
+      // A server that announces a body with a 204 may send one, too, into the next answer.
+      if (status === 204 && (chunked || length)) this.#keepAlive = false
       this.#end()
     } else if (chunked) {
       this.#state = 'chunk_size'
@@ -188,6 +191,13 @@ export class ResponseParser {
     if (size === undefined) throw fault('BAD_CHUNK_SIZE')
     this.#left = Number.parseInt(size, 16)
     this.#state = this.#left === 0 ? 'trailers' : 'chunk_data'
+  }
+
+  /** Nobody wants them (RFC 9110, section 6.5.1), but they must end. */
+  #passTrailer(line: string): void {
+    this.#trailerBytes += line.length + 2
+    if (line === '') this.#end()
+    else if (this.#trailerBytes > this.#maxHeadBytes) throw fault('TRAILERS_TOO_LARGE')
   }
 
   #end(): void {

@@ -17,6 +17,8 @@ export class LineBuffer {
   constructor(maxWrite?: number) {
     // Of what stands in log lines, hardly a character takes more than one byte, and none of the program's own.
     this.#mostChars = maxWrite === undefined ? mostChars : maxWrite / 2
+    // A full disk must not end the process and with it every stream: lines that cannot be written are lost.
+    this.#destination.on('error', () => {})
     process.on('exit', () => this.flush())
   }
 
@@ -33,6 +35,11 @@ export class LineBuffer {
     this.#timer = undefined
     const lines = this.#lines
     this.#lines = ''
-    if (lines !== '') this.#destination.write(lines)
+    if (lines === '') return
+    try {
+      this.#destination.write(lines)
+    } catch {
+      // As above: the destination reports some errors by throwing.
+    }
   }
 }

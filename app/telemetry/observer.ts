@@ -38,6 +38,7 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
   readonly #log: Log
   readonly #policy: string
   readonly #series = new Map<Worker, WorkerSeries>()
+  readonly #urls = new Set<string>()
   #readMembership = (): void => {}
 
   constructor({ metrics, log, policy }: { metrics: Metrics; log: Log; policy: string }) {
@@ -63,6 +64,7 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
   added(worker: Worker): void {
     const { processed, decisions, outcomes: outcome, transitions } = this.#metrics
     const { url } = worker
+    this.#urls.add(url)
     // Zero from the start: a rate over a series that does not exist yet misses its first increase.
     this.#series.set(worker, {
       processed: processed.of(url),
@@ -79,6 +81,7 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
 
   removed(worker: Worker): void {
     this.#series.delete(worker)
+    this.#urls.delete(worker.url)
     const {
       processed,
       decisions,
@@ -118,7 +121,8 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
   }
 
   breakerMoved(url: string, from: BreakerStateName, to: BreakerStateName, reason: string): void {
-    this.#metrics.transitions.of(url, from, to).inc()
+    // A stream of a worker that is gone may still move its breaker: its series must not come back.
+    if (this.#urls.has(url)) this.#metrics.transitions.of(url, from, to).inc()
     const level = to === 'open' ? 'warn' : 'info'
     this.#log[level](
       { worker: url, from, to, ...(reason === '' ? {} : { reason }) },
