@@ -131,8 +131,10 @@ describe('random inputs', () => {
         assert.equal(value.messages[0].content, 'hi')
         if (JSON.stringify(value) !== bytes.toString()) odd++
       }),
+      // What is counted is the generator, not luck: always the same hundred.
+      { seed: 2026 },
     )
-    assert.ok(odd > 50, `${odd} of 100 would survive a JSON reader and writer`)
+    assert.ok(odd > 80, `${odd} of 100 would survive a JSON reader and writer`)
   })
 
   test('seeded slices are the same for the same seed, and together the same bytes', () => {

@@ -1,6 +1,9 @@
 /** Header fields in order; names in any case; a name may repeat. */
 export type HeaderFields = readonly (readonly [name: string, value: string])[]
 
+/** What a field may be called: a token (RFC 9110, section 5.6.2). */
+export const fieldName = /^[!#$%&'*+.^_`|~\w-]+$/
+
 /** Bytes that are pulled one chunk at a time: what is not asked for stays in the sender's socket. */
 export interface ByteSource {
   /** The next chunk; undefined after the last. Rejects with a TransportError when the stream breaks. */

@@ -1,9 +1,7 @@
-import { type OutgoingRequest, TransportError } from './http-client.ts'
+import { fieldName, type OutgoingRequest, TransportError } from './http-client.ts'
 
 /** What is more than one byte in latin1 could become a line end in it. */
 const unsafe = /[^\t\x20-\x7e\x80-\xff]/
-/** RFC 9110, section 5.6.2. */
-const token = /^[!#$%&'*+.^_`|~\w-]+$/
 const usuallyEmpty = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS'])
 
 /**
@@ -15,7 +13,7 @@ export function requestHead({ method, path, headers, body }: OutgoingRequest, ho
   if (/[^\x21-\x7e\x80-\xff]/.test(path)) throw new TransportError('protocol', 'BAD_PATH')
   let head = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n`
   for (const [name, value] of headers) {
-    if (unsafe.test(value) || !token.test(name)) throw new TransportError('protocol', 'BAD_HEADER')
+    if (unsafe.test(value) || !fieldName.test(name)) throw new TransportError('protocol', 'BAD_HEADER')
     head += `${name}: ${value}\r\n`
   }
   if (body !== undefined && (body.length > 0 || !usuallyEmpty.has(method))) {

@@ -1,4 +1,4 @@
-import { type HeaderFields, TransportError } from './http-client.ts'
+import { fieldName, type HeaderFields, TransportError } from './http-client.ts'
 
 /** Told what a response consists of, in order. */
 export interface ResponseParts {
@@ -29,8 +29,6 @@ type State =
 const CR = 13
 const LF = 10
 const noBytes = Buffer.alloc(0)
-/** RFC 9110, section 5.6.2. */
-const token = /^[!#$%&'*+.^_`|~\w-]+$/
 const statusLine = /^HTTP\/1\.([01]) (\d{3})(?: [^\r\n\0]*)?$/
 const chunkSize = /^([0-9a-fA-F]{1,13})[ \t]*(?:;.*)?$/
 
@@ -230,7 +228,7 @@ class FieldReader {
     const name = line.slice(0, Math.max(colon, 0))
     const value = line.slice(colon + 1).trim()
     // A folded line begins with a space, and is refused with it (RFC 9112, section 5.2).
-    if (!token.test(name) || /[\0\r\n]/.test(value)) throw fault('BAD_HEADER')
+    if (!fieldName.test(name) || /[\0\r\n]/.test(value)) throw fault('BAD_HEADER')
     this.list.push([name, value])
     switch (name.length) {
       case 10:
