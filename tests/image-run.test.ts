@@ -232,10 +232,10 @@ describe('the image, run as the manifest says', { skip }, () => {
     const grace = pod?.terminationGracePeriodSeconds ?? 0
     const told = performance.now()
     const body = JSON.stringify({ model: 'facebook/opt-350m', prompt: 'Test', max_tokens: 120, stream: true })
-    const stream = sandbox.shell(
-      `curl -sN http://localhost:8080/v1/completions -H 'Content-Type: application/json' -d '${body}'`,
-      40_000,
-    )
+    const url = 'http://localhost:8080/v1/completions'
+    const type = 'Content-Type: application/json'
+    // Not in the container: its end, right after the stream's, kills every process in it.
+    const stream = sandbox.outside(['curl', '-sN', url, '-H', type, '-d', body], 40_000)
     await eventually(async () => /running_requests\{[^}]*\} 1/.test((await get('/metrics')).text), {
       what: 'the stream runs',
     })

@@ -37,6 +37,8 @@ export interface Sandbox {
   exec(command: readonly string[], withinMs?: number): Promise<Ended>
   /** The same through a shell, for the guide's pipes. */
   shell(line: string, withinMs?: number): Promise<Ended>
+  /** A command of this machine in the sandbox's network, to its end: a client that the container's end does not kill. */
+  outside(command: readonly string[], withinMs?: number): Promise<Ended>
   /** A program of this machine, with its files, in the sandbox's network: what stands beside the pod. */
   beside(command: readonly string[]): ChildProcess
 }
@@ -147,6 +149,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     signal: (signal) => void process.kill(pid, signal),
     exec,
     shell: (line, withinMs) => exec(['sh', '-c', line], withinMs),
+    outside: (command, withinMs = 15_000) => toEnd([...demoted, ...enter, ...command], withinMs),
     beside: (command) => {
       const [name = '', ...rest] = [...demoted, ...enter, ...command]
       const other = spawn(name, rest, { stdio: ['ignore', 'pipe', 'pipe'], cwd: '/' })
