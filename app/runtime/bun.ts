@@ -11,6 +11,7 @@ import {
   type StreamBody,
   urlOf,
 } from './runtime.ts'
+import { endOfTurn } from './turn.ts'
 import { workerClient } from './worker-client.ts'
 
 /** Seconds a kept-alive connection may be silent between requests; above the 60 s of common load balancers. */
@@ -63,7 +64,9 @@ async function serve(
   if (request.url.startsWith('/')) return new Response(null, { status: 400 })
   const connection = new BunConnection(request, server)
   const response = await fetch(request, { incoming: connection })
-  if (!connection.streams) connection.rest()
+  if (connection.streams) return response
+  connection.rest()
+  await endOfTurn()
   return response
 }
 
@@ -141,7 +144,10 @@ class BunConnection implements Connection {
    */
   async *#chunksOf(source: ByteSource): AsyncGenerator<Uint8Array, void> {
     try {
-      for (let chunk = await source.read(); chunk !== undefined; chunk = await source.read()) yield chunk
+      for (let chunk = await source.read(); chunk !== undefined; chunk = await source.read()) {
+        await endOfTurn()
+        yield chunk
+      }
       this.rest()
     } finally {
       source.cancel()

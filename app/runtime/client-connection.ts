@@ -9,6 +9,7 @@ import {
 } from './http-client.ts'
 import { requestHead } from './request-head.ts'
 import { ResponseParser } from './response-parser.ts'
+import { atEndOfTurn } from './turn.ts'
 
 /** Where a connection leads. */
 export interface Origin {
@@ -74,16 +75,22 @@ export class ClientConnection implements ExchangeConnection {
     socket.once('close', () => this.#onClose())
   }
 
-  /** Sends a request; the connection must be new or idle. */
+  /** Sends a request at the end of this turn; the connection must be new or idle. */
   send(request: OutgoingRequest, exchange: ClientExchange): void {
     this.#exchange = exchange
     this.#answered = false
-    const { maxHeadBytes } = this.#options
-    this.#parser = new ResponseParser({ parts: exchange, method: request.method, maxHeadBytes })
     exchange.begin(this)
     if (exchange.over) return
     const head = requestHead(request, this.origin.host)
-    const { body } = request
+    atEndOfTurn(() => {
+      if (this.#exchange === exchange && !exchange.over) this.#write(head, request)
+    })
+  }
+
+  #write(head: string, { method, body }: OutgoingRequest): void {
+    // Not before: what arrives ahead of the request cannot be its answer.
+    const { maxHeadBytes } = this.#options
+    this.#parser = new ResponseParser({ parts: this.#exchange!, method, maxHeadBytes })
     if (body === undefined || body.length === 0) {
       this.#socket.write(head, 'latin1')
     } else if (body.length <= copiedBytes) {
@@ -92,8 +99,10 @@ export class ClientConnection implements ExchangeConnection {
       message.set(body, head.length)
       this.#socket.write(message)
     } else {
+      this.#socket.cork()
       this.#socket.write(head, 'latin1')
       this.#socket.write(body)
+      this.#socket.uncork()
     }
   }
 

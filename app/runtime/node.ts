@@ -16,6 +16,7 @@ import {
   type Runtime,
   urlOf,
 } from './runtime.ts'
+import { endOfTurn } from './turn.ts'
 import { workerClient } from './worker-client.ts'
 
 export const node: Runtime = {
@@ -82,7 +83,10 @@ async function handle(
   const response = await fetch(request, { incoming: connection })
   const stream = connection.opened
   // Nobody wrapped the stream on its way through the middleware: its chunks can go from socket to socket.
-  if (stream === undefined) return response
+  if (stream === undefined) {
+    await endOfTurn()
+    return response
+  }
   try {
     if (response.body !== stream.body) return response
     outgoing.writeHead(response.status, headersOf(response))
@@ -182,6 +186,7 @@ async function pump(source: ByteSource, outgoing: ServerResponse): Promise<void>
   try {
     for (;;) {
       const chunk = await source.read()
+      await endOfTurn()
       if (chunk === undefined || outgoing.destroyed) break
       if (outgoing.write(chunk)) continue
       await new Promise<void>((resolve) => {

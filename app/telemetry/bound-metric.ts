@@ -28,7 +28,8 @@ export abstract class BoundMetric<L extends readonly string[], S> {
   readonly name: string
   readonly help: string
   readonly labelNames: L
-  readonly #series = new Map<string, { readonly values: LabelValues<L>; readonly series: S }>()
+  /** By the first label's value, then by the second's: to join them into one key cost 2.5 us of a request on Bun. */
+  readonly #root: Branch<S> = { below: new Map(), series: undefined }
 
   constructor({ name, help, labelNames, registry }: BoundMetricOptions<L>) {
     this.name = name
@@ -39,17 +40,21 @@ export abstract class BoundMetric<L extends readonly string[], S> {
 
   /** The series of these label values; it exists, at zero, from the first call on. */
   of(...values: LabelValues<L>): S {
-    const key = values.length === 1 ? values[0]! : values.join('\n')
-    let entry = this.#series.get(key)
-    if (entry === undefined) {
-      entry = { values, series: this.create() }
-      this.#series.set(key, entry)
+    let branch = this.#root
+    for (const value of values) {
+      let next = branch.below.get(value)
+      if (next === undefined) {
+        next = { below: new Map(), series: undefined }
+        branch.below.set(value, next)
+      }
+      branch = next
     }
-    return entry.series
+    branch.series ??= this.create()
+    return branch.series
   }
 
   remove(...values: LabelValues<L>): void {
-    this.#series.delete(values.join('\n'))
+    removeFrom(this.#root, values)
   }
 
   /** For the registry. */
@@ -57,14 +62,36 @@ export abstract class BoundMetric<L extends readonly string[], S> {
     // Without labels there is one series, zero before anything was counted.
     if (this.labelNames.length === 0) this.of(...([] as unknown as LabelValues<L>))
     const values: Sample[] = []
-    for (const { values: of, series } of this.#series.values()) {
-      const labels = Object.fromEntries(this.labelNames.map((name, index) => [name, of[index]!]))
+    for (const { labels, series } of allSeries(this.#root, this.labelNames))
       values.push(...this.samples(series, labels))
-    }
     const { name, help, type, aggregator } = this
     return { name, help, type, aggregator, values }
   }
 
   protected abstract create(): S
   protected abstract samples(series: S, labels: Readonly<Record<string, string>>): readonly Sample[]
+}
+
+interface Branch<S> {
+  readonly below: Map<string, Branch<S>>
+  series: S | undefined
+}
+
+function removeFrom<S>({ below }: Branch<S>, [first = '', ...rest]: readonly string[]): void {
+  const next = below.get(first)
+  if (next === undefined) return
+  if (rest.length > 0) removeFrom(next, rest)
+  if (rest.length === 0 || next.below.size === 0) below.delete(first)
+}
+
+type Labels = Readonly<Record<string, string>>
+
+function* allSeries<S>(
+  { below, series }: Branch<S>,
+  [name, ...names]: readonly string[],
+  labels: Labels = {},
+): Generator<{ labels: Labels; series: S }> {
+  if (series !== undefined) yield { labels, series }
+  if (name !== undefined)
+    for (const [value, next] of below) yield* allSeries(next, names, { ...labels, [name]: value })
 }

@@ -1,0 +1,33 @@
+/**
+ * One turn of the event loop reads from every socket that has something; what is to be written meanwhile waits for its
+ * end, and goes out in one go. The peer is woken once for all of it, not once for each: with 32 connections that halves
+ * what a request costs on Node. When there is little to do, a turn is over as soon as it has begun.
+ */
+
+let waiting: (() => void)[] = []
+
+/** Calls `write` when this turn has read what there is to read. */
+export function atEndOfTurn(write: () => void): void {
+  if (waiting.push(write) === 1) setImmediate(writeAll)
+}
+
+/** Resolves at the same time. */
+export function endOfTurn(): Promise<void> {
+  turn ??= new Promise(begin)
+  return turn
+}
+
+let turn: Promise<void> | undefined
+
+function begin(resolve: () => void): void {
+  atEndOfTurn(() => {
+    turn = undefined
+    resolve()
+  })
+}
+
+function writeAll(): void {
+  const all = waiting
+  waiting = []
+  for (const write of all) write()
+}
