@@ -55,7 +55,7 @@ export class ClientConnection implements ExchangeConnection {
     this.origin = origin
     this.#options = options
     this.#events = events
-    const socket = open(origin)
+    const socket = open(origin, (chunk) => this.#onData(chunk))
     this.#socket = socket
     this.#connectTimer = setTimeout(
       () => this.#fail(new TransportError('unreachable', 'CONNECT_TIMEOUT')),
@@ -67,7 +67,6 @@ export class ClientConnection implements ExchangeConnection {
       this.#connected = true
       clearTimeout(this.#connectTimer)
     })
-    socket.on('data', (chunk: Buffer) => this.#onData(chunk))
     socket.once('end', () => this.#onEnd())
     socket.on('error', (error) => {
       this.#error ??= error
@@ -173,8 +172,18 @@ export class ClientConnection implements ExchangeConnection {
   }
 }
 
-function open({ secure, hostname, port }: Origin): Socket {
-  if (!secure) return connect({ host: hostname, port })
+/** All sockets are read into this one: a buffer of its own for each chunk costs Node more than the copy. */
+const landing = Buffer.allocUnsafeSlow(64 * 1024)
+
+function open({ secure, hostname, port }: Origin, onData: (chunk: Buffer) => void): Socket {
+  if (!secure) {
+    const callback = (bytes: number): boolean => {
+      onData(Buffer.from(landing.subarray(0, bytes)))
+      return true
+    }
+    return connect({ host: hostname, port, onread: { buffer: landing, callback } })
+  }
   // RFC 6066, section 3: addresses are not sent as a server name.
-  return connectTls({ host: hostname, port, ...(isIP(hostname) === 0 && { servername: hostname }) })
+  const socket = connectTls({ host: hostname, port, ...(isIP(hostname) === 0 && { servername: hostname }) })
+  return socket.on('data', onData)
 }
