@@ -19,6 +19,7 @@ import { detectRuntime } from './runtime/detect.ts'
 import type { HeaderFields } from './runtime/http-client.ts'
 import { plainConnection } from './runtime/plain-connection.ts'
 import type { FetchHandler, Listener, Runtime } from './runtime/runtime.ts'
+import { connectionsFull } from './spare-connections.ts'
 import { Accounting } from './telemetry/accounting.ts'
 import { type Log, silentLog } from './telemetry/log.ts'
 import { createMetrics, exposition, type Metrics } from './telemetry/metrics.ts'
@@ -176,8 +177,10 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
   const limiter =
     shared?.limiter ?? (perSecond === undefined ? undefined : new TokenBucket({ perSecond, now }))
 
+  const listeners: Listener[] = []
   const api = createApi({
     config,
+    full: connectionsFull(client, listeners),
     accounting,
     lifecycle,
     clock,
@@ -230,7 +233,6 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
 
   const serveApi: FetchHandler = (request, env) => api.fetch(request, env)
   const serveOperations: FetchHandler = (request, env) => operations.fetch(request, env)
-  const listeners: Listener[] = []
   let probing = false
 
   function probe(): void {

@@ -22,6 +22,7 @@ import { probes } from './operations.ts'
 import type { RouterControl } from './router-control.ts'
 import { type InferenceOptions, inference } from './routes/inference.ts'
 import { listModels, oneModel } from './routes/models.ts'
+import { spareConnections } from './spare-connections.ts'
 import type { Accounting } from './telemetry/accounting.ts'
 import type { Log } from './telemetry/log.ts'
 
@@ -34,6 +35,8 @@ export interface HttpOptions {
   readonly queue: Admission
   readonly rate: RateLimitOptions | undefined
   readonly control: RouterControl
+  /** Whether all connections that the process may have are in use. */
+  readonly full: () => boolean
   readonly inference: InferenceOptions
 }
 
@@ -85,7 +88,14 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
   // After everything that may turn a request away: only what goes to a worker counts against the limits. The rate comes
   // first: what exceeds it must not wait for a slot.
   if (options.rate !== undefined) app.use(widen(rateLimit(options.rate)))
-  app.all('*', sequence(widen(admission({ queue: options.queue })), inference(options.inference)))
+  app.all(
+    '*',
+    sequence(
+      spareConnections(options.full),
+      widen(admission({ queue: options.queue })),
+      inference(options.inference),
+    ),
+  )
 
   app.onError((error, c) => renderFault(error, c.req.path, c.get('record'), options.log))
   return app

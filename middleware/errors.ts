@@ -51,6 +51,8 @@ export interface ErrorDetails {
   readonly retryAfter?: number
   /** The methods that the route has, sent as `Allow`: RFC 9110, section 15.5.6, demands it with a 405. */
   readonly allow?: string
+  /** The client's connection is closed after the answer. */
+  readonly close?: boolean
   /** For the log only; never sent. */
   readonly cause?: unknown
 }
@@ -63,6 +65,7 @@ export class RouterError extends Error {
   readonly param: string | null
   readonly retryAfter: number | undefined
   readonly allow: string | undefined
+  readonly close: boolean
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
@@ -71,6 +74,7 @@ export class RouterError extends Error {
     this.param = details.param ?? null
     this.retryAfter = details.retryAfter
     this.allow = details.allow
+    this.close = details.close ?? false
   }
 }
 
@@ -118,6 +122,7 @@ export function renderError(error: RouterError, dialect: Dialect): Response {
   if (error.retryAfter !== undefined)
     headers['retry-after'] = String(Math.max(1, Math.ceil(error.retryAfter)))
   if (error.allow !== undefined) headers.allow = error.allow
+  if (error.close) headers.connection = 'close'
   return new Response(JSON.stringify(errorBody(error, dialect)), { status: error.status, headers })
 }
 

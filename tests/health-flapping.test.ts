@@ -77,6 +77,8 @@ async function fiveMinutesOfFlapping(bad: FakeAnswer, seed: number) {
 
 /** Probes are answered by a script, any POST by a stream whose events the test sends by hand. */
 class ClientWithOneStream implements HttpClient {
+  readonly connections = 0
+  readonly idleConnections = 0
   readonly probes: FakeClient
   readonly #chunks: (Uint8Array | undefined)[] = []
   #wake = (): void => {}

@@ -27,6 +27,8 @@ export interface FailureDetails {
   /** Milliseconds the worker asked to be left alone. */
   readonly coolDownMs?: number
   readonly answer?: HeldAnswer
+  /** This machine is short of connections: the client is to ask again in a second, and gives its own one back. */
+  readonly noRoom?: boolean
 }
 
 /** One attempt failed before anything was sent to the client. Carries the decision: whose fault, and may it be retried. */
@@ -41,7 +43,8 @@ export class AttemptFailure extends Error {
 
   /** What the client gets when no attempt is left and no worker has answered. */
   toRouterError(): RouterError {
-    return new RouterError(this.details.code, this.details.message, { cause: this })
+    const { code, message, noRoom = false } = this.details
+    return new RouterError(code, message, { cause: this, ...(noRoom && { retryAfter: 1, close: true }) })
   }
 
   /** A worker's own answer that says it failed: perhaps the request's fault, if another worker answers the same. */

@@ -1,6 +1,7 @@
 import type { Outcome } from '../../policies/resilience/outcome.ts'
 import { isRetryableStatus } from '../../policies/resilience/retry.ts'
 import type { TransportError } from '../runtime/http-client.ts'
+import { noRoom } from '../spare-connections.ts'
 import { AttemptFailure, type HeldAnswer } from './attempt-failure.ts'
 import type { WorkerError } from './grammar.ts'
 import { headerOf } from './headers.ts'
@@ -25,6 +26,15 @@ export function judgeTransport(error: TransportError): AttemptFailure {
         ...common,
         code: 'worker_unreachable',
         message: 'the exchange was ended by the router',
+      })
+    case 'exhausted':
+      return new AttemptFailure({
+        ...common,
+        code: 'no_available_worker',
+        message: noRoom,
+        outcome: 'neutral',
+        retryable: false,
+        noRoom: true,
       })
     case 'reset':
       return new AttemptFailure({

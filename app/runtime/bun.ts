@@ -42,6 +42,10 @@ async function listen({ host, port, fetch, shared = false }: ListenOptions): Pro
     return {
       url: urlOf(host, server.port ?? port),
       port: server.port ?? port,
+      // Bun does not tell how many connections wait for a request.
+      get connections() {
+        return server.pendingRequests
+      },
       stopAccepting: () => void server.stop(false),
       async close(graceMs) {
         const timer = setTimeout(() => void server.stop(true), graceMs)

@@ -46,6 +46,10 @@ export interface PendingAnswer {
 /** HTTP/1.1 to workers: no redirects, no decoding, no hidden time limits, no limit on requests in flight. */
 export interface HttpClient {
   send(request: OutgoingRequest): PendingAnswer
+  /** All that are open. */
+  readonly connections: number
+  /** Those of them that wait for a request. */
+  readonly idleConnections: number
   /** Drops every connection. */
   close(): Promise<void>
 }
@@ -63,9 +67,10 @@ export interface HttpClientOptions {
  * - `unreachable`: no connection came about; the request was not seen by anyone.
  * - `reset`: the connection ended before the response did.
  * - `protocol`: what arrived is not HTTP.
+ * - `exhausted`: this machine has no file descriptor or port left for a connection; no worker can help that.
  * - `aborted`: we ended it ourselves.
  */
-export type TransportFault = 'unreachable' | 'reset' | 'protocol' | 'aborted'
+export type TransportFault = 'unreachable' | 'reset' | 'protocol' | 'exhausted' | 'aborted'
 
 export class TransportError extends Error {
   override readonly name = 'TransportError'
@@ -92,9 +97,9 @@ const unreachable = new Set([
   'ENOTFOUND',
   'EAI_AGAIN',
   'ETIMEDOUT',
-  'EADDRNOTAVAIL',
-  'EMFILE',
 ])
+
+const exhausted = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL'])
 
 const broken = new Set(['ECONNRESET', 'ECONNABORTED', 'EPIPE'])
 
@@ -107,6 +112,7 @@ export function transportError(error: unknown): TransportError {
 
 function faultOf(code: string): TransportFault {
   if (unreachable.has(code) || /^ERR_TLS|^UNABLE_TO_|CERT/.test(code)) return 'unreachable'
+  if (exhausted.has(code)) return 'exhausted'
   return broken.has(code) ? 'reset' : 'protocol'
 }
 

@@ -40,7 +40,7 @@ async function listen({ host, port, fetch, shared = false }: ListenOptions): Pro
     },
     getRequestListener((_, env) => handle(fetch, _, env as NodeEnv), { overrideGlobalObjects: true }),
   )
-  spareUnsentAnswers(server)
+  const connections = spareUnsentAnswers(server)
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(listenError(error, host, port)))
     server.listen({ host, port, backlog: 4096, reusePort: shared }, resolve)
@@ -56,6 +56,9 @@ async function listen({ host, port, fetch, shared = false }: ListenOptions): Pro
   return {
     url: urlOf(host, address.port),
     port: address.port,
+    get connections() {
+      return connections.size
+    },
     stopAccepting,
     async close(graceMs) {
       stopAccepting()

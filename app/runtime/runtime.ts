@@ -38,6 +38,8 @@ export interface Listener {
   /** For example http://127.0.0.1:8080 */
   readonly url: string
   readonly port: number
+  /** Connections that are open now, as far as the runtime tells. */
+  readonly connections: number
   /** Stops accepting connections and drops idle ones; requests under way go on. */
   stopAccepting(): void
   /** Lets answers that are being written reach their clients, for `graceMs` at most; then drops every connection. */

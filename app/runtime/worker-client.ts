@@ -46,6 +46,16 @@ class PooledClient implements HttpClient, ConnectionEvents {
     return exchange
   }
 
+  get connections(): number {
+    return this.#connections.size
+  }
+
+  get idleConnections(): number {
+    let count = 0
+    for (const { idle } of this.#targets.values()) count += idle.length
+    return count
+  }
+
   async close(): Promise<void> {
     clearInterval(this.#sweeper)
     for (const connection of this.#connections) connection.destroy()

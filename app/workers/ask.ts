@@ -16,7 +16,7 @@ export interface AskOptions {
 
 export type AskResult =
   | { readonly status: number; readonly body: string }
-  | { readonly failed: { readonly reason: string; readonly cause: UnhealthyCause } }
+  | { readonly failed: { readonly reason: string; readonly cause: UnhealthyCause | 'exhausted' } }
 
 /** One GET to a worker beside the requests of clients: never throws, ends in time, and reads no endless answer. */
 export async function ask(
@@ -37,11 +37,15 @@ export async function ask(
   } catch (error) {
     if (timedOut) return { failed: { reason: `no answer within ${timeoutMs / 1000} s`, cause: 'silent' } }
     const fault = error instanceof TransportError ? error : undefined
-    const cause = fault?.fault === 'unreachable' ? 'refused' : 'silent'
-    return { failed: { reason: fault?.code ?? String(error), cause } }
+    return { failed: { reason: fault?.code ?? String(error), cause: causeOf(fault) } }
   } finally {
     cancelTimer()
   }
+}
+
+function causeOf(error: TransportError | undefined): UnhealthyCause | 'exhausted' {
+  if (error?.fault === 'exhausted') return 'exhausted'
+  return error?.fault === 'unreachable' ? 'refused' : 'silent'
 }
 
 const maxAnswerBytes = 4 * 1024 * 1024

@@ -95,7 +95,8 @@ export class Probe {
 
   async #probe(): Promise<void> {
     const finding = await this.#askHealth()
-    if (this.#stopped) return
+    // Nothing was found out: what was found last stands.
+    if (this.#stopped || finding === undefined) return
     if (finding.ok) await this.#refreshModels()
     const stalled = finding.ok && (await this.#isStalled())
     if (this.#stopped) return
@@ -157,9 +158,13 @@ export class Probe {
     events.slowStart(this.#worker)
   }
 
-  async #askHealth(): Promise<Finding> {
+  /** Undefined when this machine has no connection left to ask with. */
+  async #askHealth(): Promise<Finding | undefined> {
     const answer = await this.#ask(this.#options.path)
-    if ('failed' in answer) return { ok: false, ...answer.failed }
+    if ('failed' in answer) {
+      const { reason, cause } = answer.failed
+      return cause === 'exhausted' ? undefined : { ok: false, reason, cause }
+    }
     if (answer.status >= 200 && answer.status < 300) return { ok: true }
     return { ok: false, reason: `status ${answer.status}`, cause: 'status' }
   }

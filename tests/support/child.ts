@@ -20,6 +20,8 @@ export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string | undefined>>
   /** Default: the one that runs the test. */
   readonly runtime?: Runtime | undefined
+  /** How many files it may have open; default: as many as the test. */
+  readonly openFiles?: number | undefined
   readonly t?: Scope | undefined
 }
 
@@ -55,8 +57,10 @@ export function runtimeBinary(runtime: Runtime): string {
 }
 
 export function startProgram(options: ProgramOptions): Program {
-  const { file, args, env, runtime = thisRuntime, t } = options
-  const child = spawn(runtimeBinary(runtime), [`${root}${file}`, ...args], {
+  const { file, args, env, runtime = thisRuntime, openFiles, t } = options
+  const limited = openFiles === undefined ? [] : ['prlimit', `--nofile=${openFiles}:${openFiles}`]
+  const [command = '', ...words] = [...limited, runtimeBinary(runtime), `${root}${file}`, ...args]
+  const child = spawn(command, words, {
     cwd: root,
     env: cleanEnvironment(env),
     stdio: ['ignore', 'pipe', 'pipe'],

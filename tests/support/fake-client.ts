@@ -25,6 +25,8 @@ export interface SentRequest {
 
 /** An HTTP client without network: answers by origin, by a clock that is turned by hand. */
 export class FakeClient implements HttpClient {
+  readonly connections = 0
+  readonly idleConnections = 0
   readonly #clock: AppClock
   readonly #answers = new Map<string, (path: string) => FakeAnswer>()
   readonly sent: SentRequest[] = []

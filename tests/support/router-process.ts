@@ -14,6 +14,8 @@ export interface RouterOptions {
   readonly env?: Readonly<Record<string, string | undefined>>
   /** Default: the one that runs the test. */
   readonly runtime?: Runtime
+  /** How many files it may have open; default: as many as the test. */
+  readonly openFiles?: number
   /** Milliseconds until it must listen, default 20000. */
   readonly withinMs?: number
   /** The router is killed when it ends. */
@@ -45,12 +47,13 @@ export interface RouterProcess {
 
 /** Starts the router and waits until it listens. When it does not, the error carries what it said. */
 export async function startRouter(options: RouterOptions = {}): Promise<RouterProcess> {
-  const { args = [], env, runtime, withinMs = 20_000, t } = options
+  const { args = [], env, runtime, openFiles, withinMs = 20_000, t } = options
   const { file = entryOf('app', runtime) } = options
   const program = startProgram({
     file,
     args: withFreePorts(args),
     runtime,
+    openFiles,
     t,
     ...(env && { env }),
   })
