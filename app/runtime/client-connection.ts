@@ -98,10 +98,8 @@ export class ClientConnection implements ExchangeConnection {
       message.set(body, head.length)
       this.#socket.write(message)
     } else {
-      this.#socket.cork()
       this.#socket.write(head, 'latin1')
       this.#socket.write(body)
-      this.#socket.uncork()
     }
   }
 
