@@ -126,9 +126,12 @@ export class ClientConnection implements ExchangeConnection {
     try {
       this.#parser.push(chunk)
     } catch (error) {
+      // What came before the fault is good.
+      this.#exchange?.onPause()
       this.#fail(error)
       return
     }
+    this.#exchange?.onPause()
     if (this.#parser.done) this.#finishExchange()
   }
 

@@ -10,6 +10,9 @@ import type { ResponseParts } from './response-parser.ts'
 /** Bytes of one response that may wait for their reader before the worker's socket is paused. */
 const highWaterBytes = 256 * 1024
 
+/** Bytes that are handed on in one piece, where the worker has sent many small ones: a token each, for instance. */
+const pieceBytes = 64 * 1024
+
 /** What an exchange may do with the connection that it has. */
 export interface ExchangeConnection {
   pause(): void
@@ -47,11 +50,10 @@ export class ClientExchange implements PendingAnswer, AnswerBody, ResponseParts 
   // --- pulled by the router ---
 
   read(): Promise<Uint8Array | undefined> {
-    const chunk = this.#chunks.shift()
-    if (chunk !== undefined) {
-      this.#bufferedBytes -= chunk.byteLength
+    const piece = this.#takePiece()
+    if (piece !== undefined) {
       if (this.#paused && this.#bufferedBytes < highWaterBytes / 2) this.#resume()
-      return Promise.resolve(chunk)
+      return Promise.resolve(piece)
     }
     if (this.#error !== undefined) return Promise.reject(this.#error)
     if (this.#ended) return Promise.resolve(undefined)
@@ -102,12 +104,6 @@ export class ClientExchange implements PendingAnswer, AnswerBody, ResponseParts 
 
   onData(chunk: Uint8Array): void {
     if (this.#error !== undefined) return
-    if (this.#reader !== undefined && !this.#wantsAll) {
-      const { resolve } = this.#reader
-      this.#reader = undefined
-      resolve(chunk)
-      return
-    }
     this.#chunks.push(chunk)
     this.#bufferedBytes += chunk.byteLength
     if (this.#bufferedBytes < highWaterBytes || this.#paused || this.#wantsAll) return
@@ -115,7 +111,18 @@ export class ClientExchange implements PendingAnswer, AnswerBody, ResponseParts 
     this.#connection?.pause()
   }
 
+  /** All that one look at the socket has brought has been pushed in. */
+  onPause(): void {
+    if (this.#reader === undefined || this.#wantsAll) return
+    const piece = this.#takePiece()
+    if (piece === undefined) return
+    const { resolve } = this.#reader
+    this.#reader = undefined
+    resolve(piece)
+  }
+
   onEnd(): void {
+    this.onPause()
     this.#ended = true
     if (this.#paused) this.#resume()
     this.#connection = undefined
@@ -131,6 +138,17 @@ export class ClientExchange implements PendingAnswer, AnswerBody, ResponseParts 
     this.#failHead(error)
     this.#reader?.reject(error)
     this.#reader = undefined
+  }
+
+  #takePiece(): Uint8Array | undefined {
+    const chunks = this.#chunks
+    let count = 0
+    let bytes = 0
+    do bytes += chunks[count++]?.byteLength ?? 0
+    while (count < chunks.length && bytes + chunks[count]!.byteLength <= pieceBytes)
+    this.#bufferedBytes -= bytes
+    if (count === 1) return chunks.shift()
+    return Buffer.concat(chunks.splice(0, count), bytes)
   }
 
   #resume(): void {
