@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { connectionLimit } from '../app/runtime/open-files.ts'
+import { startProgram } from './support/child.ts'
 import { eventually, within } from './support/deadline.ts'
 import { type RawExchange, rawRequest } from './support/raw-client.ts'
 import { routerOver } from './support/router-over.ts'
@@ -24,6 +25,14 @@ describe('the limit of connections', () => {
     for (const text of ['', limits('unlimited   unlimited')])
       assert.equal(connectionLimit(text), Number.POSITIVE_INFINITY)
   })
+})
+
+test('a connection for which there is no descriptor is nobody’s fault, whatever the runtime calls it', async (t) => {
+  const hosts = ['127.0.0.1', 'localhost', '[::1]']
+  const file = 'tests/support/out-of-files-program.ts'
+  const program = startProgram({ file, args: hosts, openFiles: 300, t })
+  const line = await program.line((text) => text, 'what became of the attempts', 10_000)
+  assert.deepEqual(JSON.parse(line), { without: hosts.map(() => 'exhausted'), with: 'unreachable' })
 })
 
 describe('a router that may open few files', () => {

@@ -7,6 +7,7 @@ import {
   TransportError,
   transportError,
 } from './http-client.ts'
+import { outOfFiles } from './open-files.ts'
 import { requestHead } from './request-head.ts'
 import { ResponseParser } from './response-parser.ts'
 import { atEndOfTurn } from './turn.ts'
@@ -82,7 +83,12 @@ export class ClientConnection implements ExchangeConnection {
     if (exchange.over) return
     const head = requestHead(request, this.origin.host)
     atEndOfTurn(() => {
-      if (this.#exchange === exchange && !exchange.over) this.#write(head, request)
+      if (this.#exchange !== exchange || exchange.over) return
+      try {
+        this.#write(head, request)
+      } catch (error) {
+        this.#fail(error)
+      }
     })
   }
 
@@ -151,7 +157,8 @@ export class ClientConnection implements ExchangeConnection {
   }
 
   #onClose(): void {
-    const fault = this.#connected ? 'reset' : 'unreachable'
+    // Each runtime has another word for it, and some sound as if nobody listened.
+    const fault = this.#connected ? 'reset' : outOfFiles() ? 'exhausted' : 'unreachable'
     const known = this.#error === undefined ? undefined : transportError(this.#error)
     this.#fail(
       new TransportError(fault, known?.code ?? 'ECONNRESET', { reused: this.#reused, cause: this.#error }),

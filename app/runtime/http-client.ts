@@ -67,7 +67,7 @@ export interface HttpClientOptions {
  * - `unreachable`: no connection came about; the request was not seen by anyone.
  * - `reset`: the connection ended before the response did.
  * - `protocol`: what arrived is not HTTP.
- * - `exhausted`: this machine has no file descriptor or port left for a connection; no worker can help that.
+ * - `exhausted`: this process has no file descriptor left for a connection; no worker can help that.
  * - `aborted`: we ended it ourselves.
  */
 export type TransportFault = 'unreachable' | 'reset' | 'protocol' | 'exhausted' | 'aborted'
@@ -97,9 +97,8 @@ const unreachable = new Set([
   'ENOTFOUND',
   'EAI_AGAIN',
   'ETIMEDOUT',
+  'EADDRNOTAVAIL',
 ])
-
-const exhausted = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL'])
 
 const broken = new Set(['ECONNRESET', 'ECONNABORTED', 'EPIPE'])
 
@@ -112,7 +111,6 @@ export function transportError(error: unknown): TransportError {
 
 function faultOf(code: string): TransportFault {
   if (unreachable.has(code) || /^ERR_TLS|^UNABLE_TO_|CERT/.test(code)) return 'unreachable'
-  if (exhausted.has(code)) return 'exhausted'
   return broken.has(code) ? 'reset' : 'protocol'
 }
 

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 
 /** Files, pipes and listeners of the process itself, and connections that come only to be told that there is no room. */
 const ownFiles = 64
@@ -20,5 +20,15 @@ function readLimits(): string {
     return readFileSync('/proc/self/limits', 'utf8')
   } catch {
     return ''
+  }
+}
+
+/** Whether this process, or the whole system, can open nothing more at this moment. */
+export function outOfFiles(): boolean {
+  try {
+    closeSync(openSync('/dev/null', 'r'))
+    return false
+  } catch (error) {
+    return ['EMFILE', 'ENFILE'].includes((error as { code?: string }).code ?? '')
   }
 }

@@ -29,5 +29,14 @@ function begin(resolve: () => void): void {
 function writeAll(): void {
   const all = waiting
   waiting = []
-  for (const write of all) write()
+  const errors: unknown[] = []
+  for (const write of all) {
+    try {
+      write()
+    } catch (error) {
+      errors.push(error)
+    }
+  }
+  // The others have their bytes; whoever watches over the process hears of it.
+  if (errors.length > 0) throw errors[0]
 }

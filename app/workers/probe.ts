@@ -95,8 +95,13 @@ export class Probe {
 
   async #probe(): Promise<void> {
     const finding = await this.#askHealth()
-    // Nothing was found out: what was found last stands.
-    if (this.#stopped || finding === undefined) return
+    if (this.#stopped) return
+    if (finding === undefined) {
+      // Nothing was found out: what was found last stands.
+      this.#worker.fail('probe: this process has no file descriptor left')
+      if (this.#worker.health.name === 'starting') this.#warnWhenSlow()
+      return
+    }
     if (finding.ok) await this.#refreshModels()
     const stalled = finding.ok && (await this.#isStalled())
     if (this.#stopped) return
