@@ -5,6 +5,7 @@ import {
   type HttpClientOptions,
   type OutgoingRequest,
   TransportError,
+  type TransportFault,
   transportError,
 } from './http-client.ts'
 import { outOfFiles } from './open-files.ts'
@@ -133,11 +134,11 @@ export class ClientConnection implements ExchangeConnection {
       this.#parser.push(chunk)
     } catch (error) {
       // What came before the fault is good.
-      this.#exchange?.onPause()
+      this.#exchange?.handOn()
       this.#fail(error)
       return
     }
-    this.#exchange?.onPause()
+    this.#exchange?.handOn()
     if (this.#parser.done) this.#finishExchange()
   }
 
@@ -157,13 +158,19 @@ export class ClientConnection implements ExchangeConnection {
   }
 
   #onClose(): void {
-    // Each runtime has another word for it, and some sound as if nobody listened.
-    const fault = this.#connected ? 'reset' : outOfFiles() ? 'exhausted' : 'unreachable'
+    const fault = this.#faultOfClose()
     const known = this.#error === undefined ? undefined : transportError(this.#error)
     this.#fail(
       new TransportError(fault, known?.code ?? 'ECONNRESET', { reused: this.#reused, cause: this.#error }),
     )
     this.#events.closed(this)
+  }
+
+  #faultOfClose(): TransportFault {
+    if (this.#connected) return 'reset'
+    // Only where somebody is to be told: it opens a file. Each runtime has another word for having none left, and some
+    // sound as if nobody listened.
+    return this.#exchange !== undefined && outOfFiles() ? 'exhausted' : 'unreachable'
   }
 
   /** It has served before, and not a byte of this answer has come: perhaps the worker had closed it already. */

@@ -111,8 +111,8 @@ export class ClientExchange implements PendingAnswer, AnswerBody, ResponseParts 
     this.#connection?.pause()
   }
 
-  /** All that one look at the socket has brought has been pushed in. */
-  onPause(): void {
+  /** All that one look at the socket has brought has been pushed in: it goes to the reader in one piece. */
+  handOn(): void {
     if (this.#reader === undefined || this.#wantsAll) return
     const piece = this.#takePiece()
     if (piece === undefined) return
@@ -122,7 +122,7 @@ export class ClientExchange implements PendingAnswer, AnswerBody, ResponseParts 
   }
 
   onEnd(): void {
-    this.onPause()
+    this.handOn()
     this.#ended = true
     if (this.#paused) this.#resume()
     this.#connection = undefined
