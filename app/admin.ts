@@ -92,7 +92,8 @@ async function drainOfBody(c: C): Promise<boolean> {
 const maxBodyBytes = 64 * 1024
 
 async function jsonBody(c: C): Promise<Record<string, unknown>> {
-  const text = new TextDecoder().decode(await c.env.incoming.body(maxBodyBytes))
+  const received = await c.env.incoming.body(maxBodyBytes)
+  const text = new TextDecoder().decode(received.bytes())
   try {
     const body: unknown = JSON.parse(text)
     if (typeof body === 'object' && body !== null) return body as Record<string, unknown>

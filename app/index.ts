@@ -2,6 +2,7 @@
 
 export { type ErrorCode, RouterError } from '../middleware/errors.ts'
 export type { GatewayEnv } from '../middleware/gateway-env.ts'
+export type { RequestBody } from '../middleware/request-body.ts'
 export type {
   Candidate,
   SelectionContext,

@@ -1,4 +1,5 @@
 import type { Incoming } from './incoming.ts'
+import type { RequestBody } from './request-body.ts'
 
 export type JsonValue = string | number | boolean | null | JsonObject | readonly JsonValue[]
 
@@ -23,7 +24,7 @@ export interface GatewayEnv {
     /** Set by a handler whose response carries `x-request-id` already. Reading its headers to see would cost more. */
     requestIdSent?: true
     /** Set by `readBody`: the client's own bytes. Absent on a request without a body. */
-    body?: Uint8Array
+    body?: RequestBody
     /** Set by `validate`: the body parsed, for routing only. What is sent on are the bytes. */
     payload?: JsonObject
     /**

@@ -1,4 +1,5 @@
 import { RouterError } from './errors.ts'
+import { BodyCollector, type RequestBody } from './request-body.ts'
 
 /** The client's request, before anything was made of it. The runtime puts one into Hono's `c.env.incoming`. */
 export interface Incoming {
@@ -12,7 +13,7 @@ export interface Incoming {
    * @param limit bytes; exactly so many are accepted.
    * @throws RouterError `payload_too_large` beyond the limit, `client_closed` when the upload breaks off.
    */
-  body(limit: number): Promise<Uint8Array>
+  body(limit: number): Promise<RequestBody>
   /** Aborts when the client's connection closes before the response has ended. */
   readonly signal: AbortSignal
   readonly remoteAddress: string | undefined
@@ -37,22 +38,11 @@ export function incomingFromRequest(request: Request): Incoming {
   return new RequestIncoming(request)
 }
 
-/**
- * The error for a body beyond the limit, the same from the declared length and from the bytes counted.
- *
- * @param limit bytes.
- * @param received bytes, when the client declared them.
- */
-export function payloadTooLarge(limit: number, received?: number): RouterError {
-  const size = received === undefined ? '' : `, this one has ${received} bytes`
-  return new RouterError('payload_too_large', `The request body may have at most ${limit} bytes${size}.`)
-}
-
 class RequestIncoming implements Incoming {
   readonly remoteAddress = undefined
   readonly #request: Request
   #headers: readonly (readonly [string, string])[] | undefined
-  #body: Promise<Uint8Array> | undefined
+  #body: Promise<RequestBody> | undefined
 
   constructor(request: Request) {
     this.#request = request
@@ -71,40 +61,22 @@ class RequestIncoming implements Incoming {
     return this.#request.headers.get(name) ?? undefined
   }
 
-  body(limit: number): Promise<Uint8Array> {
+  body(limit: number): Promise<RequestBody> {
     this.#body ??= readAll(this.#request.body, limit)
     return this.#body
   }
 }
 
-async function readAll(stream: ReadableStream<Uint8Array> | null, limit: number): Promise<Uint8Array> {
-  if (stream === null) return new Uint8Array(0)
-  const chunks: Uint8Array[] = []
-  let size = 0
+async function readAll(stream: ReadableStream<Uint8Array> | null, limit: number): Promise<RequestBody> {
+  const collector = new BodyCollector(limit)
   try {
-    for await (const chunk of stream) {
-      size += chunk.length
-      // Leaving the loop cancels the stream, so that the rest of the upload is not read.
-      if (size > limit) throw payloadTooLarge(limit)
-      chunks.push(chunk)
-    }
+    // Leaving the loop cancels the stream, so that the rest of the upload is not read.
+    for await (const chunk of stream ?? []) collector.add(chunk)
   } catch (error) {
     if (error instanceof RouterError) throw error
     throw new RouterError('client_closed', 'The client went away before its request was complete.', {
       cause: error,
     })
   }
-  return concat(chunks, size)
-}
-
-function concat(chunks: readonly Uint8Array[], size: number): Uint8Array {
-  const [first] = chunks
-  if (first !== undefined && chunks.length === 1) return first
-  const whole = new Uint8Array(size)
-  let at = 0
-  for (const chunk of chunks) {
-    whole.set(chunk, at)
-    at += chunk.length
-  }
-  return whole
+  return collector.body()
 }

@@ -2,6 +2,7 @@ import { RouterError } from './errors.ts'
 import { findJsonFault } from './find-json-fault.ts'
 import type { JsonValue } from './gateway-env.ts'
 import { outlineJson } from './outline-json.ts'
+import type { RequestBody } from './request-body.ts'
 
 /** Python's own parser gives up at about this depth, so that a worker would refuse the body as well. */
 const maxDepth = 1000
@@ -19,15 +20,15 @@ const utf8 = new TextDecoder('utf-8', { fatal: true })
  * @throws RouterError `invalid_json` with line and column, never with a piece of the body; `invalid_request` for a body
  * of more than a million objects and arrays, or of more than 65 536 that nest deeper than 1000 levels.
  */
-export function parseJson(body: Uint8Array | undefined): JsonValue {
-  if (body === undefined || body.length === 0) {
+export function parseJson(body: RequestBody | undefined): JsonValue {
+  if (body === undefined || body.byteLength === 0) {
     throw new RouterError('invalid_json', 'The request body is empty; it must be a JSON object.')
   }
-  return parseText(decode(body))
+  return parseText(decode(body.bytes()))
 }
 
 /** The same, with one character in place of each long string where that is quicker: see `outlineJson`. */
-export function parseJsonOutline(body: Uint8Array | undefined): JsonValue {
+export function parseJsonOutline(body: RequestBody | undefined): JsonValue {
   const outline = body === undefined ? undefined : outlineJson(body)
   if (outline === undefined) return parseJson(body)
   try {

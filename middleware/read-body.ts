@@ -1,6 +1,7 @@
 import type { MiddlewareHandler } from 'hono'
 import type { GatewayEnv } from './gateway-env.ts'
-import { headerOf, type Incoming, payloadTooLarge } from './incoming.ts'
+import { headerOf, type Incoming } from './incoming.ts'
+import { payloadTooLarge } from './request-body.ts'
 
 export interface ReadBodyOptions {
   /** Bytes; exactly so many are accepted. Default 64 MiB. Each request in flight may hold this much memory. */

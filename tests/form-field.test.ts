@@ -3,9 +3,18 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { formField } from '../app/routes/form-field.ts'
+import { formField as formFieldOf } from '../app/routes/form-field.ts'
+import { RequestBody } from '../middleware/request-body.ts'
 
 const contentType = 'multipart/form-data; boundary=B0'
+
+function formField(
+  bytes: Uint8Array | undefined,
+  type: string | undefined,
+  name: string,
+): string | undefined {
+  return formFieldOf(bytes && new RequestBody([bytes]), type, name)
+}
 
 interface Part {
   readonly disposition: string

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test'
 import { admission } from '../middleware/admission.ts'
 import { AdmissionQueue, type AdmissionQueueOptions, type Slot } from '../middleware/admission-queue.ts'
 import { RouterError } from '../middleware/errors.ts'
+import { RequestBody } from '../middleware/request-body.ts'
 import { ManualClock } from './support/manual-clock.ts'
 import { errorOf, middlewareApp } from './support/middleware-app.ts'
 
@@ -247,7 +248,7 @@ describe('admission middleware', () => {
     const incoming = {
       headers: [],
       header: () => undefined,
-      body: async () => new Uint8Array(0),
+      body: async () => new RequestBody([]),
       remoteAddress: undefined,
       get signal(): AbortSignal {
         return assert.fail('making a signal costs more than the queue itself')

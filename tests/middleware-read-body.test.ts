@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { readBody } from '../middleware/read-body.ts'
+import { RequestBody } from '../middleware/request-body.ts'
 import { errorOf, middlewareApp } from './support/middleware-app.ts'
 
 function sizeApp(limit?: number) {
   return middlewareApp([readBody(limit === undefined ? {} : { limit })], async (c) =>
-    c.json({ size: c.get('body')?.length ?? null }),
+    c.json({ size: c.get('body')?.byteLength ?? null }),
   )
 }
 
@@ -32,13 +33,15 @@ function chunked(sizes: readonly number[], breakOff?: Error) {
 describe('reading the body', () => {
   test('bytes come out as they went in', async () => {
     const bytes = Uint8Array.from({ length: 1024 }, (_, i) => i % 256)
-    const { fetch } = middlewareApp([readBody()], async (c) => c.body(new Uint8Array(c.get('body') ?? [])))
+    const { fetch } = middlewareApp([readBody()], async (c) =>
+      c.body(new Uint8Array(c.get('body')?.bytes() ?? [])),
+    )
     const response = await fetch('/', { method: 'POST', body: bytes })
     assert.deepEqual(new Uint8Array(await response.arrayBuffer()), bytes)
   })
 
   test('chunks are joined in order', async () => {
-    const { fetch } = middlewareApp([readBody()], async (c) => c.json([...(c.get('body') ?? [])]))
+    const { fetch } = middlewareApp([readBody()], async (c) => c.json([...(c.get('body')?.bytes() ?? [])]))
     assert.deepEqual(await (await fetch('/', chunked([2, 1, 3]).init)).json(), [1, 1, 2, 3, 3, 3])
   })
 
@@ -67,7 +70,7 @@ describe('reading the body', () => {
         headers: [['Content-Length', '11']],
         body: async () => {
           reads++
-          return new Uint8Array(0)
+          return new RequestBody([])
         },
       },
     )

@@ -4,12 +4,13 @@ import fc from 'fast-check'
 import { RouterError } from '../middleware/errors.ts'
 import { findJsonFault } from '../middleware/find-json-fault.ts'
 import { parseJson } from '../middleware/parse-json.ts'
+import { RequestBody } from '../middleware/request-body.ts'
 
-const utf8 = new TextEncoder()
+const bodyOf = (body: string | Uint8Array) => new RequestBody([Buffer.from(body)])
 
 function refusal(body: string | Uint8Array): RouterError {
   try {
-    parseJson(typeof body === 'string' ? utf8.encode(body) : body)
+    parseJson(bodyOf(body))
   } catch (error) {
     assert.ok(error instanceof RouterError)
     return error
@@ -120,7 +121,7 @@ describe('bodies that are no JSON at all', () => {
       const error = refusal(Uint8Array.from(bytes))
       assert.equal(error.code, 'invalid_json')
       assert.match(error.message, /UTF-8/)
-      assert.equal(parseJson(utf8.encode('"é"')), 'é')
+      assert.equal(parseJson(bodyOf('"é"')), 'é')
     }
   })
 

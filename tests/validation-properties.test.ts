@@ -87,7 +87,7 @@ async function send(path: Path, body: string) {
   let bytes: Uint8Array | undefined
   const chain = [readBody(), validate({ schema: bodySchemas[path] })]
   const { fetch } = middlewareApp(chain, async (c) => {
-    bytes = c.get('body')
+    bytes = c.get('body')?.bytes()
     return c.json(c.get('payload') ?? null)
   })
   const headers = { 'content-type': 'application/json' }

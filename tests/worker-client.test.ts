@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { describe, type TestContext, test } from 'node:test'
 import { type OutgoingRequest, TransportError } from '../app/runtime/http-client.ts'
 import { workerClient } from '../app/runtime/worker-client.ts'
+import { RequestBody } from '../middleware/request-body.ts'
 import { eventually, within } from './support/deadline.ts'
 import {
   type ScriptedWorker,
@@ -17,6 +18,7 @@ import { closedPort } from './support/sockets.ts'
 import { close, hang, reset, type Wire } from './support/wire.ts'
 
 const json = JSON.stringify({ model: 'test-model', prompt: 'hello' })
+const bodyOf = (...pieces: string[]) => new RequestBody(pieces.map((piece) => Buffer.from(piece)))
 const headers = [['content-type', 'application/json']] as const
 
 async function fixture(t: TestContext, options: ScriptedWorkerOptions = {}, idleSocketMs = 4000) {
@@ -29,7 +31,7 @@ async function fixture(t: TestContext, options: ScriptedWorkerOptions = {}, idle
       path: '/v1/completions',
       method: 'POST',
       headers,
-      body: Buffer.from(json),
+      body: bodyOf(json),
       ...more,
     })
   const ask = async (more?: Partial<OutgoingRequest>) => {
@@ -159,11 +161,21 @@ describe('what broke is told', () => {
   })
 })
 
+test('a body goes out whole and in order, in however many pieces it came', async (t) => {
+  const { worker, ask } = await fixture(t)
+  for (const bytes of [10, 3_000, 300_000]) {
+    const piece = (index: number) => JSON.stringify(`${index} `.repeat(bytes / 10))
+    const pieces = ['{"prompt":[', piece(1), ',', piece(2), ',', piece(3), ']}']
+    assert.equal((await ask({ body: bodyOf(...pieces) })).status, 200)
+    assert.equal(worker.requests.at(-1)?.body.toString(), pieces.join(''))
+  }
+})
+
 test('an answer before the end of the upload is an answer, and the connection is not used again', async (t) => {
   const { worker, ask } = await fixture(t, {
     atHead: () => ['HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno'],
   })
-  const body = Buffer.alloc(32 * 1024 * 1024)
+  const body = new RequestBody([Buffer.alloc(32 * 1024 * 1024)])
   assert.deepEqual(await ask({ body }), { status: 413, text: 'no' })
   await ask()
   assert.equal(opened(worker), 2)

@@ -1,4 +1,5 @@
 import type { Dialect } from '../../middleware/errors.ts'
+import type { RequestBody } from '../../middleware/request-body.ts'
 import type { HeaderFields } from '../runtime/http-client.ts'
 import type { RequestRecord } from '../telemetry/request-record.ts'
 
@@ -18,7 +19,7 @@ export interface Call extends StreamFacts {
   /** What goes to the worker, hop-by-hop fields gone. */
   readonly headers: HeaderFields
   /** The client's own bytes. */
-  readonly body: Uint8Array | undefined
+  readonly body: RequestBody | undefined
   /** Undefined where the request names none: any worker will do. */
   readonly model: string | undefined
   /** The client asked for a stream: the deadlines of streams count. */

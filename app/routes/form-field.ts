@@ -1,3 +1,5 @@
+import type { RequestBody } from '../../middleware/request-body.ts'
+
 /** Longest head of a part, and longest value, that is looked at; a model's name is far shorter. */
 const maxBytes = 512
 
@@ -6,7 +8,7 @@ const maxBytes = 512
  * needs the model's name, and what is sent on are the client's own bytes. Undefined when it is not there.
  */
 export function formField(
-  body: Uint8Array | undefined,
+  body: RequestBody | undefined,
   contentType: string | undefined,
   name: string,
 ): string | undefined {
@@ -14,7 +16,8 @@ export function formField(
     contentType ?? '',
   )
   if (body === undefined || boundary === null) return undefined
-  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+  const whole = body.bytes()
+  const bytes = Buffer.from(whole.buffer, whole.byteOffset, whole.byteLength)
   const delimiter = `\r\n--${boundary[1] ?? boundary[2]}`
   // The first delimiter has no line end before it.
   let part = bytes.indexOf(delimiter.slice(2))

@@ -1,6 +1,7 @@
 import type { Context, Handler } from 'hono'
 import { dialectOf } from '../../middleware/errors.ts'
 import type { Incoming } from '../../middleware/incoming.ts'
+import type { RequestBody } from '../../middleware/request-body.ts'
 import type { Clock } from '../clock.ts'
 import type { GatewayContext } from '../gateway-context.ts'
 import type { Call } from '../relay/call.ts'
@@ -64,7 +65,7 @@ function callOf(c: Context<GatewayContext>, options: InferenceOptions): Call {
 }
 
 /** What routing needs to know, from a body that is no checked JSON. */
-function formFields({ headers }: Incoming, body: Uint8Array | undefined) {
+function formFields({ headers }: Incoming, body: RequestBody | undefined) {
   const contentType = headerOf(headers, 'content-type')
   return {
     model: formField(body, contentType, 'model'),

@@ -1,5 +1,6 @@
 import { RouterError } from '../../middleware/errors.ts'
 import { incomingFromRequest } from '../../middleware/incoming.ts'
+import { RequestBody } from '../../middleware/request-body.ts'
 import type { ByteSource, HeaderFields } from './http-client.ts'
 import {
   type Connection,
@@ -115,17 +116,17 @@ class BunConnection implements Connection {
     return this.#server.requestIP(this.#request)?.address
   }
 
-  async body(limit: number): Promise<Uint8Array> {
+  async body(limit: number): Promise<RequestBody> {
     const body = await this.#readBody(limit)
     this.#server.timeout(this.#request, 0)
     return body
   }
 
-  async #readBody(limit: number): Promise<Uint8Array> {
+  async #readBody(limit: number): Promise<RequestBody> {
     // A chunked upload says its length only at its end, and has to be counted.
     if (this.header('content-length') === undefined) return incomingFromRequest(this.#request).body(limit)
     try {
-      return new Uint8Array(await this.#request.arrayBuffer())
+      return new RequestBody([new Uint8Array(await this.#request.arrayBuffer())])
     } catch (error) {
       throw new RouterError('client_closed', 'the client left while it sent its request', { cause: error })
     }

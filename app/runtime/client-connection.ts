@@ -97,16 +97,19 @@ export class ClientConnection implements ExchangeConnection {
     // Not before: what arrives ahead of the request cannot be its answer.
     const { maxHeadBytes } = this.#options
     this.#parser = new ResponseParser({ parts: this.#exchange!, method, maxHeadBytes })
-    if (body === undefined || body.length === 0) {
+    if (body === undefined || body.byteLength === 0) {
       this.#socket.write(head, 'latin1')
-    } else if (body.length <= copiedBytes) {
-      const message = Buffer.allocUnsafe(head.length + body.length)
-      message.write(head, 'latin1')
-      message.set(body, head.length)
+    } else if (body.byteLength <= copiedBytes) {
+      const message = Buffer.allocUnsafe(head.length + body.byteLength)
+      let at = message.write(head, 'latin1')
+      for (const piece of body.pieces) {
+        message.set(piece, at)
+        at += piece.byteLength
+      }
       this.#socket.write(message)
     } else {
       this.#socket.write(head, 'latin1')
-      this.#socket.write(body)
+      for (const piece of body.pieces) this.#socket.write(piece)
     }
   }
 

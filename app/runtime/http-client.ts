@@ -1,3 +1,5 @@
+import type { RequestBody } from '../../middleware/request-body.ts'
+
 /** Header fields in order; names in any case; a name may repeat. */
 export type HeaderFields = readonly (readonly [name: string, value: string])[]
 
@@ -25,7 +27,7 @@ export interface OutgoingRequest {
   readonly path: string
   readonly method: string
   readonly headers: HeaderFields
-  readonly body: Uint8Array | undefined
+  readonly body: RequestBody | undefined
   /** Never use an idle connection: an idle one may have been closed by the peer a moment ago. */
   readonly fresh?: boolean
 }

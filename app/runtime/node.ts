@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { RouterError } from '../../middleware/errors.ts'
-import { payloadTooLarge } from '../../middleware/incoming.ts'
+import { BodyCollector, type RequestBody } from '../../middleware/request-body.ts'
 import type { ByteSource, HeaderFields } from './http-client.ts'
 import { spareUnsentAnswers } from './node-connections.ts'
 import { openStream } from './open-stream.ts'
@@ -142,18 +142,19 @@ class NodeConnection implements Connection {
     return this.#incoming.socket.remoteAddress
   }
 
-  async body(limit: number): Promise<Uint8Array> {
+  async body(limit: number): Promise<RequestBody> {
     // It has left while something else was waited for: no event would ever tell.
     if (this.#incoming.destroyed && !this.#incoming.readableEnded) throw leftWhileSending()
-    const chunks: Uint8Array[] = []
-    let bytes = 0
+    const collector = new BodyCollector(limit)
     try {
       await new Promise<void>((resolve, reject) => {
         this.#incoming
           .on('data', (chunk: Uint8Array) => {
-            bytes += chunk.byteLength
-            if (bytes <= limit) chunks.push(chunk)
-            else reject(payloadTooLarge(limit))
+            try {
+              collector.add(chunk)
+            } catch (error) {
+              reject(error)
+            }
           })
           .once('end', resolve)
           .once('error', reject)
@@ -163,7 +164,7 @@ class NodeConnection implements Connection {
       if (error instanceof RouterError) throw error
       throw leftWhileSending(error)
     }
-    return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
+    return collector.body()
   }
 
   openStream(source: ByteSource): ReadableStream<Uint8Array> {
@@ -189,8 +190,10 @@ async function pump(source: ByteSource, outgoing: ServerResponse): Promise<void>
   try {
     for (;;) {
       const chunk = await source.read()
+      // The end is not held up: where it is there already, it goes out together with the last chunk.
+      if (chunk === undefined) break
       await endOfTurn()
-      if (chunk === undefined || outgoing.destroyed) break
+      if (outgoing.destroyed) break
       if (outgoing.write(chunk)) continue
       await new Promise<void>((resolve) => {
         wake = resolve

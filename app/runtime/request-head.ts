@@ -16,8 +16,8 @@ export function requestHead({ method, path, headers, body }: OutgoingRequest, ho
     if (unsafe.test(value) || !fieldName.test(name)) throw new TransportError('protocol', 'BAD_HEADER')
     head += `${name}: ${value}\r\n`
   }
-  if (body !== undefined && (body.length > 0 || !usuallyEmpty.has(method))) {
-    head += `content-length: ${body.length}\r\n`
+  if (body !== undefined && (body.byteLength > 0 || !usuallyEmpty.has(method))) {
+    head += `content-length: ${body.byteLength}\r\n`
   } else if (body === undefined && !usuallyEmpty.has(method)) {
     head += 'content-length: 0\r\n'
   }

@@ -1,4 +1,5 @@
 import { RouterError } from '../../middleware/errors.ts'
+import { RequestBody } from '../../middleware/request-body.ts'
 import type { Clock } from '../clock.ts'
 import { type HeaderFields, type HttpClient, transportError } from '../runtime/http-client.ts'
 import type { WorkerRegistry } from './registry.ts'
@@ -64,7 +65,7 @@ export class WorkerControl {
       path,
       method: 'POST',
       headers,
-      body: new Uint8Array(),
+      body: new RequestBody([]),
     })
     const cancelTimer = clock.after(flushTimeoutMs, () => pending.abort())
     try {
