@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { apiRequest } from './support/api-bodies.ts'
-import { pause, within } from './support/deadline.ts'
+import { eventually, pause, within } from './support/deadline.ts'
 import { startLoad } from './support/load.ts'
 import { booksClosed, workersReady } from './support/router-books.ts'
 import { routerOver } from './support/router-over.ts'
@@ -38,7 +38,9 @@ async function killAndReturn(t: TestContext, args: readonly string[]): Promise<v
   await pause(1500)
   await killed.crash()
   await workersReady(router, 2, 5000)
-  await pause(300)
+  // A process is away for longer than a probe takes to notice; one that is back before was never away for it.
+  const unhealthy = () => router.logs().some(({ msg }) => msg === 'worker unhealthy')
+  await eventually(unhealthy, { what: 'the probe notices', withinMs: 5000 })
   const before = killed.requests.length
 
   await killed.reopen()
