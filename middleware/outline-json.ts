@@ -15,7 +15,7 @@ const substitute = Buffer.from('"_')
  * or where it cannot be told. What is sent to a worker are the client's own bytes; checking their structure needs no
  * copy of a prompt of 200 KB, whose parsing would cost more than all else that is done with it.
  *
- * Within a long string only the encoding is checked: a wrong escape in it is left to the worker.
+ * Within a long string only the encoding is checked: a wrong escape or a control character is left to the worker.
  */
 export function outlineJson(body: RequestBody): string | undefined {
   if (body.byteLength < shortBody || !areUtf8(body.pieces)) return undefined

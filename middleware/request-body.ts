@@ -5,7 +5,6 @@ import { RouterError } from './errors.ts'
  * piece: to join 220 KB costs more than both.
  */
 export class RequestBody {
-  /** In order; none is empty. */
   readonly byteLength: number
   #pieces: readonly Uint8Array[]
 
@@ -14,6 +13,7 @@ export class RequestBody {
     this.byteLength = lengthOf(pieces)
   }
 
+  /** In order. */
   get pieces(): readonly Uint8Array[] {
     return this.#pieces
   }
@@ -30,6 +30,9 @@ const smallPiece = 4096
 
 /** Bytes of small pieces that are put together: a client may send one byte at a time. */
 const mergedPieces = 64 * 1024
+
+/** Of those, so many are held one by one. */
+const mostCrumbs = 256
 
 /** Takes in a body as it comes. */
 export class BodyCollector {
@@ -55,6 +58,7 @@ export class BodyCollector {
       this.#small.push(piece)
       this.#smallBytes += piece.byteLength
       if (this.#smallBytes >= mergedPieces) this.#merge()
+      else if (this.#small.length >= mostCrumbs) this.#small = [Buffer.concat(this.#small, this.#smallBytes)]
     }
   }
 

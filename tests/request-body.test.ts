@@ -42,6 +42,7 @@ describe('the body of a request', () => {
   test('of a million bytes that came one by one is kept in few pieces', () => {
     const crumbs = Array.from({ length: 1_000_000 }, (_, index) => Uint8Array.of(index))
     const { pieces } = collect(crumbs)
+    assert.ok(Buffer.concat(pieces).equals(Buffer.concat(crumbs)))
     assert.ok(pieces.length <= 16, `${pieces.length} pieces`)
   })
 
