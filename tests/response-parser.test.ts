@@ -44,16 +44,27 @@ describe('a response', () => {
   const body = fc.uint8Array({ maxLength: 300 })
   const cuts = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 12 })
 
+  /** All the ways to write the size of a chunk. */
+  const sizes = fc.constantFrom<(hex: string) => string>(
+    (hex) => hex,
+    (hex) => hex.toUpperCase(),
+    (hex) => hex.padStart(8, '0'),
+    (hex) => hex.padStart(13, '0'),
+    (hex) => `${hex} \t`,
+    (hex) => `${hex};a=b`,
+  )
+
   test('comes out whole however its bytes are cut', () => {
+    const pieces = fc.array(body, { maxLength: 5 })
     fc.assert(
-      fc.property(fc.array(body, { maxLength: 5 }), fc.boolean(), cuts, (pieces, chunked, where) => {
+      fc.property(pieces, fc.boolean(), sizes, cuts, (pieces, chunked, sizeLine, where) => {
         const whole = Buffer.concat(pieces)
         const framed = chunked
           ? Buffer.concat([
               ...pieces
                 .filter(({ length }) => length > 0)
                 .flatMap((piece) => [
-                  Buffer.from(`${piece.length.toString(16)};a=b\r\n`),
+                  Buffer.from(`${sizeLine(piece.length.toString(16))}\r\n`),
                   piece,
                   Buffer.from('\r\n'),
                 ]),

@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { describe, type TestContext, test } from 'node:test'
+import { ClientExchange } from '../app/runtime/client-exchange.ts'
 import { type OutgoingRequest, TransportError } from '../app/runtime/http-client.ts'
 import { workerClient } from '../app/runtime/worker-client.ts'
 import { RequestBody } from '../middleware/request-body.ts'
@@ -204,6 +205,27 @@ test('a reader that waits stops the sender', async (t) => {
   let got = 0
   for (let chunk = await body.read(); chunk !== undefined; chunk = await body.read()) got += chunk.byteLength
   assert.equal(got, size)
+})
+
+test('a sender is not stopped for a large chunk that was waited for', async () => {
+  const calls: string[] = []
+  const exchange = new ClientExchange()
+  exchange.begin({
+    pause: () => calls.push('pause'),
+    resume: () => calls.push('resume'),
+    destroy: () => calls.push('destroy'),
+  })
+  const chunk = Buffer.alloc(512 * 1024)
+  const read = exchange.read()
+  exchange.onData(chunk)
+  exchange.handOn()
+  assert.equal((await within(5000, read, 'the chunk'))?.byteLength, chunk.length)
+  assert.deepEqual(calls, [])
+  exchange.onData(chunk)
+  exchange.handOn()
+  assert.deepEqual(calls, ['pause'])
+  assert.equal((await within(5000, exchange.read(), 'the chunk'))?.byteLength, chunk.length)
+  assert.deepEqual(calls, ['pause', 'resume'])
 })
 
 test('a certificate that nobody vouches for is no worker', async (t) => {

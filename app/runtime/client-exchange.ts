@@ -51,10 +51,8 @@ export class ClientExchange implements PendingAnswer, AnswerBody, ResponseParts 
 
   read(): Promise<Uint8Array | undefined> {
     const piece = this.#takePiece()
-    if (piece !== undefined) {
-      if (this.#paused && this.#bufferedBytes < highWaterBytes / 2) this.#resume()
-      return Promise.resolve(piece)
-    }
+    if (this.#paused && this.#bufferedBytes < highWaterBytes / 2) this.#resume()
+    if (piece !== undefined) return Promise.resolve(piece)
     if (this.#error !== undefined) return Promise.reject(this.#error)
     if (this.#ended) return Promise.resolve(undefined)
     return new Promise((resolve, reject) => {
@@ -106,19 +104,19 @@ export class ClientExchange implements PendingAnswer, AnswerBody, ResponseParts 
     if (this.#error !== undefined) return
     this.#chunks.push(chunk)
     this.#bufferedBytes += chunk.byteLength
-    if (this.#bufferedBytes < highWaterBytes || this.#paused || this.#wantsAll) return
-    this.#paused = true
-    this.#connection?.pause()
   }
 
   /** All that one look at the socket has brought has been pushed in: it goes to the reader in one piece. */
   handOn(): void {
-    if (this.#reader === undefined || this.#wantsAll) return
-    const piece = this.#takePiece()
-    if (piece === undefined) return
-    const { resolve } = this.#reader
-    this.#reader = undefined
-    resolve(piece)
+    if (this.#wantsAll) return
+    const piece = this.#reader === undefined ? undefined : this.#takePiece()
+    if (piece !== undefined) {
+      this.#reader?.resolve(piece)
+      this.#reader = undefined
+    }
+    if (this.#paused || this.#bufferedBytes < highWaterBytes) return
+    this.#paused = true
+    this.#connection?.pause()
   }
 
   onEnd(): void {

@@ -30,6 +30,8 @@ const CR = 13
 const LF = 10
 const noBytes = Buffer.alloc(0)
 const statusLine = /^HTTP\/1\.([01]) (\d{3})(?: [^\r\n\0]*)?$/
+/** Longest size that is read without a string. */
+const plainDigits = 8
 const chunkSize = /^([0-9a-fA-F]{1,13})[ \t]*(?:;.*)?$/
 
 /**
@@ -93,12 +95,16 @@ export class ResponseParser {
         this.#parts.onData(bytes)
         return noBytes
       case 'chunk_size':
-        return this.#takeLine(bytes, (line) => this.#beginChunk(line))
+        return this.#takePlainSize(bytes) ?? this.#takeLine(bytes, (line) => this.#readChunkSize(line))
       case 'chunk_data':
         return this.#takeBody(bytes, () => {
           this.#state = 'chunk_end'
         })
       case 'chunk_end':
+        if (this.#pending.length === 0 && bytes[0] === CR && bytes[1] === LF) {
+          this.#state = 'chunk_size'
+          return bytes.subarray(2)
+        }
         return this.#takeLine(bytes, (line) => {
           if (line !== '') throw fault('CHUNK_TOO_LONG')
           this.#state = 'chunk_size'
@@ -184,11 +190,35 @@ export class ResponseParser {
     }
   }
 
-  #beginChunk(line: string): void {
+  /**
+   * A size as servers write it, digits and a line end that have come together, read without a string: once for each
+   * token. undefined for anything else.
+   */
+  #takePlainSize(bytes: Buffer): Buffer | undefined {
+    if (this.#pending.length > 0) return undefined
+    let size = 0
+    for (let at = 0; at <= plainDigits; at++) {
+      const byte = bytes[at]
+      if (byte === CR && at > 0 && bytes[at + 1] === LF) {
+        this.#beginChunk(size)
+        return bytes.subarray(at + 2)
+      }
+      const digit = byte === undefined ? -1 : hexDigit(byte)
+      if (digit === -1) return undefined
+      size = size * 16 + digit
+    }
+    return undefined
+  }
+
+  #readChunkSize(line: string): void {
     const size = chunkSize.exec(line)?.[1]
     if (size === undefined) throw fault('BAD_CHUNK_SIZE')
-    this.#left = Number.parseInt(size, 16)
-    this.#state = this.#left === 0 ? 'trailers' : 'chunk_data'
+    this.#beginChunk(Number.parseInt(size, 16))
+  }
+
+  #beginChunk(size: number): void {
+    this.#left = size
+    this.#state = size === 0 ? 'trailers' : 'chunk_data'
   }
 
   /** Nobody wants them (RFC 9110, section 6.5.1), but they must end. */
@@ -258,6 +288,13 @@ class FieldReader {
     if (this.chunked || value.toLowerCase() !== 'chunked') throw fault('BAD_TRANSFER_ENCODING')
     this.chunked = true
   }
+}
+
+/** -1 for what is none. */
+function hexDigit(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30
+  const lower = byte | 0x20
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1
 }
 
 function fault(code: string): TransportError {
