@@ -38,8 +38,9 @@ const mostCrumbs = 256
 export class BodyCollector {
   readonly #limit: number
   readonly #pieces: Uint8Array[] = []
-  #small: Uint8Array[] = []
-  #smallBytes = 0
+  /** So many of the last pieces are small, and have so many bytes. */
+  #crumbs = 0
+  #crumbBytes = 0
   #byteLength = 0
 
   /** @param limit bytes; exactly so many are accepted */
@@ -52,13 +53,14 @@ export class BodyCollector {
     this.#byteLength += piece.byteLength
     if (this.#byteLength > this.#limit) throw payloadTooLarge(this.#limit)
     if (piece.byteLength >= smallPiece) {
-      this.#merge()
+      this.#endCrumbs()
       this.#pieces.push(piece)
     } else if (piece.byteLength > 0) {
-      this.#small.push(piece)
-      this.#smallBytes += piece.byteLength
-      if (this.#smallBytes >= mergedPieces) this.#merge()
-      else if (this.#small.length >= mostCrumbs) this.#small = [Buffer.concat(this.#small, this.#smallBytes)]
+      this.#pieces.push(piece)
+      this.#crumbs += 1
+      this.#crumbBytes += piece.byteLength
+      if (this.#crumbs >= mostCrumbs) this.#merge()
+      if (this.#crumbBytes >= mergedPieces) this.#endCrumbs()
     }
   }
 
@@ -68,12 +70,15 @@ export class BodyCollector {
   }
 
   #merge(): void {
-    if (this.#small.length === 0) return
-    this.#pieces.push(
-      this.#small.length === 1 ? this.#small[0]! : Buffer.concat(this.#small, this.#smallBytes),
-    )
-    this.#small = []
-    this.#smallBytes = 0
+    if (this.#crumbs < 2) return
+    this.#pieces.push(Buffer.concat(this.#pieces.splice(-this.#crumbs), this.#crumbBytes))
+    this.#crumbs = 1
+  }
+
+  #endCrumbs(): void {
+    this.#merge()
+    this.#crumbs = 0
+    this.#crumbBytes = 0
   }
 }
 
