@@ -1,4 +1,5 @@
-import { fieldName, type HeaderFields, TransportError } from './http-client.ts'
+import type { HeaderFields } from './http-client.ts'
+import { fault, ResponseFields } from './response-fields.ts'
 
 /** Told what a response consists of, in order. */
 export interface ResponseParts {
@@ -159,7 +160,7 @@ export class ResponseParser {
     const line = statusLine.exec(lineEnd === -1 ? head : head.slice(0, lineEnd))
     if (line === null) throw fault('BAD_STATUS_LINE')
     const status = Number(line[2])
-    const fields = new FieldReader(head, lineEnd)
+    const fields = new ResponseFields(head, lineEnd)
     if (status < 200) {
       // Nobody asked for another protocol; every other interim response may be passed over (RFC 9110, section 15.2).
       if (status < 100 || status === 101) throw fault('BAD_STATUS')
@@ -172,7 +173,7 @@ export class ResponseParser {
   }
 
   /** RFC 9112, section 6.3. */
-  #beginBody(status: number, { chunked, length }: FieldReader): void {
+  #beginBody(status: number, { chunked, length }: ResponseFields): void {
     if (this.#method === 'HEAD' || status === 204 || status === 304) {
       // A server that announces a body with a 204 may send one, too, into the next answer.
       if (status === 204 && (chunked || length)) this.#keepAlive = false
@@ -234,69 +235,9 @@ export class ResponseParser {
   }
 }
 
-/** The header fields of a head, and what they say about the end of the message and of the connection. */
-class FieldReader {
-  readonly list: [string, string][] = []
-  chunked = false
-  length: number | undefined
-  close = false
-  keepAlive = false
-
-  /** @param from offset of the line end before the first field, -1 when there is none */
-  constructor(head: string, from: number) {
-    let at = from
-    while (at !== -1) {
-      const end = head.indexOf('\r\n', at + 2)
-      this.#add(head.slice(at + 2, end === -1 ? undefined : end))
-      at = end
-    }
-    if (this.chunked && this.length !== undefined) throw fault('TWO_LENGTHS')
-  }
-
-  #add(line: string): void {
-    const colon = line.indexOf(':')
-    const name = line.slice(0, Math.max(colon, 0))
-    const value = line.slice(colon + 1).trim()
-    // A folded line begins with a space, and is refused with it (RFC 9112, section 5.2).
-    if (!fieldName.test(name) || /[\0\r\n]/.test(value)) throw fault('BAD_HEADER')
-    this.list.push([name, value])
-    switch (name.length) {
-      case 10:
-        if (name.toLowerCase() === 'connection') this.#readConnection(value.toLowerCase())
-        break
-      case 14:
-        if (name.toLowerCase() === 'content-length') this.#readLength(value)
-        break
-      case 17:
-        if (name.toLowerCase() === 'transfer-encoding') this.#readEncoding(value)
-    }
-  }
-
-  #readConnection(value: string): void {
-    for (const option of value.split(',')) {
-      if (option.trim() === 'close') this.close = true
-      else if (option.trim() === 'keep-alive') this.keepAlive = true
-    }
-  }
-
-  #readLength(value: string): void {
-    if (this.length !== undefined || !/^\d{1,15}$/.test(value)) throw fault('BAD_CONTENT_LENGTH')
-    this.length = Number(value)
-  }
-
-  #readEncoding(value: string): void {
-    if (this.chunked || value.toLowerCase() !== 'chunked') throw fault('BAD_TRANSFER_ENCODING')
-    this.chunked = true
-  }
-}
-
 /** -1 for what is none. */
 function hexDigit(byte: number): number {
   if (byte >= 0x30 && byte <= 0x39) return byte - 0x30
   const lower = byte | 0x20
   return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1
-}
-
-function fault(code: string): TransportError {
-  return new TransportError('protocol', code)
 }

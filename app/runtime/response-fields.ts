@@ -1,0 +1,62 @@
+import { fieldName, TransportError } from './http-client.ts'
+
+/** The header fields of a head, and what they say about the end of the message and of the connection. */
+export class ResponseFields {
+  readonly list: [string, string][] = []
+  chunked = false
+  length: number | undefined
+  close = false
+  keepAlive = false
+
+  /** @param from offset of the line end before the first field, -1 when there is none */
+  constructor(head: string, from: number) {
+    let at = from
+    while (at !== -1) {
+      const end = head.indexOf('\r\n', at + 2)
+      this.#add(head.slice(at + 2, end === -1 ? undefined : end))
+      at = end
+    }
+    if (this.chunked && this.length !== undefined) throw fault('TWO_LENGTHS')
+  }
+
+  #add(line: string): void {
+    const colon = line.indexOf(':')
+    const name = line.slice(0, Math.max(colon, 0))
+    const value = line.slice(colon + 1).trim()
+    // A folded line begins with a space, and is refused with it (RFC 9112, section 5.2).
+    if (!fieldName.test(name) || /[\0\r\n]/.test(value)) throw fault('BAD_HEADER')
+    this.list.push([name, value])
+    switch (name.length) {
+      case 10:
+        if (name.toLowerCase() === 'connection') this.#readConnection(value.toLowerCase())
+        break
+      case 14:
+        if (name.toLowerCase() === 'content-length') this.#readLength(value)
+        break
+      case 17:
+        if (name.toLowerCase() === 'transfer-encoding') this.#readEncoding(value)
+    }
+  }
+
+  #readConnection(value: string): void {
+    for (const option of value.split(',')) {
+      if (option.trim() === 'close') this.close = true
+      else if (option.trim() === 'keep-alive') this.keepAlive = true
+    }
+  }
+
+  #readLength(value: string): void {
+    if (this.length !== undefined || !/^\d{1,15}$/.test(value)) throw fault('BAD_CONTENT_LENGTH')
+    this.length = Number(value)
+  }
+
+  #readEncoding(value: string): void {
+    if (this.chunked || value.toLowerCase() !== 'chunked') throw fault('BAD_TRANSFER_ENCODING')
+    this.chunked = true
+  }
+}
+
+/** What is no HTTP. */
+export function fault(code: string): TransportError {
+  return new TransportError('protocol', code)
+}
