@@ -1,4 +1,5 @@
 import type { RequestBody } from '../../middleware/request-body.ts'
+import { bufferOver } from '../relay/event-scanner.ts'
 
 /** Longest head of a part, and longest value, that is looked at; a model's name is far shorter. */
 const maxBytes = 512
@@ -16,8 +17,7 @@ export function formField(
     contentType ?? '',
   )
   if (body === undefined || boundary === null) return undefined
-  const whole = body.bytes()
-  const bytes = Buffer.from(whole.buffer, whole.byteOffset, whole.byteLength)
+  const bytes = bufferOver(body.bytes())
   const delimiter = `\r\n--${boundary[1] ?? boundary[2]}`
   // The first delimiter has no line end before it.
   let part = bytes.indexOf(delimiter.slice(2))
