@@ -2,7 +2,6 @@ import type { Admission } from '../middleware/admission.ts'
 import { AdmissionQueue } from '../middleware/admission-queue.ts'
 import type { RateLimiter } from '../middleware/rate-limit.ts'
 import { TokenBucket } from '../middleware/token-bucket.ts'
-import { RetryBudget } from '../policies/resilience/retry-budget.ts'
 import { selectionPolicies } from '../policies/selection/index.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { ConfigError, type Fault } from './config/fault.ts'
@@ -10,6 +9,7 @@ import { resolveOptions } from './config/resolve-options.ts'
 import type { Config, ConfigInput } from './config/settings.ts'
 import { createBreaker, type Transition } from './create-breaker.ts'
 import { createProber } from './create-prober.ts'
+import { createRelay } from './create-relay.ts'
 import { createApi } from './http.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { LocalControl } from './local-control.ts'
@@ -28,6 +28,7 @@ import { type Samples, samplesOf } from './telemetry/process-samples.ts'
 import { version } from './version.ts'
 import { WorkerControl } from './workers/control.ts'
 import { createDiscovery } from './workers/discovery/index.ts'
+import { LetGo } from './workers/let-go.ts'
 import { Pool } from './workers/pool.ts'
 import type { ProbeEvents } from './workers/probe.ts'
 import { WorkerRegistry } from './workers/registry.ts'
@@ -140,11 +141,14 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     createBreaker: (url) => createBreaker(url, { config, now, random, onTransition }),
     maxInFlightPerWorker: config.maxConcurrentRequestsPerWorker ?? Number.POSITIVE_INFINITY,
     now,
+    random,
     events: observer,
   })
+  const letGo = new LetGo(pool, clock)
   const probeEvents: ProbeEvents = {
     healthChanged(worker, from, to) {
       observer.healthChanged(worker, from, to)
+      letGo.healthChanged(worker)
       if (to.name === 'healthy') pool.welcome(worker)
     },
     slowStart: (worker) => observer.slowStart(worker),
@@ -188,38 +192,10 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     queue: shared?.admission ?? queue,
     rate: limiter && { limiter, onLimited: () => observer.rateLimited() },
     control: shared?.control ?? control,
-    inference: {
-      clock,
-      metrics,
-      workerKey: config.apiKey,
-      dropClientKey: config.routerApiKeys.length > 0,
-      relay: {
-        pool,
-        exchange: {
-          client,
-          clock,
-          firstTokenMs: milliseconds(config.firstTokenTimeoutSecs),
-          idleMs: milliseconds(config.streamIdleTimeoutSecs),
-          maxHoldBytes: config.maxHoldBytes,
-          maxEventBytes: config.maxEventBytes,
-        },
-        retry: {
-          maxAttempts: config.disableRetries ? 1 : config.retryMaxRetries,
-          initialBackoffMs: config.retryInitialBackoffMs,
-          maxBackoffMs: config.retryMaxBackoffMs,
-          multiplier: config.retryBackoffMultiplier,
-          jitter: config.retryJitterFactor,
-          random,
-        },
-        budget: new RetryBudget({
-          ratio: config.retryBudgetRatio,
-          minimumPerSecond: config.retryBudgetMinPerSec,
-          now,
-        }),
-        probeSoon: (worker) => prober.probeSoon(worker),
-        events: observer,
-      },
-    },
+    inference: createRelay({
+      ...{ config, clock, random, client },
+      ...{ pool, prober, discovery, metrics, observer },
+    }),
   })
   const operations = createOperations({
     config,
@@ -291,8 +267,4 @@ function createPolicy(config: Config, random: () => number) {
   const create = config.selectionPolicies[config.policy] ?? selectionPolicies[config.policy]
   if (create === undefined) throw new TypeError(`no selection policy is called ${config.policy}`)
   return create({ random })
-}
-
-function milliseconds(seconds: number | undefined): number {
-  return seconds === undefined ? Number.POSITIVE_INFINITY : seconds * 1000
 }

@@ -33,6 +33,9 @@ export const livePage = `<!doctype html>
     if (className) td.className = className
   }
   function state(worker) {
+    const left = (until) => Math.max(0, Math.ceil((new Date(until) - Date.now()) / 1000))
+    if (worker.available && worker.last_choice === 'busy') return ['busy, asked again in ' + left(worker.busy_until) + ' s', 'fair']
+    if (worker.available && worker.last_choice) return ['last choice: no sign of life', 'fair']
     if (worker.available) return ['available', 'good']
     const why = worker.health_reason || worker.unavailable_reason.replaceAll('_', ' ')
     return [worker.unavailable_reason === 'draining' ? 'draining' : 'not available: ' + why, worker.draining || worker.health === 'starting' ? 'fair' : 'bad']

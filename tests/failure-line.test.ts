@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { type Api, apiRequest, apis } from './support/api-bodies.ts'
-import { pause, within } from './support/deadline.ts'
+import { eventually, pause, within } from './support/deadline.ts'
 import { assertBooks, tally } from './support/failure-books.ts'
 import { type RawExchange, rawRequest } from './support/raw-client.ts'
 import { routerOver } from './support/router-over.ts'
@@ -117,6 +117,17 @@ describe('a line', () => {
     far.use(undefined)
     line.set({ blackhole: 'none' })
     line.resetAll()
+    // A worker whose clients have waited in vain is the last choice for some seconds.
+    const { operationsPort: port } = router
+    const lastChoices = async () => {
+      const { text } = await rawRequest({ port, path: '/workers' }).text()
+      return JSON.parse(text).workers.map((worker: { last_choice: unknown }) => worker.last_choice)
+    }
+    const what = 'workers that are chosen like others'
+    await eventually(async () => (await lastChoices()).every((why: unknown) => why === null), {
+      what,
+      withinMs: 15_000,
+    })
   }
 
   /** In turn, one goes to each worker. */

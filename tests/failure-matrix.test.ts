@@ -33,6 +33,7 @@ type Expected =
   /** The client's own mistake: the worker's answer is the answer. */
   | { readonly saw: 'own answer'; readonly attempts: 1; readonly end: 'completed' }
   | { readonly saw: 'error event'; readonly attempts: 1; readonly end: string }
+  | { readonly saw: 'cut'; readonly attempts: 1; readonly end: 'worker_lost' }
   /** A plain answer that never comes is ended by the deadline of the whole request alone. */
   | { readonly saw: 'status 504'; readonly attempts: 1; readonly end: 'request_timeout' }
 
@@ -41,6 +42,7 @@ function expectedOf({ fault, stream }: Case): Expected {
   if (phase === 'none') return { saw: 'whole', attempts: 1, end: 'completed' }
   if (fault.answers === 400 || fault.answers === 422)
     return { saw: 'own answer', attempts: 1, end: 'completed' }
+  if (phase === 'after-commit' && fault.cuts) return { saw: 'cut', attempts: 1, end: 'worker_lost' }
   if (phase === 'after-commit') return { saw: 'error event', attempts: 1, end: endOfStream(fault) }
   if (stream || !fault.hangs) return { saw: 'whole', attempts: 2, end: 'completed' }
   return { saw: 'status 504', attempts: 1, end: 'request_timeout' }
@@ -153,6 +155,7 @@ describe('every fault on every route', () => {
       whole: { kind: 'whole' } as const,
       'own answer': { kind: 'error status', status: fault.answers ?? 0, code: fault.answers ?? 0 } as const,
       'status 504': { kind: 'error status', status: 504, code: 'request_timeout' } as const,
+      cut: { kind: 'cut' } as const,
       'error event': { kind: 'error event', code: end === 'worker_error' ? undefined : end } as const,
     }[saw]
     assert.deepEqual(verdict, wanted)

@@ -115,6 +115,7 @@ async function inLanes<T>(total: number, run: (index: number) => Promise<T>): Pr
 
 function endOf(verdict: Verdict): string {
   if (verdict.kind === 'error alone') return 'worker_error'
+  if (verdict.kind === 'cut') return 'worker_lost'
   if (verdict.kind === 'error event') return verdict.code ?? 'worker_error'
   // A number is the worker's own: its answer is relayed as it is.
   return verdict.kind === 'error status' && typeof verdict.code === 'string' ? verdict.code : 'completed'

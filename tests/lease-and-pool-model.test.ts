@@ -5,7 +5,7 @@ import type { Lease } from '../app/workers/lease.ts'
 import type { Worker } from '../app/workers/worker.ts'
 import type { Outcome } from '../policies/resilience/outcome.ts'
 import { AppClock } from './support/app-clock.ts'
-import { testPool } from './support/pool.ts'
+import { requestFor, testPool } from './support/pool.ts'
 
 /** Random histories of requests, operators and time, run against a pool; what it does is compared with the rules. */
 type Step =
@@ -54,7 +54,6 @@ class History {
   readonly #made = testPool({ clock: this.#clock, maxInFlightPerWorker: maxInFlight })
   readonly #workers: Worker[] = []
   readonly #leases: Held[] = []
-  readonly #coolUntil = new Map<Worker, number>()
 
   run(step: Step): void {
     if (step.do === 'acquire') this.#acquire(step)
@@ -76,15 +75,14 @@ class History {
     else if (step.do === 'fall') worker.health = { name: 'unhealthy', reason: 'refused', cause: 'refused' }
     else if (step.do === 'recover') worker.health = { name: 'healthy' }
     else if (step.do === 'cool') {
-      worker.coolDown(step.ms)
-      this.#coolUntil.set(worker, Math.max(this.#coolUntil.get(worker) ?? 0, this.#clock.now() + step.ms))
+      worker.refuse(step.ms)
     } else if (step.do === 'list') worker.listModels(step.models.map((id) => ({ id })))
   }
 
   #acquire({ tried: picks, model }: Extract<Step, { do: 'acquire' }>): void {
     const tried = new Set(picks.flatMap((at) => this.#workers[at] ?? []))
     const allowed = this.#allowed(model, tried)
-    const lease = this.#made.pool.acquire(model, tried)
+    const lease = this.#made.pool.acquire(requestFor(model), tried.size === 0 ? undefined : { tried })
     assert.equal(lease !== undefined, allowed.length > 0, 'a lease exactly when somebody may have it')
     if (lease === undefined) return
     assert.ok(allowed.includes(lease.worker), `${lease.worker.url} may not have it`)
@@ -93,8 +91,10 @@ class History {
 
   #allowed(model: string | undefined, tried: ReadonlySet<Worker>): Worker[] {
     const able = this.#able(model).filter((worker) => !tried.has(worker))
-    const ready = able.filter((worker) => (this.#coolUntil.get(worker) ?? 0) <= this.#clock.now())
-    return ready.length > 0 ? ready : able
+    const ready = able.filter((worker) => worker.lastChoice === undefined)
+    if (ready.length > 0) return ready
+    const soonest = Math.min(...able.map(({ standBack }) => standBack.remainingMs))
+    return able.filter(({ standBack }) => standBack.remainingMs === soonest)
   }
 
   /** The rules, written down once more. */

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { ExchangeOptions } from '../app/relay/exchange.ts'
 import { relay } from '../app/relay/relay.ts'
+import { RequestKind } from '../app/relay/request-kind.ts'
 import { RequestRecord } from '../app/telemetry/request-record.ts'
 import type { Lease } from '../app/workers/lease.ts'
 import type { Pool } from '../app/workers/pool.ts'
@@ -12,9 +13,7 @@ import { RouterError } from '../middleware/errors.ts'
 import { Breaker } from '../policies/resilience/breaker.ts'
 import { RetryBudget } from '../policies/resilience/retry-budget.ts'
 import { AppClock, settled } from './support/app-clock.ts'
-import { testPool } from './support/pool.ts'
-
-const nobody: ReadonlySet<Worker> = new Set()
+import { requestFor, testPool } from './support/pool.ts'
 
 function setUp(options: { breakers?: boolean; maxInFlightPerWorker?: number } = {}) {
   const { breakers = false, ...rest } = options
@@ -39,8 +38,8 @@ function setUp(options: { breakers?: boolean; maxInFlightPerWorker?: number } = 
   }
 }
 
-function acquire(pool: Pool, model?: string, tried = nobody): Lease {
-  const lease = pool.acquire(model, tried)
+function acquire(pool: Pool, model?: string, tried?: ReadonlySet<Worker>): Lease {
+  const lease = pool.acquire(requestFor(model), tried === undefined ? undefined : { tried })
   assert.ok(lease !== undefined)
   return lease
 }
@@ -106,15 +105,19 @@ describe('a lease', () => {
     workers(1)
     acquire(pool).settle('failure')
     await settled()
-    assert.equal(pool.acquire(undefined, nobody), undefined)
+    const forced = acquire(pool)
+    assert.ok(forced.isForced && !forced.isTrial, 'the last one there is')
+    forced.settle('failure')
     clock.advance(5000)
     const trial = acquire(pool)
-    assert.equal(pool.acquire(undefined, nobody), undefined, 'one trial at a time')
+    assert.ok(trial.isTrial)
+    assert.ok(acquire(pool).isForced, 'one trial at a time')
     trial.settle('neutral')
-    acquire(pool).settle('success')
+    const next = acquire(pool)
+    assert.ok(next.isTrial)
+    next.settle('success')
     await settled()
-    acquire(pool)
-    acquire(pool)
+    assert.ok(!acquire(pool).isForced && !acquire(pool).isTrial)
   })
 
   test('of a removed worker runs to its end', () => {
@@ -140,7 +143,7 @@ describe('a request', () => {
       assert.ok(!tried.has(worker))
       tried.add(worker)
     }
-    assert.equal(pool.acquire(undefined, tried), undefined)
+    assert.equal(pool.acquire(requestFor(), { tried }), undefined)
   })
 
   test('goes to workers that serve its model, or that have not said what they serve', () => {
@@ -157,31 +160,31 @@ describe('a request', () => {
 
   test('goes to a worker that asked for a pause only when there is nobody else', () => {
     const { pool, workers, clock } = setUp()
-    const [cooling, ready] = workers(2) as [Worker, Worker]
-    cooling.coolDown(10_000)
+    const [busy, ready] = workers(2) as [Worker, Worker]
+    busy.refuse(10_000)
     for (let i = 0; i < 4; i++) assert.equal(acquire(pool).worker, ready)
-    assert.equal(acquire(pool, undefined, new Set([ready])).worker, cooling)
+    assert.equal(acquire(pool, undefined, new Set([ready])).worker, busy)
     clock.advance(9999)
-    assert.ok(cooling.cooling)
+    assert.equal(busy.lastChoice, 'busy')
     clock.advance(1)
-    assert.ok(!cooling.cooling)
-    assert.deepEqual(new Set([acquire(pool).worker, acquire(pool).worker]), new Set([cooling, ready]))
+    assert.equal(busy.lastChoice, undefined)
+    assert.deepEqual(new Set([acquire(pool).worker, acquire(pool).worker]), new Set([busy, ready]))
   })
 
   test('that asks for a shorter pause does not shorten a longer one', () => {
     const { workers, clock } = setUp()
     const [worker] = workers(1) as [Worker]
-    worker.coolDown(10_000)
-    worker.coolDown(1000)
+    worker.refuse(10_000)
+    worker.refuse(1000)
     clock.advance(9999)
-    assert.ok(worker.cooling)
+    assert.equal(worker.lastChoice, 'busy')
   })
 
   test('goes to no worker that has as many as it may', () => {
     const { pool, workers } = setUp({ maxInFlightPerWorker: 2 })
     workers(2)
     const leases = Array.from({ length: 4 }, () => acquire(pool))
-    assert.equal(pool.acquire(undefined, nobody), undefined)
+    assert.equal(pool.acquire(requestFor()), undefined)
     assert.deepEqual(pool.refusals(undefined), new Map([['full', 2]]))
     leases[0]?.settle('success')
     assert.equal(acquire(pool).worker, leases[0]?.worker)
@@ -191,7 +194,7 @@ describe('a request', () => {
     const { pool, workers } = setUp()
     const [worker] = workers(1) as [Worker]
     worker.draining = true
-    assert.equal(pool.acquire(undefined, nobody), undefined)
+    assert.equal(pool.acquire(requestFor()), undefined)
     worker.draining = false
     acquire(pool)
   })
@@ -221,10 +224,11 @@ describe('when nobody can take a request', () => {
     const unused = () => assert.fail('no attempt is made')
     const budget = new RetryBudget({ ratio: 0.2, minimumPerSecond: 10, now: () => clock.now() })
     const events = { retried: unused, retriesExhausted: unused, attemptFailed: unused }
-    const call = { method: 'POST', path: '/v1/chat/completions', headers: [], body: undefined, model, record }
+    const call = { method: 'POST', path: '/v1/chat/completions', headers: [], body: undefined, record }
+    const kind = new RequestKind({ ...call, model, stream: false, bodyBytes: 0 })
     try {
       await relay(
-        { ...call, stream: false, dialect: 'openai', endMarker: true },
+        { ...call, kind, stream: false, dialect: 'openai', endMarker: true, longHold: undefined },
         {
           pool,
           exchange: { client: { send: unused, close: unused }, clock } as unknown as ExchangeOptions,
@@ -238,6 +242,7 @@ describe('when nobody can take a request', () => {
           },
           budget,
           probeSoon: unused,
+          isStarting: () => false,
           events,
         },
       )
@@ -250,11 +255,12 @@ describe('when nobody can take a request', () => {
 
   test('the error counts the reasons and names no worker', async () => {
     const { pool, workers, clock } = setUp({ breakers: true, maxInFlightPerWorker: 1 })
-    const all = workers(7) as [Worker, Worker, Worker, Worker, Worker, Worker, Worker]
-    const [starting, unhealthy, sick, draining, full, other] = all
+    const all = workers(8) as [Worker, Worker, Worker, Worker, Worker, Worker, Worker, Worker]
+    const [starting, unhealthy, sick, draining, full, other, , ill] = all
     starting.health = { name: 'starting' }
     unhealthy.health = { name: 'unhealthy', reason: 'ECONNREFUSED', cause: 'refused' }
-    acquire(pool, undefined, new Set(all.filter((worker) => worker !== sick))).settle('failure')
+    for (const one of [sick, ill])
+      acquire(pool, undefined, new Set(all.filter((worker) => worker !== one))).settle('failure')
     await settled()
     draining.draining = true
     acquire(pool, undefined, new Set(all.filter((worker) => worker !== full)))
@@ -264,7 +270,7 @@ describe('when nobody can take a request', () => {
     assert.deepEqual([code, status], ['no_available_worker', 503])
     assert.equal(
       message,
-      'no worker can take the request now: 1 starting, 1 unhealthy, 1 breaker open, 1 draining, 1 full, 1 other model',
+      'no worker can take the request now: 1 starting, 1 unhealthy, 2 breaker open, 1 draining, 1 full, 1 other model',
     )
     assert.ok(!all.some(({ url, id }) => message.includes(url) || message.includes(id)))
   })

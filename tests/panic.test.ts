@@ -5,7 +5,7 @@ import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import type { Health, Worker } from '../app/workers/worker.ts'
 import { AppClock } from './support/app-clock.ts'
-import { testPool } from './support/pool.ts'
+import { requestFor, testPool } from './support/pool.ts'
 
 const silent: Health = { name: 'unhealthy', reason: 'no answer within 5 s', cause: 'silent' }
 const refused: Health = { name: 'unhealthy', reason: 'ECONNREFUSED', cause: 'refused' }
@@ -22,7 +22,7 @@ function fleet(...states: Health[]) {
   const reached = (): Worker[] => {
     const seen = new Set<Worker>()
     for (let i = 0; i < 20; i++) {
-      const lease = pool.acquire(undefined, new Set())
+      const lease = pool.acquire(requestFor())
       if (lease !== undefined) seen.add(lease.worker)
       lease?.settle('success')
     }

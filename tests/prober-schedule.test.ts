@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { settled } from './support/app-clock.ts'
 import type { FakeAnswer } from './support/fake-client.ts'
+import { requestFor } from './support/pool.ts'
 import { modelList, probing, well } from './support/probing.ts'
 
 const url = 'http://w:8000'
@@ -153,8 +154,9 @@ describe('a worker whose engine hangs', () => {
     const worker = await all.add(url, (path) =>
       path === '/metrics' ? { status: 200, body: text() } : well(path),
     )
-    worker.inFlight = 1
-    return { ...all, worker }
+    const lease = all.pool.acquire(requestFor())
+    assert.ok(lease !== undefined)
+    return { ...all, worker, lease }
   }
 
   test('is down when its requests make no progress for two minutes, and stays down', async () => {
@@ -176,10 +178,10 @@ describe('a worker whose engine hangs', () => {
   test('is up again when there is progress, or nothing left to make progress on', async () => {
     for (const recover of ['progress', 'nothing']) {
       let count = 7
-      const { worker, clock, until } = await busy(() => metrics(count))
+      const { worker, lease, clock, until } = await busy(() => metrics(count))
       await until(worker, 'unhealthy', 140_000)
       if (recover === 'progress') count += 1
-      else worker.inFlight = 0
+      else lease.settle('neutral')
       await until(worker, 'healthy', 15_000)
       await clock.pass(10_000, 500)
       assert.equal(worker.health.name, 'healthy')
@@ -193,8 +195,8 @@ describe('a worker whose engine hangs', () => {
       [() => metrics(count++), 1],
       [() => 'vllm:num_requests_running 3\n', 1],
     ] as const) {
-      const { worker, clock } = await busy(text)
-      worker.inFlight = inFlight
+      const { worker, lease, clock } = await busy(text)
+      if (inFlight === 0) lease.settle('neutral')
       await clock.pass(200_000, 500)
       await settled()
       assert.equal(worker.health.name, 'healthy')

@@ -102,6 +102,8 @@ describe('one worker in the view of several processes', () => {
     unavailable_reason: null,
     health: 'healthy',
     health_reason: null,
+    last_choice: null,
+    busy_until: null,
     in_flight: 2,
     draining: false,
     breaker: { state: 'half_open', reason: 'five', until: null },

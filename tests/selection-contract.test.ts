@@ -7,7 +7,7 @@ import { selectionPolicies } from '../policies/selection/index.ts'
 import type { Candidate, SelectionPolicy, SelectionRequest } from '../policies/selection/policy.ts'
 import { AppClock } from './support/app-clock.ts'
 import { anyCandidates, candidates, tally } from './support/candidates.ts'
-import { testPool } from './support/pool.ts'
+import { requestFor, testPool } from './support/pool.ts'
 import { seeded } from './support/random.ts'
 
 const anyRequest: fc.Arbitrary<SelectionRequest> = fc.record({
@@ -105,9 +105,9 @@ const rules: Readonly<Record<string, (create: () => SelectionPolicy) => void>> =
     // One worker has listed its models, the other may serve anything for all the pool knows.
     addHealthy('http://listed:1').listModels([{ id: 'real' }])
     addHealthy('http://silent:1')
-    for (let i = 0; i < 1000; i++) pool.acquire(`made-up-${i}`, new Set())?.settle('success')
-    pool.acquire('real', new Set())?.settle('success')
-    pool.acquire(undefined, new Set())?.settle('success')
+    for (let i = 0; i < 1000; i++) pool.acquire(requestFor(`made-up-${i}`))?.settle('success')
+    pool.acquire(requestFor('real'))?.settle('success')
+    pool.acquire(requestFor(undefined))?.settle('success')
     for (const model of seen) assert.ok(model === undefined || model === 'real', model)
   },
 }

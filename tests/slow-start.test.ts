@@ -2,22 +2,23 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Lease } from '../app/workers/lease.ts'
 import type { Worker } from '../app/workers/worker.ts'
 import { leastInflight } from '../policies/selection/least-inflight.ts'
 import { AppClock } from './support/app-clock.ts'
-import { testPool } from './support/pool.ts'
+import { requestFor, testPool } from './support/pool.ts'
 
 /** Three workers with load and a fourth without any; the policy sends everything to the fourth. */
 function setUp({ selectionsBefore = 300 } = {}) {
   const clock = new AppClock()
   const { pool, addHealthy } = testPool({ clock, policy: leastInflight() })
   for (let at = 0; at < 3; at++) addHealthy(`http://w${at}:1`)
-  for (let i = 0; i < selectionsBefore; i++) pool.acquire(undefined, new Set())
+  for (let i = 0; i < selectionsBefore; i++) pool.acquire(requestFor())
   const fresh = addHealthy('http://fresh:1')
   pool.welcome(fresh)
   const give = (requests: number) => {
     const before = fresh.inFlight
-    for (let i = 0; i < requests; i++) pool.acquire(undefined, new Set())
+    for (let i = 0; i < requests; i++) pool.acquire(requestFor())
     return fresh.inFlight - before
   }
   return { clock, pool, fresh, give }
@@ -58,8 +59,8 @@ test('a worker of a router that has just started is not held back', () => {
   const { pool, addHealthy } = testPool({ clock, policy: leastInflight() })
   const first = addHealthy('http://first:1')
   const second = addHealthy('http://second:1')
-  second.inFlight = 50
+  for (let i = 0; i < 50; i++) second.take({} as Lease, 'plain')
   for (const worker of [first, second] as Worker[]) pool.welcome(worker)
-  for (let i = 0; i < 20; i++) pool.acquire(undefined, new Set())
+  for (let i = 0; i < 20; i++) pool.acquire(requestFor())
   assert.equal(first.inFlight, 20)
 })

@@ -157,7 +157,7 @@ describe('what broke is told', () => {
       { path: '/a b' },
       { path: '/a\r\nb: c' },
     ])
-      await assert.rejects(send(more).head, fault('protocol'))
+      await assert.rejects(send(more).head, fault('unsendable'))
     assert.equal(worker.requests.length, 0)
   })
 })

@@ -21,6 +21,7 @@ export function mergeWorker(views: readonly WorkerState[]): WorkerState {
   if (first === undefined) throw new TypeError('no view of the worker')
   const sick = worst(views, ({ health }) => healths.indexOf(health))
   const available = views.find((view) => view.available)
+  const shunned = views.find(({ last_choice }) => last_choice !== null) ?? first
   return {
     ...first,
     // One process that can use it is enough for a request to be served.
@@ -28,6 +29,8 @@ export function mergeWorker(views: readonly WorkerState[]): WorkerState {
     unavailable_reason: (available ?? first).unavailable_reason,
     health: sick.health,
     health_reason: sick.health_reason,
+    last_choice: shunned.last_choice,
+    busy_until: shunned.busy_until,
     in_flight: views.reduce((sum, { in_flight }) => sum + in_flight, 0),
     draining: views.some(({ draining }) => draining),
     breaker: worst(views, ({ breaker }) => breakers.indexOf(breaker.state)).breaker,

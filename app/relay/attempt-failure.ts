@@ -1,6 +1,6 @@
 import { type ErrorCode, RouterError } from '../../middleware/errors.ts'
-import type { Outcome } from '../../policies/resilience/outcome.ts'
 import type { HeaderFields } from '../runtime/http-client.ts'
+import { type Fault, type Verdict, verdictOn } from './verdicts.ts'
 
 /** A worker's own answer, held whole because another worker may do better. */
 export interface HeldAnswer {
@@ -12,26 +12,18 @@ export interface HeldAnswer {
 }
 
 export interface FailureDetails {
+  readonly fault: Fault
   readonly code: ErrorCode
   /** For the client: no worker addresses. */
   readonly message: string
   /** For operators: what happened, in the runtime's words. */
   readonly reason: string
-  readonly outcome: Outcome
-  /** May another worker try? */
-  readonly retryable: boolean
-  /** The worker closed the connection under this request: it may have died of it. */
-  readonly died?: boolean
-  /** Nothing listens there: worth a probe now. */
-  readonly unreachable?: boolean
-  /** Milliseconds the worker asked to be left alone. */
-  readonly coolDownMs?: number
+  /** Milliseconds the worker asked to be left alone; 0 when it did not. */
+  readonly retryAfterMs?: number
   readonly answer?: HeldAnswer
-  /** This machine is short of connections: the client is to ask again in a second, and gives its own one back. */
-  readonly noRoom?: boolean
 }
 
-/** One attempt failed before anything was sent to the client. Carries the decision: whose fault, and may it be retried. */
+/** One attempt failed before anything of its answer was sent to the client. The fault carries the decision. */
 export class AttemptFailure extends Error {
   override readonly name = 'AttemptFailure'
   readonly details: FailureDetails
@@ -41,14 +33,15 @@ export class AttemptFailure extends Error {
     this.details = details
   }
 
-  /** What the client gets when no attempt is left and no worker has answered. */
-  toRouterError(): RouterError {
-    const { code, message, noRoom = false } = this.details
-    return new RouterError(code, message, { cause: this, ...(noRoom && { retryAfter: 1, close: true }) })
+  get verdict(): Verdict {
+    return verdictOn(this.details.fault)
   }
 
-  /** A worker's own answer that says it failed: perhaps the request's fault, if another worker answers the same. */
-  get isServerError(): boolean {
-    return this.details.answer !== undefined && this.details.outcome === 'failure'
+  /** What the client gets when no attempt is left and no worker has answered. */
+  toRouterError(): RouterError {
+    const { fault, code, message } = this.details
+    // The client gives its own connection back, and asks again in a second.
+    const relief = fault === 'no_connection_left' ? { retryAfter: 1, close: true } : {}
+    return new RouterError(code, message, { cause: this, ...relief })
   }
 }

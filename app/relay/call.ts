@@ -2,6 +2,8 @@ import type { Dialect } from '../../middleware/errors.ts'
 import type { RequestBody } from '../../middleware/request-body.ts'
 import type { HeaderFields } from '../runtime/http-client.ts'
 import type { RequestRecord } from '../telemetry/request-record.ts'
+import type { LongHold } from './long-hold.ts'
+import type { RequestKind } from './request-kind.ts'
 
 /** What is still needed of a request once its stream is committed: not its body, which may have megabytes. */
 export interface StreamFacts {
@@ -20,8 +22,10 @@ export interface Call extends StreamFacts {
   readonly headers: HeaderFields
   /** The client's own bytes. */
   readonly body: RequestBody | undefined
-  /** Undefined where the request names none: any worker will do. */
-  readonly model: string | undefined
   /** The client asked for a stream: the deadlines of streams count. */
   readonly stream: boolean
+  /** What the pool is told of it. */
+  readonly kind: RequestKind
+  /** Keeps the client's connection alive while nothing is committed; undefined where that is not wanted. */
+  readonly longHold: LongHold | undefined
 }

@@ -14,10 +14,34 @@ export class EventScanner {
   /** Position within the line-end grammar: see `#scan`. */
   #atLineStart = false
   #afterCr = false
+  /** The beginning of the incomplete event has been given out. */
+  #passing = false
 
   /** Bytes of the incomplete event held back now. */
   get heldBytes(): number {
     return this.#heldBytes
+  }
+
+  /** What has been given out ends in the middle of an event. */
+  get isWithinEvent(): boolean {
+    return this.#passing
+  }
+
+  /** Gives out what is held of the incomplete event; the rest of it is for `passOn`. */
+  pass(): Uint8Array {
+    const held = this.#pieces.length === 1 ? this.#pieces[0]! : Buffer.concat(this.#pieces)
+    this.#pieces = []
+    this.#heldBytes = 0
+    this.#passing = true
+    return held
+  }
+
+  /** Of the next bytes, so many belong to the event whose beginning has been given out: all, or those up to its end. */
+  passOn(chunk: Uint8Array): number {
+    const end = this.#scan(chunk, true)
+    if (end === 0) return chunk.byteLength
+    this.#passing = false
+    return end
   }
 
   /** Takes the next bytes; returns all bytes up to the last event end, or undefined when no event has ended. */
@@ -52,18 +76,26 @@ export class EventScanner {
     return true
   }
 
-  /** Walks the bytes; returns the offset behind the last event end within this chunk, 0 when there is none. */
-  #scan(chunk: Uint8Array): number {
+  /**
+   * Walks the bytes; returns the offset behind the last event end within this chunk, 0 when there is none.
+   * @param first stops behind the first one
+   */
+  #scan(chunk: Uint8Array, first = false): number {
+    // A piece of a long line, which the runtime sees much faster.
+    if (!chunk.includes(LF) && !chunk.includes(CR)) {
+      if (chunk.byteLength > 0) this.#atLineStart = this.#afterCr = false
+      return 0
+    }
     let end = 0
     let lineStart = this.#atLineStart
     let afterCr = this.#afterCr
-    for (let index = 0; index < chunk.byteLength; index++) {
+    for (let index = 0; index < chunk.byteLength && !(first && end > 0); index++) {
       const byte = chunk[index]
       if (byte === LF && afterCr) {
         // The second half of a CR LF: it ends no further line, and belongs to the event whose end its CR was. Where the
         // CR was the last byte of the chunk before, it was such an end if nothing is held.
         afterCr = false
-        if (end === index && (index > 0 || this.#heldBytes === 0)) end = index + 1
+        if (end === index && (index > 0 || (this.#heldBytes === 0 && !this.#passing))) end = index + 1
       } else if (byte === LF || byte === CR) {
         if (lineStart) end = index + 1
         lineStart = true

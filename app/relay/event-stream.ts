@@ -1,16 +1,18 @@
 import { type ErrorCode, errorEvent, RouterError } from '../../middleware/errors.ts'
-import type { Outcome } from '../../policies/resilience/outcome.ts'
 import type { Clock } from '../clock.ts'
 import { type ByteSource, TransportError } from '../runtime/http-client.ts'
 import type { EndReason } from '../telemetry/request-record.ts'
 import type { Lease } from '../workers/lease.ts'
 import type { StreamFacts } from './call.ts'
+import type { AskPulse } from './engine-pulse.ts'
 import { type EventScanner, eachEvent } from './event-scanner.ts'
-import { glanceAtEvent, readEvent, type WorkerError } from './grammar.ts'
+import { glanceAtEvent, readEvent } from './grammar.ts'
 import type { HeldEvents } from './hold.ts'
-import { outcomeOfStatus } from './judge.ts'
-import { SilenceWatch } from './silence-watch.ts'
+import { faultWithin, settleFault } from './judge.ts'
+import { Patience } from './patience.ts'
 import { findUsage } from './usage.ts'
+import type { Fault } from './verdicts.ts'
+import type { WorkerError } from './worker-error.ts'
 
 export interface EventStreamOptions {
   readonly stream: StreamFacts
@@ -20,7 +22,9 @@ export interface EventStreamOptions {
   readonly held: HeldEvents
   /** Milliseconds of silence after which the stream is given up. */
   readonly idleMs: number
+  /** Events up to this size are looked at; larger ones are passed on as they come. */
   readonly maxEventBytes: number
+  readonly pulse: AskPulse
   readonly clock: Clock
 }
 
@@ -33,6 +37,11 @@ const messages: Partial<Record<ErrorCode, string>> = {
 
 /** Bytes at the end of a chunk that can hold its usage: its event is small, and the last but one or two. */
 const keptBytes = 16 * 1024
+
+const colon = 0x3a
+
+/** An error event too large to be read: large events are made by large inputs. */
+const unread: WorkerError = { status: 400, message: 'an error event too large to be read' }
 
 /** The end of a chunk, without keeping all of it: Bun hands over half a megabyte at a time when the client is slow. */
 function endOf(events: Uint8Array): Uint8Array {
@@ -52,23 +61,29 @@ export class EventStream implements ByteSource {
   readonly #scanner: EventScanner
   readonly #clock: Clock
   readonly #maxEventBytes: number
+  readonly #patience: Patience
+  /** Bytes that have come and have not been looked at. */
+  #rest: Uint8Array | undefined
   #held: Uint8Array | undefined
   /** The end marker has passed: from now on every end is a good one. */
   #complete = false
+  /** The event that is being passed on is the end marker. */
+  #passesEnd = false
   /** The worker reported an error within the stream: passed on, and the stream's end is no surprise. */
   #workerError: WorkerError | undefined
-  #interruption: ErrorCode | undefined
   #ended = false
   /** The event that says why the stream was ended, for when the client reads on. */
   #lastWords: Uint8Array | undefined
-  /** Tokens in the bytes that are looked at. */
+  /** The stream was ended within an event: nothing can be said any more, and the client's connection must break. */
+  #cut: TransportError | undefined
+  /** Tokens in the bytes that are looked at, and whether there is anything but comments among them. */
   #tokens = 0
+  #lively = false
   /** The last events, for their usage. */
   #last: Uint8Array | undefined
   #beforeLast: Uint8Array | undefined
-  readonly #silence: SilenceWatch
 
-  constructor({ stream, lease, source, held, idleMs, maxEventBytes, clock }: EventStreamOptions) {
+  constructor({ stream, lease, source, held, idleMs, maxEventBytes, pulse, clock }: EventStreamOptions) {
     this.#facts = stream
     this.#lease = lease
     this.#source = source
@@ -76,9 +91,15 @@ export class EventStream implements ByteSource {
     this.#clock = clock
     this.#maxEventBytes = maxEventBytes
     this.#held = held.bytes
-    this.#silence = new SilenceWatch(idleMs, clock, () => this.#interrupt('stream_idle_timeout'))
+    const giveUp = this.#interrupt
+    this.#patience = new Patience({ lease, idleMs, pulse, clock, giveUp })
     stream.record.stop.waiting = (reason) =>
       reason === 'client_closed' ? this.cancel() : this.#interrupt(reason)
+  }
+
+  /** What has been read ends in the middle of an event: nothing may be put in here. */
+  get isWithinEvent(): boolean {
+    return this.#scanner.isWithinEvent
   }
 
   async read(): Promise<Uint8Array | undefined> {
@@ -89,27 +110,56 @@ export class EventStream implements ByteSource {
       this.#watch(held)
       return held
     }
-    if (this.#ended) return this.#sayLastWords()
     for (;;) {
+      if (this.#ended) return this.#sayLastWords()
       let chunk: Uint8Array | undefined
       try {
-        this.#silence.begin()
-        chunk = await this.#source.read()
-        this.#silence.end()
+        chunk = this.#rest ?? (await this.#wait())
+        this.#rest = undefined
       } catch (error) {
         if (this.#ended) return this.#sayLastWords()
-        return this.#broken(error instanceof TransportError ? error.message : String(error))
+        this.#break(error instanceof TransportError ? error.message : String(error))
+        continue
       }
-      if (this.#ended) return this.#sayLastWords()
-      if (chunk === undefined) return this.#endOfSource()
-      const events = this.#scanner.push(chunk)
-      if (this.#scanner.heldBytes > this.#maxEventBytes) {
-        return this.#broken(`an event of more than ${this.#maxEventBytes} bytes`)
+      if (this.#ended) continue
+      if (chunk === undefined) {
+        this.#endOfSource()
+        continue
       }
-      if (events === undefined) continue
+      const events = this.#scanner.isWithinEvent ? this.#passOn(chunk) : this.#whole(chunk)
+      if (events === undefined) this.#patience.pause()
+      else return events
+    }
+  }
+
+  async #wait(): Promise<Uint8Array | undefined> {
+    this.#patience.begin()
+    return this.#source.read()
+  }
+
+  /** Whole events; undefined when none has ended. */
+  #whole(chunk: Uint8Array): Uint8Array | undefined {
+    const events = this.#scanner.push(chunk)
+    if (events !== undefined) {
       this.#watch(events)
       return events
     }
+    // An event that grows is a sign of life; whether it is a comment, its end will show.
+    if (this.#scanner.heldBytes <= this.#maxEventBytes) return undefined
+    const large = this.#scanner.pass()
+    this.#watch(large)
+    return large
+  }
+
+  /** What belongs to an event that is too large to be looked at. */
+  #passOn(chunk: Uint8Array): Uint8Array {
+    const bytes = this.#scanner.passOn(chunk)
+    this.#patience.end()
+    if (bytes < chunk.byteLength) this.#rest = chunk.subarray(bytes)
+    if (!this.#scanner.isWithinEvent) this.#complete ||= this.#passesEnd
+    const passed = bytes === chunk.byteLength ? chunk : chunk.subarray(0, bytes)
+    this.#keep(passed)
+    return passed
   }
 
   /** The client has left. */
@@ -118,17 +168,20 @@ export class EventStream implements ByteSource {
     this.#source.cancel()
     // The official clients hang up as soon as they have read the end marker: they have got everything.
     if (this.#complete) this.#endComplete()
-    else this.#end('client_closed', 'neutral', '')
+    else this.#end('client_closed', undefined, '')
   }
 
   /** Closes the books at once, not with the next read: a client that has stopped reading must not hold its place. */
-  #interrupt(code: ErrorCode): void {
-    if (this.#ended) return
-    this.#interruption = code
-    this.#lastWords = this.#broken(code)
+  readonly #interrupt = (code: ErrorCode, fault?: Fault): void => {
+    if (!this.#ended) this.#finish(code, fault, code)
+  }
+
+  #break(what: string): void {
+    this.#finish('worker_lost', 'broken_off', what)
   }
 
   #sayLastWords(): Uint8Array | undefined {
+    if (this.#cut !== undefined) throw this.#cut
     const words = this.#lastWords
     this.#lastWords = undefined
     return words
@@ -136,9 +189,16 @@ export class EventStream implements ByteSource {
 
   #watch(events: Uint8Array): void {
     this.#tokens = 0
+    this.#lively = false
     eachEvent(events, this.#note)
-    this.#beforeLast = this.#last
-    this.#last = endOf(events)
+    if (this.#complete && this.#scanner.isWithinEvent) {
+      this.#complete = false
+      this.#passesEnd = true
+    }
+    this.#keep(events)
+    if (this.#lively) this.#patience.end()
+    else this.#patience.pause()
+    if (this.#complete) this.#patience.complete()
     if (this.#tokens === 0) return
     const now = this.#clock.now()
     this.#facts.record.tokens(this.#tokens, now)
@@ -147,19 +207,26 @@ export class EventStream implements ByteSource {
 
   readonly #note = (event: Buffer): void => {
     const meaning = glanceAtEvent(event, this.#facts.dialect)
+    // vLLM sends comments while its engine is dead, too: only events are signs of life.
+    if (meaning !== 'silent' || event[0] !== colon) this.#lively = true
     if (meaning === 'content') this.#tokens += 1
     else if (meaning === 'end') this.#complete = true
-    else if (meaning === 'error') this.#workerError = readEvent(event, this.#facts.dialect).error
+    else if (meaning === 'error') {
+      const { error } = readEvent(event, this.#facts.dialect)
+      this.#workerError = error ?? (this.#scanner.isWithinEvent ? unread : undefined)
+    }
   }
 
-  #endOfSource(): Uint8Array | undefined {
+  #keep(events: Uint8Array): void {
+    this.#beforeLast = this.#last
+    this.#last = endOf(events)
+  }
+
+  #endOfSource(): void {
     // An incomplete last event: only after the marker may it be dropped without a word.
-    const whole = this.#scanner.heldBytes === 0
-    if (this.#complete || (whole && (!this.#facts.endMarker || this.#finished()))) {
-      this.#endComplete()
-      return undefined
-    }
-    return this.#broken('the stream ended without its end marker')
+    const whole = this.#scanner.heldBytes === 0 && !this.#scanner.isWithinEvent
+    if (this.#complete || (whole && (!this.#facts.endMarker || this.#finished()))) this.#endComplete()
+    else this.#break('the stream ended without its end marker')
   }
 
   /** A server without end markers has at least said why it stopped. */
@@ -170,35 +237,31 @@ export class EventStream implements ByteSource {
     )
   }
 
-  /** Ends the stream and returns the event that says so; none where the client has everything. */
-  #broken(what: string): Uint8Array | undefined {
+  /** Ends the stream, and keeps what is left to say about it; nothing where the client has everything. */
+  #finish(code: ErrorCode, fault: Fault | undefined, why: string): void {
     this.#source.cancel()
     if (this.#complete) {
       this.#endComplete()
-      return undefined
+      return
     }
-    const code = this.#interruption ?? 'worker_lost'
-    const ours = code === 'draining' || code === 'request_timeout'
-    this.#end(code as EndReason, ours ? 'neutral' : 'failure', code === 'worker_lost' ? what : code)
-    return errorEvent(new RouterError(code, messages[code] ?? what), this.#facts.dialect)
+    this.#end(code as EndReason, fault, why)
+    if (this.#scanner.isWithinEvent) this.#cut = new TransportError('reset', code)
+    else this.#lastWords = errorEvent(new RouterError(code, messages[code] ?? why), this.#facts.dialect)
   }
 
   #endComplete(): void {
     const error = this.#workerError
-    if (error === undefined) this.#end('completed', 'success', '')
-    else
-      this.#end(
-        'worker_error',
-        outcomeOfStatus(error.status),
-        `error event ${error.status} within the stream`,
-      )
+    if (error === undefined) this.#end('completed', undefined, '')
+    else this.#end('worker_error', faultWithin(error.status), `error event ${error.status} within the stream`)
   }
 
-  #end(reason: EndReason, outcome: Outcome, why: string): void {
+  /** @param fault of the worker; undefined where there is none */
+  #end(reason: EndReason, fault: Fault | undefined, why: string): void {
     this.#ended = true
-    this.#silence.stop()
+    this.#patience.stop()
     this.#facts.record.stop.waiting = undefined
-    this.#lease.settle(outcome, why)
+    if (fault !== undefined) settleFault(this.#lease, fault, why)
+    else this.#lease.settle(reason === 'completed' || reason === 'worker_error' ? 'success' : 'neutral')
     const { record } = this.#facts
     record.usage = findUsage(this.#lastEvents())
     record.end(reason)

@@ -8,12 +8,20 @@ import {
   TransportError,
 } from '../runtime/http-client.ts'
 import type { Lease } from '../workers/lease.ts'
-import { AttemptFailure, type HeldAnswer } from './attempt-failure.ts'
+import type { HeldAnswer } from './attempt-failure.ts'
 import type { Call } from './call.ts'
+import type { AskPulse } from './engine-pulse.ts'
 import { EventStream } from './event-stream.ts'
 import { headerOf, withTimeLeft } from './headers.ts'
 import { holdEvents, holdPlain } from './hold.ts'
-import { judgeAnswer, judgeFirstEvent, judgeTransport } from './judge.ts'
+import {
+  endedEarly,
+  firstTokenTimeout,
+  judgeAnswer,
+  judgeFirstEvent,
+  judgeTransport,
+  letGo,
+} from './judge.ts'
 import { PlainStream } from './plain-stream.ts'
 import { type StopReason, stopError } from './stop.ts'
 
@@ -26,7 +34,9 @@ export interface ExchangeOptions {
   readonly idleMs: number
   /** Bytes of an answer held back before the commit. */
   readonly maxHoldBytes: number
+  /** Events up to this size are looked at; larger ones are passed on as they come. */
   readonly maxEventBytes: number
+  readonly pulse: AskPulse
 }
 
 /** Statuses whose answers have no body (RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5). */
@@ -39,6 +49,8 @@ export interface Answer {
   readonly body: Uint8Array | ByteSource
   /** A stream that holds nothing but the worker's own report of an error. */
   readonly reportsError?: boolean
+  /** The body is a committed stream of events. */
+  readonly isEventStream?: boolean
 }
 
 /**
@@ -70,6 +82,7 @@ class Attempt {
   readonly #startedAt: number
   #pending: PendingAnswer
   #timedOut = false
+  #letGo = false
   #stopped: StopReason | undefined
   #cancelTimer: () => void = () => {}
 
@@ -80,6 +93,10 @@ class Attempt {
     this.#startedAt = options.clock.now()
     this.#pending = this.#send(fresh)
     call.record.stop.waiting = this.#onStop
+    lease.onLetGo = () => {
+      this.#letGo = true
+      this.#pending.abort()
+    }
     if (call.stream) {
       this.#cancelTimer = options.clock.after(options.firstTokenMs, () => {
         this.#timedOut = true
@@ -142,7 +159,7 @@ class Attempt {
       error.fault === 'reset' &&
       error.reused &&
       this.#options.clock.now() - this.#startedAt < staleWithinMs
-    if (!stale || this.#stopped !== undefined || this.#timedOut) throw error
+    if (!stale || this.#isAborted) throw error
     this.#pending = this.#send(true)
     // Where nobody listens any more, it was no stale connection: the worker has died, perhaps of this request.
     return this.#pending.head.catch((again) => Promise.reject(isUnreachable(again) ? error : again))
@@ -150,6 +167,7 @@ class Attempt {
 
   #commitBodiless({ status, headers }: IncomingAnswer): Answer {
     this.#pending.abort()
+    this.#lease.showLife()
     this.#lease.settle('success')
     return { status, headers, body: new Uint8Array() }
   }
@@ -157,39 +175,45 @@ class Attempt {
   #commitWhole(whole: HeldAnswer): Answer {
     const failure = judgeAnswer(whole)
     if (failure !== undefined) throw failure
-    this.#lease.settle('success')
-    this.#lease.worker.hear()
+    // An error of the client's is found without the engine.
+    if (whole.status < 400) this.#lease.showLife()
+    this.#lease.settle(whole.status < 500 ? 'success' : 'neutral')
     return whole
   }
 
   async #commitPlain({ status, headers, body }: IncomingAnswer): Promise<Answer> {
     const { maxHoldBytes, clock } = this.#options
-    const held = await holdPlain(body, { maxBytes: maxHoldBytes, maxMs: plainHoldMs, clock })
+    // Streamed audio, for instance: whoever listens wants its first bytes.
+    const untilFirst = status < 300 && (this.#call.stream || isMedia({ headers }))
+    const held = await holdPlain(body, { maxBytes: maxHoldBytes, maxMs: plainHoldMs, untilFirst, clock })
     if (held.complete) return this.#commitWhole({ status, headers, body: held.bytes })
     this.#throwIfAborted()
+    if (status < 400) this.#lease.showLife()
     return { status, headers, body: this.#plainStream(held.rest, status) }
   }
 
   #plainStream(source: ByteSource, status: number): PlainStream {
     const { record, stream } = this.#call
-    const { idleMs, clock } = this.#options
+    const { idleMs, pulse, clock } = this.#options
     return new PlainStream({
       source,
       record,
       lease: this.#lease,
       status,
       idleMs: stream ? idleMs : Number.POSITIVE_INFINITY,
+      pulse,
       clock,
     })
   }
 
   async #commitEvents(answer: IncomingAnswer): Promise<Answer> {
-    const { maxHoldBytes, maxEventBytes, idleMs, clock } = this.#options
+    const { maxHoldBytes, maxEventBytes, idleMs, pulse, clock } = this.#options
     const { status, headers } = answer
     const held = await holdEvents(answer.body, {
       dialect: this.#call.dialect,
       maxBytes: maxHoldBytes,
       maxEventBytes,
+      passComment: this.#call.longHold?.passComment,
     })
     if (held.end === 'broken') throw endedEarly()
     if (held.error !== undefined) {
@@ -200,6 +224,7 @@ class Attempt {
       if (failure !== undefined) throw failure
     }
     this.#throwIfAborted()
+    this.#lease.showLife()
     const { dialect, endMarker, record } = this.#call
     const stream = new EventStream({
       stream: { dialect, endMarker, record },
@@ -208,19 +233,30 @@ class Attempt {
       held,
       idleMs,
       maxEventBytes,
+      pulse,
       clock,
     })
-    return { status, headers, body: stream }
+    return { status, headers, body: stream, isEventStream: true }
   }
 
   /** The last bytes of the hold and the order to stop can meet; a stream made then would blame the worker for its end. */
   #throwIfAborted(): void {
-    if (this.#stopped !== undefined || this.#timedOut) throw new TransportError('aborted', 'ABORTED')
+    if (this.#isAborted) throw new TransportError('aborted', 'ABORTED')
+  }
+
+  get #isAborted(): boolean {
+    return this.#stopped !== undefined || this.#timedOut || this.#letGo
+  }
+
+  /** The worker has sent tokens to others since this request was sent. */
+  get #isBusyWithOthers(): boolean {
+    return this.#lease.worker.signs.heardAt > this.#startedAt
   }
 
   #explain(error: unknown): unknown {
     if (this.#stopped !== undefined) return stopError(this.#stopped)
-    if (this.#timedOut) return firstTokenTimeout(this.#options.firstTokenMs)
+    if (this.#letGo) return letGo()
+    if (this.#timedOut) return firstTokenTimeout(this.#options.firstTokenMs, this.#isBusyWithOthers)
     return error instanceof TransportError ? judgeTransport(error) : error
   }
 }
@@ -239,23 +275,7 @@ function isEventStream({ headers }: IncomingAnswer): boolean {
   return headerOf(headers, 'content-type')?.toLowerCase().startsWith('text/event-stream') ?? false
 }
 
-function firstTokenTimeout(ms: number): AttemptFailure {
-  return new AttemptFailure({
-    code: 'first_token_timeout',
-    message: `no worker sent a first token within ${ms / 1000} s`,
-    reason: `no first token within ${ms / 1000} s`,
-    outcome: 'failure',
-    retryable: true,
-  })
-}
-
-function endedEarly(): AttemptFailure {
-  return new AttemptFailure({
-    code: 'bad_worker_response',
-    message: 'the worker ended its stream before any content',
-    reason: 'stream ended before any content',
-    outcome: 'failure',
-    retryable: true,
-    died: true,
-  })
+/** Sound or pictures: read while they come. */
+function isMedia({ headers }: Pick<IncomingAnswer, 'headers'>): boolean {
+  return /^(?:audio|video)\//i.test(headerOf(headers, 'content-type') ?? '')
 }

@@ -1,4 +1,6 @@
 import type { Dialect } from '../../middleware/errors.ts'
+import { isObject, type Json, parseObject } from './json.ts'
+import { type WorkerError, workerError } from './worker-error.ts'
 
 /**
  * What one server-sent event means to the relay.
@@ -9,17 +11,12 @@ import type { Dialect } from '../../middleware/errors.ts'
  */
 export type Meaning = 'silent' | 'content' | 'error' | 'end'
 
-export interface WorkerError {
-  readonly status: number
-  readonly message: string
-}
-
 /** Reads one event thoroughly: for the few events before the first content, where the decision to commit hangs on it. */
 export function readEvent(event: Buffer, dialect: Dialect): { meaning: Meaning; error?: WorkerError } {
   const data = dataOf(event)
   if (data === '') return { meaning: 'silent' }
   if (data === '[DONE]') return { meaning: 'end' }
-  const json = parse(data)
+  const json = parseObject(data)
   if (json === undefined) return { meaning: 'content' }
   if (isObject(json.error)) return { meaning: 'error', error: workerError(json.error) }
   if (typeof json.error === 'string') return { meaning: 'error', error: workerError({ message: json.error }) }
@@ -101,36 +98,12 @@ function isEmpty(value: unknown): boolean {
   return value === null || value === undefined || value === '' || (Array.isArray(value) && value.length === 0)
 }
 
-function workerError(error: Json): WorkerError {
-  const status = Number(error.code)
-  return {
-    status: Number.isInteger(status) && status >= 400 && status < 600 ? status : 500,
-    message:
-      typeof error.message === 'string' ? error.message : 'the worker reported an error within the stream',
-  }
-}
-
 function dataOf(event: Buffer): string {
   let data = ''
   for (const line of event.toString('utf8').split(/\r\n|\r|\n/)) {
     if (line.startsWith('data:')) data += `${data === '' ? '' : '\n'}${line.slice(line[5] === ' ' ? 6 : 5)}`
   }
   return data
-}
-
-type Json = Record<string, unknown>
-
-function parse(data: string): Json | undefined {
-  try {
-    const value: unknown = JSON.parse(data)
-    return isObject(value) ? value : undefined
-  } catch {
-    return undefined
-  }
-}
-
-function isObject(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function startsAt(bytes: Buffer, at: number, word: string): boolean {

@@ -1,12 +1,13 @@
 import type { Dialect } from '../../middleware/errors.ts'
 import type { Clock } from '../clock.ts'
-import { type ByteSource, TransportError } from '../runtime/http-client.ts'
+import type { ByteSource } from '../runtime/http-client.ts'
 import { EventScanner, eachEvent } from './event-scanner.ts'
-import { readEvent, type WorkerError } from './grammar.ts'
+import { readEvent } from './grammar.ts'
+import type { WorkerError } from './worker-error.ts'
 
 /** The beginning of a stream, up to and with the first event that matters. */
 export interface HeldEvents {
-  /** Whole events, to be sent first. */
+  /** Whole events, and the beginning of one that is too large to be looked at; to be sent first. */
   readonly bytes: Uint8Array
   /** Keeps the beginning of the next event, where one has come. */
   readonly scanner: EventScanner
@@ -20,10 +21,18 @@ export interface HeldEvents {
   readonly error: WorkerError | undefined
 }
 
+export interface HoldEventsOptions {
+  readonly dialect: Dialect
+  readonly maxBytes: number
+  readonly maxEventBytes: number
+  /** Takes a comment of the worker's that may go to the client ahead of everything; false keeps it in its place. */
+  readonly passComment?: ((comment: Uint8Array) => boolean) | undefined
+}
+
 /** Reads until the first event that bears content, reports an error or ends the stream. Bounded by `maxBytes`. */
 export async function holdEvents(
   source: ByteSource,
-  { dialect, maxBytes, maxEventBytes }: { dialect: Dialect; maxBytes: number; maxEventBytes: number },
+  { dialect, maxBytes, maxEventBytes, passComment }: HoldEventsOptions,
 ): Promise<HeldEvents> {
   const scanner = new EventScanner()
   const chunks: Uint8Array[] = []
@@ -31,18 +40,37 @@ export async function holdEvents(
   for (;;) {
     const chunk = await source.read()
     if (chunk === undefined) return { bytes: join(chunks), scanner, end: 'broken', error: undefined }
-    const events = scanner.push(chunk)
-    if (scanner.heldBytes > maxEventBytes) throw new TransportError('protocol', 'EVENT_TOO_LARGE')
-    if (events === undefined) continue
-    chunks.push(events)
-    bytes += events.byteLength
-    const { meaning, error } = firstThatMatters(events, dialect)
-    if (meaning !== 'silent') {
-      return { bytes: join(chunks), scanner, end: meaning === 'end' ? 'complete' : 'open', error }
+    let events = scanner.push(chunk)
+    // So large an event is an answer: what vLLM sends is passed on, whatever its size.
+    const large = scanner.heldBytes > maxEventBytes ? scanner.pass() : undefined
+    if (events !== undefined) {
+      const { meaning, error } = firstThatMatters(events, dialect)
+      if (meaning === 'silent' && passComment !== undefined) events = withoutComments(events, passComment)
+      chunks.push(events)
+      bytes += events.byteLength
+      if (large !== undefined) chunks.push(large)
+      if (meaning !== 'silent') {
+        return { bytes: join(chunks), scanner, end: meaning === 'end' ? 'complete' : 'open', error }
+      }
+    } else if (large !== undefined) {
+      chunks.push(large)
     }
     // So many announcements are no normal prefill; sending them on is better than filling memory.
-    if (bytes > maxBytes) return { bytes: join(chunks), scanner, end: 'open', error: undefined }
+    if (large !== undefined || bytes > maxBytes) {
+      return { bytes: join(chunks), scanner, end: 'open', error: undefined }
+    }
   }
+}
+
+const colon = 0x3a
+
+/** What is left when comments have been passed on; none of the events bears content. */
+function withoutComments(events: Uint8Array, passComment: (comment: Uint8Array) => boolean): Uint8Array {
+  const rest: Uint8Array[] = []
+  eachEvent(events, (event) => {
+    if (event[0] !== colon || !passComment(event)) rest.push(event)
+  })
+  return join(rest)
 }
 
 function firstThatMatters(events: Uint8Array, dialect: Dialect): ReturnType<typeof readEvent> {
@@ -58,19 +86,27 @@ export type HeldPlain =
   | { readonly complete: true; readonly bytes: Uint8Array }
   | { readonly complete: false; readonly rest: ByteSource }
 
+export interface HoldPlainOptions {
+  readonly maxBytes: number
+  readonly maxMs: number
+  /** Its reader wants what there is: only the first bytes are waited for. */
+  readonly untilFirst: boolean
+  readonly clock: Clock
+}
+
 /**
  * Reads a plain answer whole, as long as it is short and comes quickly: until then a break costs the client nothing.
  * A longer or slower one is handed on from its first byte.
  */
 export async function holdPlain(
   source: ByteSource,
-  { maxBytes, maxMs, clock }: { maxBytes: number; maxMs: number; clock: Clock },
+  { maxBytes, maxMs, untilFirst, clock }: HoldPlainOptions,
 ): Promise<HeldPlain> {
   const chunks: Uint8Array[] = []
   let bytes = 0
   let cancelTimer = (): void => {}
   const late = new Promise<'late'>((resolve) => {
-    cancelTimer = clock.after(maxMs, () => resolve('late'))
+    if (!untilFirst) cancelTimer = clock.after(maxMs, () => resolve('late'))
   })
   try {
     for (;;) {
@@ -80,7 +116,8 @@ export async function holdPlain(
       if (chunk === undefined) return { complete: true, bytes: join(chunks) }
       chunks.push(chunk)
       bytes += chunk.byteLength
-      if (bytes > maxBytes) return { complete: false, rest: new Continued(chunks, undefined, source) }
+      if (untilFirst || bytes > maxBytes)
+        return { complete: false, rest: new Continued(chunks, undefined, source) }
     }
   } finally {
     cancelTimer()

@@ -3,8 +3,10 @@ import type { Clock } from '../clock.ts'
 import type { ByteSource } from '../runtime/http-client.ts'
 import type { EndReason, RequestRecord } from '../telemetry/request-record.ts'
 import type { Lease } from '../workers/lease.ts'
-import { outcomeOfStatus } from './judge.ts'
-import { SilenceWatch } from './silence-watch.ts'
+import type { AskPulse } from './engine-pulse.ts'
+import { faultWithin, settleFault } from './judge.ts'
+import { Patience } from './patience.ts'
+import type { Fault } from './verdicts.ts'
 
 export interface PlainStreamOptions {
   readonly source: ByteSource
@@ -13,6 +15,7 @@ export interface PlainStreamOptions {
   readonly status: number
   /** Milliseconds of silence after which the body is given up. */
   readonly idleMs: number
+  readonly pulse: AskPulse
   readonly clock: Clock
 }
 
@@ -25,49 +28,53 @@ export class PlainStream implements ByteSource {
   readonly #record: RequestRecord
   readonly #lease: Lease
   readonly #status: number
-  readonly #silence: SilenceWatch
+  readonly #patience: Patience
   #ended = false
 
-  constructor({ source, record, lease, status, idleMs, clock }: PlainStreamOptions) {
+  constructor({ source, record, lease, status, idleMs, pulse, clock }: PlainStreamOptions) {
     this.#source = source
     this.#record = record
     this.#lease = lease
     this.#status = status
-    this.#silence = new SilenceWatch(idleMs, clock, () =>
-      this.#break('stream_idle_timeout', 'failure', 'stream_idle_timeout'),
-    )
-    record.stop.waiting = (reason) => this.#break(reason, 'neutral', reason)
+    const giveUp = (code: EndReason, fault: Fault) => this.#break(code, fault, code)
+    this.#patience = new Patience({ lease, idleMs, pulse, clock, giveUp })
+    record.stop.waiting = (reason) => this.#break(reason, undefined, reason)
   }
 
   async read(): Promise<Uint8Array | undefined> {
     try {
-      this.#silence.begin()
+      this.#patience.begin()
       const chunk = await this.#source.read()
-      this.#silence.end()
-      if (chunk === undefined) this.#end('completed', outcomeOfStatus(this.#status), `status ${this.#status}`)
+      this.#patience.end()
+      if (chunk === undefined) this.#complete()
       return chunk
     } catch (error) {
-      this.#break('worker_lost', 'failure', error instanceof Error ? error.message : String(error))
+      this.#break('worker_lost', 'broken_off', error instanceof Error ? error.message : String(error))
       throw error
     }
   }
 
   /** The client has left. */
   cancel(): void {
-    this.#break('client_closed', 'neutral', '')
+    this.#break('client_closed', undefined, '')
   }
 
-  #break(reason: EndReason, outcome: Outcome, why: string): void {
+  #complete(): void {
+    this.#end('completed', faultWithin(this.#status), `status ${this.#status}`, 'success')
+  }
+
+  #break(reason: EndReason, fault: Fault | undefined, why: string): void {
     this.#source.cancel()
-    this.#end(reason, outcome, why)
+    this.#end(reason, fault, why)
   }
 
-  #end(reason: EndReason, outcome: Outcome, why: string): void {
+  #end(reason: EndReason, fault: Fault | undefined, why: string, outcome: Outcome = 'neutral'): void {
     if (this.#ended) return
     this.#ended = true
-    this.#silence.stop()
+    this.#patience.stop()
     this.#record.stop.waiting = undefined
-    this.#lease.settle(outcome, why)
+    if (fault !== undefined) settleFault(this.#lease, fault, why)
+    else this.#lease.settle(outcome, why)
     this.#record.end(reason)
   }
 }

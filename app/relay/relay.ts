@@ -3,8 +3,9 @@ import { backoffDelays, type RetryOptions } from '../../policies/resilience/retr
 import type { RetryBudget } from '../../policies/resilience/retry-budget.ts'
 import type { Lease } from '../workers/lease.ts'
 import type { Pool } from '../workers/pool.ts'
+import { longestRetryAfterMs } from '../workers/stand-back.ts'
 import type { Worker } from '../workers/worker.ts'
-import { AttemptFailure } from './attempt-failure.ts'
+import { AttemptFailure, type HeldAnswer } from './attempt-failure.ts'
 import type { Call } from './call.ts'
 import { type Answer, type ExchangeOptions, exchange } from './exchange.ts'
 
@@ -23,11 +24,17 @@ export interface RelayOptions {
   readonly budget: RetryBudget
   /** Nobody answers at this worker's address. */
   readonly probeSoon: (worker: Worker) => void
+  /** Somebody may yet turn out to be available: not everyone has been asked for the first time. */
+  readonly isStarting: () => boolean
   readonly events: RelayEvents
 }
 
 /** Attempts that may end in a worker's death: one, and one more. A poison request must not walk through the fleet. */
 const maxDeaths = 2
+
+/** Longest time in milliseconds that a request waits for workers that have never been probed, and between two looks. */
+const firstProbesMs = 3000
+const lookMs = 20
 
 /** One client request: one attempt after the other until one is committed, none is left, or nothing more may be tried. */
 export function relay(call: Call, options: RelayOptions): Promise<Answer> {
@@ -39,12 +46,12 @@ class Run {
   readonly #call: Call
   readonly #options: RelayOptions
   /** Workers that have failed this request. */
-  #tried: Set<Worker> | undefined
-  /** Leases whose worker answered with a server error: not judged until another worker has had the same request. */
-  #suspects: { lease: Lease; reason: string }[] = []
+  readonly #tried = new Set<Worker>()
+  /** Leases whose fault may be the request's: not judged until another worker has had the same request. */
+  #suspects: Suspect[] = []
   /** Some worker could answer it: there is nothing wrong with the request. */
   #served = false
-  /** There was no budget for a second opinion. */
+  /** No other worker could be asked for a second opinion, although there are others. */
   #unheard = false
   #deaths = 0
   /** Attempts after the first that count against the limit. */
@@ -58,10 +65,9 @@ class Run {
 
   async toCommit(): Promise<Answer> {
     const { pool, exchange: exchangeOptions } = this.#options
-    const { record, model } = this.#call
+    const { record, kind } = this.#call
     record.stop.throwIfStopped()
-    let lease = pool.acquire(model)
-    if (lease === undefined) throw nobodyAvailable(pool, model)
+    let lease = pool.acquire(kind) ?? (await this.#afterFirstProbes())
     try {
       for (;;) {
         record.attempts += 1
@@ -77,8 +83,9 @@ class Run {
             throw error
           }
           this.#close(lease, error)
-          lease = await this.#another(error)
-          if (lease === undefined) return this.#giveUp(error)
+          const next = await this.#another(error, lease)
+          if (next === undefined) return this.#giveUp(error)
+          lease = next
         }
       }
     } finally {
@@ -86,46 +93,66 @@ class Run {
     }
   }
 
+  /** A router that has just been started knows nobody yet: its first requests wait for the first probes. */
+  async #afterFirstProbes(): Promise<Lease> {
+    const { pool, isStarting, exchange: exchangeOptions } = this.#options
+    const { record, kind } = this.#call
+    const { clock } = exchangeOptions
+    const until = clock.now() + firstProbesMs
+    while (isStarting() && clock.now() < until) {
+      await record.stop.sleep(lookMs, clock)
+      const lease = pool.acquire(kind)
+      if (lease !== undefined) return lease
+    }
+    throw nobodyAvailable(pool, kind.model)
+  }
+
   /** Keeps the books of a failed attempt. */
   #close(lease: Lease, failure: AttemptFailure): void {
-    const { outcome, reason, unreachable, coolDownMs, died } = failure.details
+    const { fault, reason, retryAfterMs = 0 } = failure.details
+    const { blame, deadly } = failure.verdict
     const { worker } = lease
-    this.#tried ??= new Set()
     this.#tried.add(worker)
-    // A trial is judged at once: the breaker waits for nothing else.
-    if (failure.isServerError && !lease.isTrial) {
-      lease.end()
-      this.#suspects.push({ lease, reason })
+    if (blame === 'nobody' || blame === 'worker') {
+      lease.settle(blame === 'worker' ? 'failure' : 'neutral', reason)
     } else {
-      lease.settle(outcome, reason)
+      lease.end()
+      this.#suspects.push({ lease, reason, blame })
     }
-    if (died) this.#deaths += 1
-    if (coolDownMs) worker.coolDown(coolDownMs)
-    if (unreachable) this.#options.probeSoon(worker)
+    if (deadly) this.#deaths += 1
+    if (fault === 'busy') worker.refuse(retryAfterMs)
+    if (fault === 'shutting_down') worker.refuse(longestRetryAfterMs)
+    if (fault === 'unreachable') this.#options.probeSoon(worker)
     this.#options.events.attemptFailed(this.#call, worker, failure)
   }
 
   /** A lease for another attempt; undefined when there is to be none. */
-  async #another({ details }: AttemptFailure): Promise<Lease | undefined> {
-    const { retry, budget, events } = this.#options
+  async #another(failure: AttemptFailure, { isForced }: Lease): Promise<Lease | undefined> {
+    const { retry, events } = this.#options
+    const { again } = failure.verdict
     this.#call.record.stop.throwIfStopped()
-    if (!details.retryable || this.#deaths >= maxDeaths || retry.maxAttempts === 1) return undefined
-    // Nobody saw the request: the next worker is not a retry of anything, and costs no one.
-    if (details.unreachable) {
+    if (again === 'never' || this.#deaths >= maxDeaths || retry.maxAttempts === 1) return undefined
+    // A worker whose breaker is open is the last one there is: it is asked once for each request.
+    if (isForced) return undefined
+    if (again === 'free') {
       const lease = this.#untried()
       if (lease !== undefined) return lease
+      if (isBusy(failure)) {
+        // All are: the client hears so at once.
+        this.#unheard = true
+        return undefined
+      }
     }
     this.#retries += 1
-    const mayRetry = this.#retries < retry.maxAttempts && this.#withdraw(budget)
-    if (!mayRetry) {
+    if (this.#retries >= retry.maxAttempts || !this.#withdraw()) {
       events.retriesExhausted(this.#call)
       return undefined
     }
-    return (details.unreachable ? undefined : this.#untried()) ?? (await this.#afterPause())
+    return (again === 'free' ? undefined : this.#untried()) ?? (await this.#afterPause())
   }
 
-  #withdraw(budget: RetryBudget): boolean {
-    const granted = budget.withdraw()
+  #withdraw(): boolean {
+    const granted = this.#options.budget.withdraw()
     this.#unheard = !granted
     return granted
   }
@@ -133,46 +160,68 @@ class Run {
   /** An untried worker is taken at once. */
   #untried(): Lease | undefined {
     const { pool, events } = this.#options
-    const { model, record } = this.#call
-    const lease = pool.acquire(model, this.#tried)
-    if (lease !== undefined) events.retried(this.#call, record.attempts, 0)
+    const lease = pool.acquire(this.#call.kind, { tried: this.#tried, withRoom: true })
+    if (lease !== undefined) events.retried(this.#call, this.#call.record.attempts, 0)
     return lease
   }
 
   /** All have been tried: a pause, and any of them once more. */
   async #afterPause(): Promise<Lease | undefined> {
     const { pool, retry, events, exchange: exchangeOptions } = this.#options
-    const { model, record } = this.#call
+    const { kind, record } = this.#call
     this.#nextDelay ??= backoffDelays(retry)
     const delay = this.#nextDelay()
     events.retried(this.#call, record.attempts, delay)
     await record.stop.sleep(delay, exchangeOptions.clock)
-    this.#tried = undefined
-    return pool.acquire(model)
+    this.#tried.clear()
+    return pool.acquire(kind, { tried: this.#tried })
   }
 
   /** A worker's own answer, if it was the last word; else the router's. */
   #giveUp(failure: AttemptFailure): Answer {
     const { answer } = failure.details
     if (answer === undefined) throw failure.toRouterError()
-    return answer
+    return isBusy(failure) ? this.#withRetryAfter(answer) : answer
+  }
+
+  /** The client is told when the first of all workers may have room, not only the one that was asked last. */
+  #withRetryAfter(answer: HeldAnswer): Answer {
+    const seconds = this.#options.pool.roomAfter(this.#call.kind.model)
+    if (seconds === undefined || answer.reportsError) return answer
+    const headers = answer.headers.filter(([name]) => name.toLowerCase() !== 'retry-after')
+    return { ...answer, headers: [...headers, ['retry-after', String(Math.max(1, Math.ceil(seconds)))]] }
   }
 
   /**
-   * A request to which two workers answered with a server error, and none with anything better, indicts itself: neither
-   * is blamed. One client's bad input must not open the breakers of the fleet. Nor is a worker blamed that no other
-   * could speak against, because such a client has used up the retry budget: a worker that is truly ill is found out by
-   * the retries there are.
+   * A request that two workers could not answer, and none better, indicts itself: neither is blamed. One client's bad
+   * input must not open the breakers of the fleet. Nor is a worker blamed that no other could speak against, because
+   * such a client has used up the retry budget: a worker that is truly ill is found out by the retries there are.
    */
   #judgeSuspects(): void {
     const workers = new Set(this.#suspects.map(({ lease }) => lease.worker))
     // Nor where the client left, or its time was up, before another worker could answer.
     const unheard = this.#unheard || this.#call.record.stop.reason !== undefined
     const innocent = !this.#served && (workers.size > 1 || unheard)
-    const outcome = innocent ? 'neutral' : 'failure'
-    for (const { lease, reason } of this.#suspects) lease.judge(outcome, reason)
+    for (const { lease, reason, blame } of this.#suspects) {
+      const alive = blame === 'unless_alike' || lease.worker.silentMs < aliveMs
+      lease.judge(innocent && alive ? 'neutral' : 'failure', reason)
+    }
     this.#suspects = []
   }
+}
+
+/** An attempt that is not judged yet. */
+interface Suspect {
+  readonly lease: Lease
+  readonly reason: string
+  readonly blame: 'unless_alike' | 'unless_alike_and_alive'
+}
+
+/** Milliseconds within which a worker must have served others to be excused for a broken connection. */
+const aliveMs = 30_000
+
+function isBusy({ details }: AttemptFailure): boolean {
+  return details.fault === 'busy' || details.fault === 'shutting_down'
 }
 
 function nobodyAvailable(pool: Pool, model: string | undefined): RouterError {

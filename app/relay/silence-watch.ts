@@ -1,22 +1,38 @@
 import type { Clock } from '../clock.ts'
 
+export interface SilenceEvents {
+  /** Half of the limit is over: time to prepare what `onSilence` wants to know. */
+  readonly onHalf?: () => void
+  /** The limit is over. It is called again after another limit, unless the watch is stopped. */
+  readonly onSilence: () => void
+}
+
 /**
  * Calls out when a worker has been silent for too long, while somebody waits for it: the time for which the client is
  * slow does not count. One timer a stream, moved on lazily: setting one anew with each event would cost more than the
  * relaying.
  */
 export class SilenceWatch {
-  readonly #limitMs: number
   readonly #clock: Clock
-  readonly #onSilence: () => void
+  readonly #events: SilenceEvents
+  #limitMs: number
   #waitingSince: number | undefined
+  /** Silence that somebody waited through before. */
+  #silentMs = 0
+  #toldHalf = false
   #cancelTimer: () => void = () => {}
 
-  constructor(limitMs: number, clock: Clock, onSilence: () => void) {
+  constructor(limitMs: number, clock: Clock, events: SilenceEvents) {
     this.#limitMs = limitMs
     this.#clock = clock
-    this.#onSilence = onSilence
-    if (limitMs !== Number.POSITIVE_INFINITY) this.#arm(limitMs)
+    this.#events = events
+    this.#arm()
+  }
+
+  /** Milliseconds of silence so far. */
+  get silentMs(): number {
+    const waiting = this.#waitingSince === undefined ? 0 : this.#clock.now() - this.#waitingSince
+    return this.#silentMs + waiting
   }
 
   /** Somebody waits for the worker from now on: its silence counts. */
@@ -24,21 +40,51 @@ export class SilenceWatch {
     this.#waitingSince = this.#clock.now()
   }
 
+  /** What has come is no sign of life, a comment for instance: nobody waits for the moment, and the silence goes on. */
+  pause(): void {
+    this.#silentMs = this.silentMs
+    this.#waitingSince = undefined
+  }
+
   /** It has sent something. */
   end(): void {
     this.#waitingSince = undefined
+    this.#silentMs = 0
+    this.#toldHalf = false
+  }
+
+  /** From now on so many milliseconds are waited through, those before not counted. */
+  startAnew(limitMs: number): void {
+    this.#cancelTimer()
+    this.#limitMs = limitMs
+    if (this.#waitingSince !== undefined) this.begin()
+    this.#silentMs = 0
+    this.#toldHalf = false
+    this.#arm()
   }
 
   /** The stream is over. */
   stop(): void {
     this.#cancelTimer()
+    this.#limitMs = 0
   }
 
-  #arm(ms: number): void {
-    this.#cancelTimer = this.#clock.after(ms, () => {
-      const silent = this.#waitingSince === undefined ? 0 : this.#clock.now() - this.#waitingSince
-      if (silent >= this.#limitMs) this.#onSilence()
-      else this.#arm(this.#limitMs - silent)
-    })
+  #arm(): void {
+    if (this.#limitMs === Number.POSITIVE_INFINITY) return
+    const silent = this.silentMs
+    const half = this.#events.onHalf !== undefined && !this.#toldHalf && silent < this.#limitMs / 2
+    const next = half ? this.#limitMs / 2 : this.#limitMs
+    this.#cancelTimer = this.#clock.after(silent < next ? next - silent : next, () => this.#look())
+  }
+
+  #look(): void {
+    const silent = this.silentMs
+    if (silent >= this.#limitMs) {
+      this.#events.onSilence()
+    } else if (silent >= this.#limitMs / 2 && !this.#toldHalf) {
+      this.#toldHalf = true
+      this.#events.onHalf?.()
+    }
+    if (this.#limitMs > 0) this.#arm()
   }
 }

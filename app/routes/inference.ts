@@ -4,11 +4,13 @@ import type { Incoming } from '../../middleware/incoming.ts'
 import type { RequestBody } from '../../middleware/request-body.ts'
 import type { Clock } from '../clock.ts'
 import type { GatewayContext } from '../gateway-context.ts'
-import type { Call } from '../relay/call.ts'
-import { EventStream } from '../relay/event-stream.ts'
+import type { Call, StreamFacts } from '../relay/call.ts'
 import { type Answer, bodiless } from '../relay/exchange.ts'
 import { headerOf, requestHeaders, responseHeaders } from '../relay/headers.ts'
+import { type Interruptible, KeepAlive } from '../relay/keep-alive.ts'
+import { LongHold } from '../relay/long-hold.ts'
 import { type RelayOptions, relay } from '../relay/relay.ts'
+import { RequestKind } from '../relay/request-kind.ts'
 import { findUsage } from '../relay/usage.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { formField } from './form-field.ts'
@@ -21,6 +23,10 @@ export interface InferenceOptions {
   readonly workerKey: string | undefined
   /** The client's key is one for the router: workers do not get to see it. */
   readonly dropClientKey: boolean
+  /** Milliseconds after which the head of a stream and comments go out ahead of its content; infinite: never. */
+  readonly holdCommentAfterMs: number
+  /** Milliseconds of silence of a committed stream after which a comment is put in; infinite: never. */
+  readonly keepAliveMs: number
 }
 
 /** Routes whose streams end with a marker: without it, a clean end is a broken stream all the same. */
@@ -32,9 +38,15 @@ export function inference(options: InferenceOptions): Handler<GatewayContext> {
     const call = callOf(c, options)
     const { record } = call
     options.metrics.overhead.of().observe((options.clock.now() - record.startedAt) / 1000)
-    const answer = await relay(call, options.relay)
-    return respond(c, call, answer)
+    const answered = relay(call, options.relay).then((answer) => kept(answer, options))
+    return respond(c, call, await (call.longHold?.race(answered) ?? answered))
   }
+}
+
+/** The answer with comments in its silences, where that is wanted. */
+function kept(answer: Answer, { keepAliveMs: everyMs, clock }: InferenceOptions): Answer {
+  if (everyMs === Number.POSITIVE_INFINITY || answer.isEventStream !== true) return answer
+  return { ...answer, body: new KeepAlive(answer.body as Interruptible, { everyMs, clock }) }
 }
 
 function callOf(c: Context<GatewayContext>, options: InferenceOptions): Call {
@@ -47,21 +59,34 @@ function callOf(c: Context<GatewayContext>, options: InferenceOptions): Call {
   const path = pathAndQuery(c.req.url)
   if (typeof model === 'string' && relay.pool.serves(model)) record.model = model
   record.stream = stream === true
+  const headers = requestHeaders(incoming.headers, {
+    requestId: c.get('requestId'),
+    workerKey,
+    dropClientKey: dropClientKey || c.get('keyConsumed') === true,
+  })
+  const facts = { dialect: dialectOf(c.req.path), endMarker: markedStreams.has(c.req.path), record }
   return {
     method: c.req.method,
     path,
-    headers: requestHeaders(incoming.headers, {
-      requestId: c.get('requestId'),
-      workerKey,
-      dropClientKey: dropClientKey || c.get('keyConsumed') === true,
-    }),
+    headers,
     body,
-    model: typeof model === 'string' ? model : undefined,
     stream: record.stream,
-    dialect: dialectOf(c.req.path),
-    endMarker: markedStreams.has(c.req.path),
-    record,
+    kind: new RequestKind({
+      model: typeof model === 'string' ? model : undefined,
+      stream: record.stream,
+      path,
+      headers,
+      bodyBytes: body?.byteLength ?? 0,
+    }),
+    longHold: longHold(facts, options),
+    ...facts,
   }
+}
+
+/** Of streams of events only: of what else a client may stream, its reader would take a comment for content. */
+function longHold(stream: StreamFacts, { holdCommentAfterMs: afterMs, clock }: InferenceOptions) {
+  if (!stream.record.stream || !stream.endMarker || afterMs === Number.POSITIVE_INFINITY) return undefined
+  return new LongHold({ stream, afterMs, clock })
 }
 
 /** What routing needs to know, from a body that is no checked JSON. */
@@ -74,7 +99,7 @@ function formFields({ headers }: Incoming, body: RequestBody | undefined) {
 }
 
 function respond(c: Context<GatewayContext>, call: Call, answer: Answer): Response {
-  const { status, headers, body, reportsError = false } = answer
+  const { status, headers, body, reportsError = false, isEventStream = false } = answer
   const { record } = call
   const init = { status, headers: answerHeaders(headers, call) }
   record.status = status
@@ -86,7 +111,7 @@ function respond(c: Context<GatewayContext>, call: Call, answer: Answer): Respon
     return new Response(bodiless.has(status) ? null : body, init)
   }
   record.live = true
-  record.eventStream = body instanceof EventStream
+  record.eventStream = isEventStream
   return new Response(c.env.incoming.openStream(body), init)
 }
 

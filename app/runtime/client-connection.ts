@@ -31,6 +31,13 @@ export interface ConnectionEvents {
   closed(connection: ClientConnection): void
 }
 
+/**
+ * Bytes of a body that are written in one turn. A worker may answer before it has all of a large body, 413 for instance,
+ * and close with a reset: bytes that are written after that make the socket fail before the answer in it is read. So a
+ * large body goes out in slices, and the rest stays here once an answer begins.
+ */
+const sliceBytes = 256 * 1024
+
 /** Bodies up to this size are copied behind their head: one write costs less than two. */
 const copiedBytes = 16 * 1024
 /** A peer that has vanished without a word is noticed in a long prefill too. */
@@ -51,6 +58,8 @@ export class ClientConnection implements ExchangeConnection {
   #parser: ResponseParser | undefined
   /** Of the response under way. */
   #answered = false
+  /** What is still to be written of the request's body. */
+  #unsent: Uint8Array[] = []
   #error: unknown
 
   constructor(origin: Origin, options: HttpClientOptions, events: ConnectionEvents) {
@@ -109,8 +118,34 @@ export class ClientConnection implements ExchangeConnection {
       this.#socket.write(message)
     } else {
       this.#socket.write(head, 'latin1')
-      for (const piece of body.pieces) this.#socket.write(piece)
+      this.#unsent = [...body.pieces]
+      this.#writeSlice()
     }
+  }
+
+  /** Writes as much as is written in one turn; the rest follows when the socket has taken that, unless an answer begins. */
+  readonly #writeSlice = (): void => {
+    let bytes = 0
+    while (bytes < sliceBytes && this.#unsent.length > 0) {
+      const piece = this.#unsent[0]!
+      const room = sliceBytes - bytes
+      if (piece.byteLength > room) this.#unsent[0] = piece.subarray(room)
+      else this.#unsent.shift()
+      const slice = piece.byteLength > room ? piece.subarray(0, room) : piece
+      bytes += slice.byteLength
+      this.#socket.write(slice)
+    }
+    if (this.#unsent.length === 0) return
+    if (this.#socket.writableNeedDrain) this.#socket.once('drain', this.#writeNext)
+    else this.#writeNext()
+  }
+
+  /** Not before what has arrived meanwhile has been read: it may be the answer. */
+  readonly #writeNext = (): void => {
+    setImmediate(() => {
+      if (this.#answered || this.#exchange === undefined) this.#unsent = []
+      else this.#writeSlice()
+    })
   }
 
   pause(): void {
@@ -146,7 +181,8 @@ export class ClientConnection implements ExchangeConnection {
   }
 
   #finishExchange(): void {
-    const reusable = this.#parser?.keepAlive === true && this.#socket.writableLength === 0
+    const sent = this.#unsent.length === 0 && this.#socket.writableLength === 0
+    const reusable = this.#parser?.keepAlive === true && sent
     this.#parser = undefined
     this.#exchange = undefined
     this.#served = true
@@ -185,6 +221,7 @@ export class ClientConnection implements ExchangeConnection {
     const exchange = this.#exchange
     this.#exchange = undefined
     this.#parser = undefined
+    this.#unsent = []
     exchange?.fail(transportError(error))
     this.destroy()
   }

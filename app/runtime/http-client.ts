@@ -66,13 +66,14 @@ export interface HttpClientOptions {
 }
 
 /**
+ * - `unsendable`: the head of the request cannot be written; nothing was sent.
  * - `unreachable`: no connection came about; the request was not seen by anyone.
  * - `reset`: the connection ended before the response did.
  * - `protocol`: what arrived is not HTTP.
  * - `exhausted`: this process has no file descriptor left for a connection; no worker can help that.
  * - `aborted`: we ended it ourselves.
  */
-export type TransportFault = 'unreachable' | 'reset' | 'protocol' | 'exhausted' | 'aborted'
+export type TransportFault = 'unsendable' | 'unreachable' | 'reset' | 'protocol' | 'exhausted' | 'aborted'
 
 export class TransportError extends Error {
   override readonly name = 'TransportError'

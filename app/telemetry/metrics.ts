@@ -55,6 +55,12 @@ export function createMetrics() {
       'Whether the probes find the worker healthy: 1 or 0.',
       'worker',
     ),
+    workerBusy: gauge(
+      'max',
+      'worker_busy',
+      'Whether the worker refuses work because it is busy, and stands back: 1 or 0.',
+      'worker',
+    ),
     running: gauge('sum', 'running_requests', 'Requests in flight on the worker.', 'worker'),
     breakerState: gauge(
       // Once its numbers are in the order of severity: process-samples.ts.

@@ -88,6 +88,7 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
       outcomes: outcome,
       transitions,
       workerHealth,
+      workerBusy,
       running,
       breakerState,
     } = this.#metrics
@@ -96,7 +97,7 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
     decisions.remove(this.#policy, url)
     for (const name of outcomes) outcome.remove(url, name)
     for (const [from, to] of breakerMoves) transitions.remove(url, from, to)
-    for (const gauge of [workerHealth, running, breakerState]) gauge.remove({ worker: url })
+    for (const gauge of [workerHealth, workerBusy, running, breakerState]) gauge.remove({ worker: url })
     this.#log.info({ worker: worker.url, worker_id: worker.id }, 'worker removed')
   }
 
@@ -108,6 +109,12 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
   panicChanged(panic: boolean, healthy: number, total: number): void {
     if (panic) this.#log.warn({ healthy, total }, 'panic: workers with silent probes are used')
     else this.#log.info({ healthy, total }, 'panic is over')
+  }
+
+  busyChanged(worker: Worker): void {
+    const { known, remainingMs } = worker.standBack
+    if (known) this.#log.warn({ worker: worker.url, pause_ms: Math.round(remainingMs) }, 'worker busy')
+    else this.#log.info({ worker: worker.url }, 'worker has room again')
   }
 
   started(worker: Worker): void {
@@ -207,7 +214,8 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
 
   /** Reads the gauges from the parts themselves; call right before the registry is printed. */
   refreshGauges(pool: Pool): void {
-    const { activeWorkers, workerHealth, running, breakerState, residentMemory, eventLoopLag } = this.#metrics
+    const { activeWorkers, workerHealth, workerBusy, running, breakerState } = this.#metrics
+    const { residentMemory, eventLoopLag } = this.#metrics
     residentMemory.set(process.memoryUsage.rss())
     eventLoopLag.set(this.lag.takeWorst())
     this.#readMembership()
@@ -215,6 +223,7 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
     for (const worker of pool.workers) {
       const label = { worker: worker.url }
       workerHealth.set(label, worker.health.name === 'healthy' ? 1 : 0)
+      workerBusy.set(label, worker.standBack.known ? 1 : 0)
       running.set(label, worker.inFlight)
       breakerState.set(label, stateNumbers[worker.breakerState.name])
     }

@@ -1,3 +1,4 @@
+import { RequestBody } from '../../middleware/request-body.ts'
 import type { Clock } from '../clock.ts'
 import {
   type ByteSource,
@@ -12,20 +13,27 @@ export interface AskOptions {
   readonly clock: Clock
   readonly timeoutMs: number
   readonly headers: HeaderFields
+  /** Sent as JSON by POST. */
+  readonly body?: object
 }
 
 export type AskResult =
   | { readonly status: number; readonly body: string }
   | { readonly failed: { readonly reason: string; readonly cause: UnhealthyCause | 'exhausted' } }
 
-/** One GET to a worker beside the requests of clients: never throws, ends in time, and reads no endless answer. */
+/** One question to a worker beside the requests of clients: never throws, ends in time, and reads no endless answer. */
 export async function ask(
   worker: Worker,
   path: string,
-  { client, clock, timeoutMs, headers }: AskOptions,
+  { client, clock, timeoutMs, headers, body: json }: AskOptions,
 ): Promise<AskResult> {
   const { origin, pathPrefix } = worker
-  const pending = client.send({ origin, path: pathPrefix + path, method: 'GET', headers, body: undefined })
+  const target = { origin, path: pathPrefix + path }
+  const pending = client.send(
+    json === undefined
+      ? { ...target, method: 'GET', headers, body: undefined }
+      : { ...target, method: 'POST', headers: [...headers, jsonType], body: bodyOf(json) },
+  )
   let timedOut = false
   const cancelTimer = clock.after(timeoutMs, () => {
     timedOut = true
@@ -41,6 +49,12 @@ export async function ask(
   } finally {
     cancelTimer()
   }
+}
+
+const jsonType = ['content-type', 'application/json'] as const
+
+function bodyOf(json: object): RequestBody {
+  return new RequestBody([Buffer.from(JSON.stringify(json))])
 }
 
 function causeOf(error: TransportError | undefined): UnhealthyCause | 'exhausted' {

@@ -1,5 +1,7 @@
 import type { Permit } from '../../policies/resilience/breaker.ts'
+import type { FleetOpinion } from '../../policies/resilience/fleet-opinion.ts'
 import type { Outcome } from '../../policies/resilience/outcome.ts'
+import type { Kind } from './signs-of-life.ts'
 import type { Worker } from './worker.ts'
 
 export interface LeaseEvents {
@@ -8,28 +10,67 @@ export interface LeaseEvents {
   judged(worker: Worker, outcome: Outcome): void
 }
 
+/** What a worker and its breaker are told of the request. */
+export interface LeasedRequest {
+  readonly stream: boolean
+  /** Requests that are likely to fail alike have the same. */
+  kind(): string
+}
+
 /**
  * One claim of one request on one worker, counted from its creation until it is settled: exactly once, at the end of the
  * response body, at an error, or when the client leaves.
  */
 export class Lease {
   readonly worker: Worker
+  /** Called when the worker is known to be dead: there is nothing to wait for any more. */
+  onLetGo: (() => void) | undefined
+  readonly #request: LeasedRequest
   readonly #permit: Permit | undefined
   readonly #events: LeaseEvents
+  readonly #opinion: FleetOpinion
+  readonly #kind: Kind
+  readonly #sentAt: number
+  readonly #refusals: number
+  #alive = false
   #ended = false
   #judged = false
 
-  constructor(worker: Worker, events: LeaseEvents) {
+  constructor(worker: Worker, request: LeasedRequest, events: LeaseEvents, opinion: FleetOpinion) {
     this.worker = worker
+    this.#request = request
     this.#events = events
-    worker.inFlight += 1
+    this.#opinion = opinion
+    this.#kind = request.stream ? 'stream' : 'plain'
+    this.#refusals = worker.standBack.refusals
     this.#permit = worker.breaker?.enter()
+    this.#sentAt = worker.take(this, this.#kind)
     events.started(worker)
   }
 
   /** It is the one request by which a half-open breaker tries the worker. */
   get isTrial(): boolean {
     return this.#permit?.trial ?? false
+  }
+
+  /** The breaker forbids requests, and nobody else was left. */
+  get isForced(): boolean {
+    return this.#permit?.forced ?? false
+  }
+
+  /** The first content has come, or a whole good answer: the worker works, and has room. */
+  showLife(): void {
+    if (this.#alive || this.#ended) return
+    this.#alive = true
+    this.worker.signs.first(this.#kind, this.#sentAt)
+    // What was sent before the last refusal says nothing about the room there is now.
+    if (this.worker.standBack.known && this.#refusals === this.worker.standBack.refusals)
+      this.worker.hasRoom()
+  }
+
+  /** When the request was sent, on the router's clock in milliseconds. */
+  get sentAt(): number {
+    return this.#sentAt
   }
 
   /** The exchange is over and its outcome is known. The first call counts, later ones change nothing. */
@@ -42,7 +83,9 @@ export class Lease {
   end(): void {
     if (this.#ended) return
     this.#ended = true
-    this.worker.inFlight -= 1
+    this.onLetGo = undefined
+    if (!this.#alive) this.worker.signs.none(this.#kind)
+    this.worker.release(this)
     this.#events.ended(this.worker)
   }
 
@@ -51,7 +94,16 @@ export class Lease {
     if (this.#judged) return
     this.#judged = true
     if (outcome === 'failure') this.worker.fail(reason)
-    if (this.#permit !== undefined) void this.worker.breaker?.leave(this.#permit, outcome, reason)
+    if (this.#permit !== undefined) {
+      const kind = outcome === 'failure' ? this.#request.kind() : undefined
+      void this.worker.breaker?.leave(this.#permit, outcome, reason, kind)
+    }
     this.#events.judged(this.worker, outcome)
+  }
+
+  /** Settles with a fault of a committed answer, which no other worker can be asked about: a failure, unless others do alike. */
+  settleCompared(fault: string, reason: string): void {
+    if (this.#judged) return
+    this.settle(this.#opinion.isAlone(this.worker.id, fault) ? 'failure' : 'neutral', reason)
   }
 }

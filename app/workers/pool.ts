@@ -1,6 +1,8 @@
 import type { Breaker } from '../../policies/resilience/breaker.ts'
+import { FleetOpinion } from '../../policies/resilience/fleet-opinion.ts'
 import type { SelectionPolicy, SelectionRequest } from '../../policies/selection/policy.ts'
-import { Lease, type LeaseEvents } from './lease.ts'
+import { Lease, type LeasedRequest, type LeaseEvents } from './lease.ts'
+import { FleetSigns } from './signs-of-life.ts'
 import { SlowStart } from './slow-start.ts'
 import { type Unavailable, Worker } from './worker.ts'
 
@@ -10,6 +12,8 @@ export interface PoolEvents extends LeaseEvents {
   /** @param inPanic the worker's probes fail, and it was chosen all the same */
   selected(worker: Worker, inPanic: boolean): void
   panicChanged(panic: boolean, healthy: number, total: number): void
+  /** It refuses work, or has room again. */
+  busyChanged(worker: Worker): void
 }
 
 export interface PoolOptions {
@@ -18,7 +22,22 @@ export interface PoolOptions {
   readonly createBreaker: (url: string) => Breaker | undefined
   readonly maxInFlightPerWorker: number
   readonly now: () => number
+  /** Uniform in [0, 1). */
+  readonly random?: () => number
   readonly events: PoolEvents
+}
+
+/** What is asked of the pool. */
+export interface PoolRequest extends LeasedRequest {
+  readonly model: string | undefined
+}
+
+/** Which workers come into question for a further attempt. */
+export interface Among {
+  /** Not these. */
+  readonly tried?: ReadonlySet<Worker> | undefined
+  /** Not those that refuse work now. */
+  readonly withRoom?: boolean
 }
 
 /** Those among whom the policy chooses, and what it may know of the request. */
@@ -38,6 +57,8 @@ const nobody: ReadonlySet<Worker> = new Set()
 export class Pool {
   readonly #options: PoolOptions
   readonly #slowStart: SlowStart
+  readonly #fleet = new FleetSigns()
+  readonly #opinion: FleetOpinion
   #panic = false
   #workers: readonly Worker[] = []
   #nextOrdinal = 0
@@ -49,6 +70,7 @@ export class Pool {
   constructor(options: PoolOptions) {
     this.#options = options
     this.#slowStart = new SlowStart(options.now)
+    this.#opinion = new FleetOpinion(options.now)
   }
 
   /** In order of registration. The array is never changed, only replaced. */
@@ -57,13 +79,16 @@ export class Pool {
   }
 
   add(url: string): Worker {
-    const { createBreaker, maxInFlightPerWorker: maxInFlight, now, events } = this.#options
+    const { createBreaker, maxInFlightPerWorker: maxInFlight, now, random, events } = this.#options
     const worker = new Worker({
       url,
       ordinal: this.#nextOrdinal++,
       breaker: createBreaker(url),
       maxInFlight,
       now,
+      ...(random === undefined ? {} : { random }),
+      fleet: this.#fleet,
+      onBusy: (changed) => events.busyChanged(changed),
       onChange: this.#forget,
     })
     this.#workers = [...this.#workers, worker]
@@ -81,20 +106,32 @@ export class Pool {
     this.#options.events.removed(worker)
   }
 
-  /** Claims an available worker that is not among `tried`; undefined when there is none. */
-  acquire(model: string | undefined, tried: ReadonlySet<Worker> = nobody): Lease | undefined {
-    const key = model === undefined || this.serves(model) ? model : unlisted
-    let choice = tried.size === 0 ? this.#choices.get(key) : undefined
-    if (choice === undefined) {
-      choice = this.#look(model, tried)
-      if (choice.lasting) this.#choices.set(key, choice)
+  /**
+   * Claims an available worker; undefined when there is none.
+   * @param among of a further attempt at a request; the first one takes anybody
+   */
+  acquire(request: PoolRequest, among?: Among): Lease | undefined {
+    const first = among === undefined
+    const key = first ? this.#keyOf(request.model) : undefined
+    for (let looks = 0; ; looks++) {
+      let choice = first ? this.#choices.get(key) : undefined
+      if (choice === undefined) {
+        choice = this.#look(request, among)
+        if (choice.lasting) this.#choices.set(key, choice)
+      }
+      const candidates = this.#slowStart.withinShare(choice.candidates)
+      if (candidates.length === 0) return undefined
+      const worker = this.#options.policy.select(candidates, choice.request)
+      // What was found before may be old news. Another look sees the doubt, and each can bring up but one more.
+      if (choice.lasting && worker.lookForLife() && looks < this.#workers.length) continue
+      this.#slowStart.selected(worker)
+      this.#options.events.selected(worker, this.#panic && worker.health.name !== 'healthy')
+      return new Lease(worker, request, this.#options.events, this.#opinion)
     }
-    const candidates = this.#slowStart.withinShare(choice.candidates)
-    if (candidates.length === 0) return undefined
-    const worker = this.#options.policy.select(candidates, choice.request)
-    this.#slowStart.selected(worker)
-    this.#options.events.selected(worker, this.#panic && worker.health.name !== 'healthy')
-    return new Lease(worker, this.#options.events)
+  }
+
+  #keyOf(model: string | undefined): string | typeof unlisted | undefined {
+    return model === undefined || this.serves(model) ? model : unlisted
   }
 
   /** The worker can take requests again: after a probe, or a trial. */
@@ -108,31 +145,48 @@ export class Pool {
   }
 
   /**
-   * Looks at every worker; one that asked for a pause is chosen only when there is nobody else. A request that has failed
-   * once is no trial for a half-open breaker while somebody sound is left: it would fail on one sick worker after the other.
+   * Looks at every worker, and takes the best of these that there are:
+   * - sound ones;
+   * - half-open ones that this request would be a poor trial for: one that has failed elsewhere would fail on one sick
+   *   worker after the other, and one like those that opened the breaker proves nothing;
+   * - those that have been quiet for too long;
+   * - those that refuse work because they are busy;
+   * - for the first attempt, the only one there is, although its breaker forbids it: a breaker protects as long as
+   *   there are others, and a worker's own answer is better than none.
    */
-  #look(model: string | undefined, tried: ReadonlySet<Worker>): Choice {
-    const panic = this.#inPanic()
+  #look(request: PoolRequest, among: Among | undefined): Choice {
+    const { model } = request
+    const { tried = nobody, withRoom = false } = among ?? {}
+    const again = among !== undefined
+    const panic = this.isInPanic
     const ready: Worker[] = []
-    const onTrial: Worker[] = []
-    const cooling: Worker[] = []
-    let lasting = tried.size === 0
+    const poorTrials: Worker[] = []
+    const quiet: Worker[] = []
+    const busy: Worker[] = []
+    const forbidden: Worker[] = []
+    let lasting = !again
     for (const worker of this.#workers) {
       const reason = worker.unavailable(model, panic)
       if (reason === 'breaker_open' || reason === 'full') lasting = false
+      if (reason === 'breaker_open') forbidden.push(worker)
       if (reason !== undefined || tried.has(worker)) continue
+      const { lastChoice } = worker
       if (!worker.steady) lasting = false
-      if (worker.cooling) cooling.push(worker)
-      else if (tried.size > 0 && worker.breakerState.name !== 'closed') onTrial.push(worker)
+      if (lastChoice === 'busy') busy.push(worker)
+      else if (lastChoice === 'no_sign_of_life') quiet.push(worker)
+      else if (isPoorTrial(worker, request, again)) poorTrials.push(worker)
       else ready.push(worker)
     }
-    const candidates = [ready, onTrial, cooling].find(({ length }) => length > 0) ?? []
+    const order = [ready, poorTrials, quiet]
+    if (!withRoom) order.push(soonest(busy))
+    if (!again && forbidden.length === 1) order.push(forbidden)
+    const candidates = order.find(({ length }) => length > 0) ?? []
     const known = model !== undefined && this.serves(model)
-    return { candidates, request: { model: known ? model : undefined }, lasting }
+    return { candidates, request: { model: known ? model : undefined, again }, lasting }
   }
 
   /** With fewer than half of the pool passing their probes, the probes are more likely at fault than the workers. */
-  #inPanic(): boolean {
+  get isInPanic(): boolean {
     let healthy = 0
     let silent = 0
     for (const { health } of this.#workers) {
@@ -147,10 +201,13 @@ export class Pool {
     return panic
   }
 
-  /** Workers that could take a request for some model now. */
+  /** Workers that could take a request for some model now; a single one also when its breaker forbids it. */
   get availableCount(): number {
-    const panic = this.#inPanic()
-    return this.#workers.filter((worker) => worker.unavailable(undefined, panic) === undefined).length
+    const panic = this.isInPanic
+    const reasons = this.#workers.map((worker) => worker.unavailable(undefined, panic))
+    const available = reasons.filter((reason) => reason === undefined).length
+    const forbidden = reasons.filter((reason) => reason === 'breaker_open').length
+    return available === 0 && forbidden === 1 ? 1 : available
   }
 
   /** True only when it is certain: some worker has listed this model. */
@@ -177,6 +234,21 @@ export class Pool {
     return Number.isFinite(soonest) ? soonest : 1
   }
 
+  /** Seconds until the first busy worker for this model may have room; undefined when none is busy. */
+  roomAfter(model: string | undefined): number | undefined {
+    const busy = this.#workers.filter(
+      (worker) => worker.lastChoice === 'busy' && worker.unavailable(model, this.#panic) === undefined,
+    )
+    return busy.length === 0
+      ? undefined
+      : Math.min(...busy.map(({ standBack }) => standBack.remainingMs)) / 1000
+  }
+
+  /** Somebody may still turn out to be available: a worker that no probe has asked yet. */
+  get isUnknown(): boolean {
+    return this.#workers.some(({ probed }) => !probed)
+  }
+
   /** Why nobody can take a request for this model: how many workers there are for each reason. */
   refusals(model: string | undefined): ReadonlyMap<Unavailable, number> {
     const counts = new Map<Unavailable, number>()
@@ -186,4 +258,17 @@ export class Pool {
     }
     return counts
   }
+}
+
+function isPoorTrial({ breaker, breakerState }: Worker, request: PoolRequest, again: boolean): boolean {
+  if (breaker === undefined || breakerState.name === 'closed') return false
+  return again || breaker.poorTrial(request.kind())
+}
+
+/** Of workers that are all busy, the one that will be asked first by its own word or by its pause. */
+function soonest(busy: readonly Worker[]): Worker[] {
+  const left = ({ standBack }: Worker) => standBack.remainingMs
+  return busy.length < 2
+    ? [...busy]
+    : [busy.reduce((best, worker) => (left(worker) < left(best) ? worker : best))]
 }

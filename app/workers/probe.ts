@@ -94,6 +94,11 @@ export class Probe {
   }
 
   async #probe(): Promise<void> {
+    await this.#look()
+    this.#worker.probed = true
+  }
+
+  async #look(): Promise<void> {
     const finding = await this.#askHealth()
     if (this.#stopped) return
     if (finding === undefined) {
@@ -122,6 +127,7 @@ export class Probe {
     const { health } = this.#worker
     this.#successes = finding.ok ? this.#successes + 1 : 0
     this.#failures = finding.ok ? 0 : this.#failures + 1
+    this.#worker.badSince = finding.ok ? undefined : (this.#worker.badSince ?? this.#options.clock.now())
     if (!finding.ok) this.#worker.fail(`probe: ${finding.reason}`)
     if (health.name === 'starting') {
       if (finding.ok) this.#change({ name: 'healthy' })
@@ -189,22 +195,33 @@ export class Probe {
 
   async #isStalled(): Promise<boolean> {
     const { clock, stallCheckMs = 10_000 } = this.#options
-    if (this.#worker.inFlight === 0) {
+    if (this.#worker.inFlight === 0 && !this.#stalled) {
       this.#progress.rest()
-      this.#stalled = false
+    } else if (this.#worker.inFlight === 0) {
+      // What waited on it has been let go, so that nothing could move any more: it must show that it works.
+      this.#stalled = !(await this.#generates())
     } else if (clock.now() - this.#progressAt >= stallCheckMs) {
       this.#progressAt = clock.now()
       const answer = await this.#ask('/metrics')
       const exposed = !('failed' in answer) && answer.status === 200
       if (exposed) this.#worker.load = readLoad(answer.body)
-      this.#stalled = exposed && this.#progress.isStalled(answer.body)
+      this.#stalled = exposed && this.#progress.isStalled(answer.body, this.#worker.signs.quietSince)
     }
     return this.#stalled
   }
 
-  #ask(path: string): Promise<AskResult> {
+  /** One token of the router's own; a worker that has no such route, or no such model, need not show anything. */
+  async #generates(): Promise<boolean> {
+    const model = this.#worker.modelEntries[0]?.id
+    if (model === undefined) return true
+    const answer = await this.#ask('/v1/completions', { model, prompt: '1', max_tokens: 1 })
+    return !('failed' in answer) && answer.status < 500
+  }
+
+  #ask(path: string, body?: object): Promise<AskResult> {
     const { clock, timeoutMs, headers } = this.#options
-    return ask(this.#worker, path, { client: this.#client, clock, timeoutMs, headers })
+    const options = { client: this.#client, clock, timeoutMs, headers }
+    return ask(this.#worker, path, body === undefined ? options : { ...options, body })
   }
 }
 

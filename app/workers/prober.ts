@@ -1,7 +1,12 @@
 import type { HttpClient } from '../runtime/http-client.ts'
+import { ask } from './ask.ts'
 import type { Pool } from './pool.ts'
 import { Probe, type ProbeOptions } from './probe.ts'
+import { heartbeat } from './progress.ts'
 import type { Worker } from './worker.ts'
+
+/** Milliseconds that a worker may take to tell its counters to a stream that waits. */
+const pulseTimeoutMs = 500
 
 /**
  * Asks every worker for its health and its models, each on a timer of its own: one slow worker delays no other.
@@ -32,6 +37,14 @@ export class Prober {
   /** A request found nobody at home: do not wait for the next turn to know. */
   probeSoon(worker: Worker): void {
     this.#probes.get(worker)?.soon()
+  }
+
+  /** The counters of its engine as one number, which any work moves; undefined when it does not tell them at once. */
+  async pulse(worker: Worker): Promise<number | undefined> {
+    const { clock, headers } = this.#options
+    const options = { client: this.#client, clock, headers, timeoutMs: pulseTimeoutMs }
+    const answer = await ask(worker, '/metrics', options)
+    return 'failed' in answer || answer.status !== 200 ? undefined : heartbeat(answer.body)
   }
 
   stop(): void {

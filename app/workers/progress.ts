@@ -23,22 +23,32 @@ export class ProgressWatch {
     this.#movedAt = now()
   }
 
-  /** There is nothing to make progress on. */
+  /** There is nothing to make progress on, or no way to see it. */
   rest(): void {
     this.#movedAt = this.#now()
+    this.#last = undefined
   }
 
-  /** @param metrics the worker's metrics in Prometheus text, while it has requests in flight */
-  isStalled(metrics: string): boolean {
+  /**
+   * @param metrics the worker's metrics in Prometheus text, while it has requests in flight
+   * @param quietSince since when these wait without a sign of life. The first count cannot be compared with another, but
+   *   where the second one is the same, they have waited in vain since then, and not only since the first look.
+   */
+  isStalled(metrics: string, quietSince: number): boolean {
     const count = heartbeat(metrics)
-    if (count === undefined || count !== this.#last) this.rest()
+    if (count === undefined) {
+      this.rest()
+      return false
+    }
+    if (count !== this.#last) this.#movedAt = this.#last === undefined ? quietSince : this.#now()
+    const first = this.#last === undefined
     this.#last = count
-    return this.#now() - this.#movedAt >= this.#graceMs
+    return !first && this.#now() - this.#movedAt >= this.#graceMs
   }
 }
 
-/** Sum of the counters; undefined where the worker has none of them. */
-function heartbeat(metrics: string): number | undefined {
+/** Sum of the counters that any work of the engine moves; undefined where the worker has none of them. */
+export function heartbeat(metrics: string): number | undefined {
   const counts = heartbeats.map((name) => sumOf(metrics, name)).filter((count) => count !== undefined)
   return counts.length === 0 ? undefined : counts.reduce((sum, count) => sum + count)
 }

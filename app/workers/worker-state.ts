@@ -8,6 +8,10 @@ export interface WorkerState {
   readonly unavailable_reason: string | null
   readonly health: Worker['health']['name']
   readonly health_reason: string | null
+  /** Why others are chosen first although it is available: `busy` or `no_sign_of_life`. */
+  readonly last_choice: Worker['lastChoice'] | null
+  /** When a busy worker is asked again. */
+  readonly busy_until: string | null
   readonly in_flight: number
   readonly draining: boolean
   readonly breaker: BreakerView
@@ -39,6 +43,8 @@ export function workerState(worker: Worker): WorkerState {
     unavailable_reason: unavailable ?? null,
     health: health.name,
     health_reason: health.name === 'unhealthy' ? health.reason : null,
+    last_choice: worker.lastChoice ?? null,
+    busy_until: worker.standBack.active ? later(worker.standBack.remainingMs) : null,
     in_flight: inFlight,
     draining,
     breaker: breakerView(worker),
@@ -60,6 +66,10 @@ export function workerState(worker: Worker): WorkerState {
 function breakerView({ breaker, breakerState: state }: Worker): BreakerView {
   if (breaker === undefined) return { state: 'disabled', reason: null, until: null }
   if (state.name === 'closed') return { state: 'closed', reason: null, until: null }
-  const until = state.name === 'open' ? new Date(Date.now() + breaker.remainingMs).toISOString() : null
+  const until = state.name === 'open' ? later(breaker.remainingMs) : null
   return { state: state.name, reason: state.reason, until }
+}
+
+function later(ms: number): string {
+  return new Date(Date.now() + ms).toISOString()
 }

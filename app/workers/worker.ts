@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto'
 import type { Breaker, BreakerState } from '../../policies/resilience/breaker.ts'
 import type { Candidate } from '../../policies/selection/policy.ts'
+import type { Lease } from './lease.ts'
+import { FleetSigns, type Kind, SignsOfLife } from './signs-of-life.ts'
+import { StandBack } from './stand-back.ts'
 import type { WorkerLoad } from './worker-metrics.ts'
 
 /**
@@ -34,6 +37,9 @@ export type Unavailable =
   | 'full'
   | 'other_model'
 
+/** Why others are chosen first, although the worker can get a request. */
+export type LastChoice = 'busy' | 'no_sign_of_life'
+
 export interface WorkerOptions {
   /** http(s) URL without a trailing slash; a path is a prefix of every request's path. */
   readonly url: string
@@ -43,6 +49,12 @@ export interface WorkerOptions {
   /** Requests in flight that it may have at most. */
   readonly maxInFlight: number
   readonly now: () => number
+  /** Uniform in [0, 1). */
+  readonly random?: () => number
+  /** Shared with the other workers of its pool. */
+  readonly fleet?: FleetSigns
+  /** It has begun to refuse work, or has room again. */
+  readonly onBusy?: (worker: Worker) => void
   /** Called whenever a fact has changed on which `unavailable` hangs, save those that `steady` is about. */
   readonly onChange?: () => void
 }
@@ -58,23 +70,31 @@ export class Worker implements Candidate {
   readonly breaker: Breaker | undefined
   /** Taken out of the pool: it only finishes its leases. */
   removed = false
+  /** The first probe is over, whatever it has found. */
+  probed = false
+  /** Since when no probe has found anything good; milliseconds on the router's clock. */
+  badSince: number | undefined
   /** The same list as the worker wrote it. */
   modelEntries: readonly ModelEntry[] = []
   /** The last failure of a request or a probe, for operators. */
   lastError: { readonly at: Date; readonly message: string } | undefined
   /** What it said of its load the last time it was asked; it is asked while it has requests. */
   load: WorkerLoad | undefined
-  #inFlight = 0
+  readonly signs: SignsOfLife
+  readonly standBack: StandBack
+  readonly #leases = new Set<Lease>()
   #health: Health = { name: 'starting' }
   #draining = false
   #models: ReadonlySet<string> | undefined
-  #coolDownUntil = 0
-  #heardAt = Number.NEGATIVE_INFINITY
+  /** It was doubtful at the last look. */
+  #doubted = false
   readonly #maxInFlight: number
   readonly #now: () => number
   readonly #onChange: () => void
+  readonly #onBusy: (worker: Worker) => void
 
-  constructor({ url, ordinal, breaker, maxInFlight, now, onChange = () => {} }: WorkerOptions) {
+  constructor({ url, ordinal, breaker, maxInFlight, now, ...options }: WorkerOptions) {
+    const { random = Math.random, fleet = new FleetSigns(), onBusy, onChange } = options
     const { origin, pathname } = new URL(url)
     this.id = createHash('sha256').update(url).digest('hex').slice(0, 12)
     this.url = url
@@ -84,8 +104,11 @@ export class Worker implements Candidate {
     this.breaker = breaker
     this.#maxInFlight = maxInFlight
     this.#now = now
-    this.#onChange = onChange
-    if (breaker !== undefined) breaker.onMove = onChange
+    this.#onChange = onChange ?? (() => {})
+    this.#onBusy = onBusy ?? (() => {})
+    this.signs = new SignsOfLife(now, fleet)
+    this.standBack = new StandBack(now, random)
+    if (breaker !== undefined) breaker.onMove = this.#onChange
   }
 
   get health(): Health {
@@ -112,14 +135,29 @@ export class Worker implements Candidate {
     return this.#models
   }
 
-  /** Requests open now; changed by its leases alone. */
+  /** Requests open now. */
   get inFlight(): number {
-    return this.#inFlight
+    return this.#leases.size
   }
 
-  set inFlight(count: number) {
-    this.#inFlight = count
-    if (count >= this.#maxInFlight) this.#onChange()
+  /** A request goes to it. Returns when, on the router's clock in milliseconds. */
+  take(lease: Lease, kind: Kind): number {
+    this.#leases.add(lease)
+    if (this.#leases.size >= this.#maxInFlight) this.#onChange()
+    if (this.standBack.known) this.standBack.asked()
+    return this.signs.sent(kind)
+  }
+
+  /** The request is over. */
+  release(lease: Lease): void {
+    const full = this.#leases.size >= this.#maxInFlight
+    this.#leases.delete(lease)
+    if (full) this.#onChange()
+  }
+
+  /** It is known to be dead: nobody waits for it any more. */
+  letGo(): void {
+    for (const lease of [...this.#leases]) lease.onLetGo?.()
   }
 
   /**
@@ -132,39 +170,67 @@ export class Worker implements Candidate {
     if (this.draining) return 'draining'
     if (health.name === 'starting') return 'starting'
     if (health.name === 'unhealthy' && !(panic && health.cause === 'silent')) return 'unhealthy'
-    if (this.breaker !== undefined && !this.breaker.allows()) return 'breaker_open'
-    if (this.inFlight >= this.#maxInFlight) return 'full'
     if (model !== undefined && this.models !== undefined && !this.models.has(model)) return 'other_model'
-    return undefined
+    if (this.inFlight >= this.#maxInFlight) return 'full'
+    // The last one: this reason alone does not keep a request from the only worker there is.
+    return this.breaker === undefined || this.breaker.allows() ? undefined : 'breaker_open'
+  }
+
+  /** Why others should get the next request: a request is tried here only when there is nobody else. */
+  get lastChoice(): LastChoice | undefined {
+    if (this.standBack.active) return 'busy'
+    this.lookForLife()
+    return this.#doubted ? 'no_sign_of_life' : undefined
   }
 
   /**
    * Nothing that comes and goes by itself, with time or with the ends of requests, keeps requests from it: until
-   * `onChange` is called, `unavailable` says the same.
+   * `onChange` is called, `unavailable` and `lastChoice` say the same.
    */
   get steady(): boolean {
-    return this.breakerState.name === 'closed' && this.#inFlight < this.#maxInFlight && !this.cooling
+    return (
+      this.breakerState.name === 'closed' &&
+      this.inFlight < this.#maxInFlight &&
+      !this.standBack.known &&
+      !this.#doubted
+    )
   }
 
-  /** A worker that says it is busy (429, 503) stands back for that long; it is not blamed. */
-  coolDown(ms: number): void {
-    this.#coolDownUntil = Math.max(this.#coolDownUntil, this.#now() + ms)
+  /**
+   * It refuses work because it is busy (429, 503): it stands back, and is not blamed.
+   * @param retryAfterMs what it asked for; 0 when it said nothing
+   */
+  refuse(retryAfterMs: number): void {
+    const known = this.standBack.known
+    this.standBack.refused(retryAfterMs)
     this.#onChange()
+    if (!known) this.#onBusy(this)
+  }
+
+  /** It has taken a request again. */
+  hasRoom(): void {
+    this.standBack.end()
+    this.#onChange()
+    this.#onBusy(this)
+  }
+
+  /** Looks whether it is doubtful now. Returns true when that has changed. */
+  lookForLife(): boolean {
+    const { doubtful } = this.signs
+    if (doubtful === this.#doubted) return false
+    this.#doubted = doubtful
+    this.#onChange()
+    return true
   }
 
   /** It has sent something that only a working engine sends. */
   hear(now = this.#now()): void {
-    this.#heardAt = now
+    this.signs.heard(now)
   }
 
   /** Milliseconds since it was last heard. */
   get silentMs(): number {
-    return this.#now() - this.#heardAt
-  }
-
-  /** It asked to be left alone: others go first, but it is better than nobody. */
-  get cooling(): boolean {
-    return this.#coolDownUntil > 0 && this.#now() < this.#coolDownUntil
+    return this.#now() - this.signs.heardAt
   }
 
   listModels(entries: readonly ModelEntry[]): void {

@@ -35,7 +35,17 @@ export type BreakerState =
 export interface Permit {
   readonly epoch: number
   readonly trial: boolean
+  /** Given although the breaker forbids requests: nobody else was left to ask. */
+  readonly forced: boolean
 }
+
+/** Kinds of requests that are remembered of those that failed. */
+const maxKinds = 16
+/**
+ * Share of the open time for which a half-open breaker waits for a trial unlike the requests that opened it; then any
+ * request will do, else a worker with one kind of clients would never come back.
+ */
+const choosyShare = 0.2
 
 /**
  * One worker's circuit breaker: cockatiel is the state machine, this class decides when it is told what.
@@ -57,6 +67,10 @@ export class Breaker {
   #epoch = 0
   #openMs: number
   #trialRunning = false
+  /** Until then a trial should be unlike the requests that failed. */
+  #choosyUntil = 0
+  /** The kinds of the requests that have failed since the breaker was last closed by a trial. */
+  readonly #failedKinds = new Set<string>()
   /** Verdicts that the machine has been told and has not yet acted upon. */
   #onTheWay = 0
 
@@ -100,19 +114,37 @@ export class Breaker {
     )
   }
 
-  /** Takes part: elects this attempt as the trial when the breaker is not closed. Call only when `allows()`. */
+  /** Whether a request of this kind would make a poor trial now: one like it has failed, and there is time to choose. */
+  poorTrial(kind: string): boolean {
+    return this.#failedKinds.has(kind) && this.#options.now() < this.#choosyUntil
+  }
+
+  /**
+   * Takes part: elects this attempt as the trial when the breaker is not closed. Where the breaker forbids requests, the
+   * attempt is a forced one: its success ends the open time, its failure changes nothing.
+   */
   enter(): Permit {
-    if (this.#state.name === 'closed') return { epoch: this.#epoch, trial: false }
+    if (this.#state.name === 'closed') return { epoch: this.#epoch, trial: false, forced: false }
+    if (!this.allows()) return { epoch: this.#epoch, trial: false, forced: true }
     this.#trialRunning = true
     if (this.#state.name === 'open')
       this.#move({ name: 'half_open', reason: this.#state.reason, trialRunning: true })
-    return { epoch: this.#epoch, trial: true }
+    return { epoch: this.#epoch, trial: true, forced: false }
   }
 
-  /** Gives the permit back with the verdict; resolves when the state has followed (a few microtasks). */
-  leave(permit: Permit, outcome: Outcome, reason = ''): Promise<void> {
+  /**
+   * Gives the permit back with the verdict; resolves when the state has followed (a few microtasks).
+   *
+   * @param kind what kind of request it was, of a failure
+   */
+  leave(permit: Permit, outcome: Outcome, reason = '', kind?: string): Promise<void> {
     if (permit.epoch !== this.#epoch) return Promise.resolve()
     if (permit.trial) this.#trialRunning = false
+    if (outcome === 'failure' && kind !== undefined) this.#rememberKind(kind)
+    if (permit.forced) {
+      if (outcome === 'success') this.tryNow()
+      return Promise.resolve()
+    }
     if (outcome === 'neutral') return Promise.resolve()
     // What the machine would do with nearly every verdict. Its own way takes 1 us on Bun, and must be taken as long as
     // an earlier verdict is on it.
@@ -135,21 +167,32 @@ export class Breaker {
     this.#onTheWay -= 1
   }
 
+  /** The latest ones count. */
+  #rememberKind(kind: string): void {
+    this.#failedKinds.delete(kind)
+    this.#failedKinds.add(kind)
+    if (this.#failedKinds.size > maxKinds) this.#failedKinds.delete(this.#failedKinds.values().next().value!)
+  }
+
   /** Ends the open time: there is news that makes a trial worth it now. */
   tryNow(): void {
     if (this.#state.name !== 'open') return
     this.#openMs = this.#options.openMs
+    this.#choosyUntil = 0
     this.#state = { ...this.#state, until: this.#options.now() }
   }
 
   #follow(state: CircuitState): void {
     if (state === CircuitState.Closed) {
       this.#openMs = this.#options.openMs
+      this.#failedKinds.clear()
       this.#move({ name: 'closed' })
     } else if (state === CircuitState.Open) {
       const { now, random, maxOpenMs = 60_000 } = this.#options
       // Jitter spreads the trials of workers, and of routers, that failed together.
-      const until = now() + this.#openMs * (0.9 + 0.2 * random())
+      const openMs = this.#openMs * (0.9 + 0.2 * random())
+      const until = now() + openMs
+      this.#choosyUntil = until + openMs * choosyShare
       this.#openMs = Math.min(this.#openMs * 2, Math.max(maxOpenMs, this.#options.openMs))
       this.#move({ name: 'open', reason: this.#rule.reason, until })
     }

@@ -1,14 +1,15 @@
-import type { Candidate, SelectionPolicy } from './policy.ts'
+import type { Candidate, SelectionPolicy, SelectionRequest } from './policy.ts'
 
 /**
  * The worker with the fewest requests open. Ties rotate: without that, an idle fleet would send everything to the
- * first worker as long as requests do not overlap.
+ * first worker as long as requests do not overlap. Further attempts at a request rotate among themselves.
  */
 export function leastInflight(): SelectionPolicy {
-  let last = -1
+  const last = { first: -1, further: -1 }
 
   return {
-    select<C extends Candidate>(candidates: readonly C[]): C {
+    select<C extends Candidate>(candidates: readonly C[], { again }: SelectionRequest): C {
+      const turns = again === true ? 'further' : 'first'
       let first = candidates[0]!
       let next: C | undefined
       for (const candidate of candidates) {
@@ -16,10 +17,10 @@ export function leastInflight(): SelectionPolicy {
           first = candidate
           next = undefined
         }
-        if (candidate.inFlight === first.inFlight && candidate.ordinal > last) next ??= candidate
+        if (candidate.inFlight === first.inFlight && candidate.ordinal > last[turns]) next ??= candidate
       }
       const chosen = next ?? first
-      last = chosen.ordinal
+      last[turns] = chosen.ordinal
       return chosen
     },
   }

@@ -12,6 +12,11 @@ export interface Candidate {
 export interface SelectionRequest {
   /** Set only when a worker of the pool is known to serve it, so a client cannot invent keys for a policy's state. */
   readonly model: string | undefined
+  /**
+   * Another worker has refused or failed it: this choice takes nobody's turn. With one cursor for both, the neighbour of
+   * a worker that refuses would serve its share as well.
+   */
+  readonly again?: boolean
 }
 
 /**

@@ -5,13 +5,15 @@ import type { Candidate, SelectionPolicy, SelectionRequest } from './policy.ts'
  *
  * The turn is remembered as the ordinal of the last worker chosen, not as an index: workers may come and go between two
  * requests without anybody being skipped or served twice. One turn per model: with a single one, two models that
- * alternate would each meet always the same of their workers.
+ * alternate would each meet always the same of their workers. Further attempts have turns of their own.
  */
 export function roundRobin(): SelectionPolicy {
-  const lastByModel = new Map<string | undefined, number>()
+  const first = new Map<string | undefined, number>()
+  const further = new Map<string | undefined, number>()
 
   return {
-    select<C extends Candidate>(candidates: readonly C[], { model }: SelectionRequest): C {
+    select<C extends Candidate>(candidates: readonly C[], { model, again }: SelectionRequest): C {
+      const lastByModel = again === true ? further : first
       const last = lastByModel.get(model) ?? -1
       const chosen = candidates[firstAfter(last, candidates)] ?? candidates[0]!
       lastByModel.set(model, chosen.ordinal)

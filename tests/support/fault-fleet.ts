@@ -30,7 +30,8 @@ export interface FaultFleet {
 }
 
 /** After its first case the router leaves such a worker alone for a while: it needs one for each of them. */
-const strikesOnce = ({ refuses, answers }: Fault): boolean => refuses || answers === 429 || answers === 503
+const strikesOnce = ({ refuses, hangs, answers }: Fault): boolean =>
+  refuses || hangs || answers === 429 || answers === 503
 
 const usual = [
   ...['--first-token-timeout-secs', '1', '--stream-idle-timeout-secs', '1', '--max-event-bytes', '64KiB'],

@@ -34,6 +34,8 @@ export interface Fault {
   readonly stream: Phase
   /** When it strikes an answer that does not. */
   readonly plain: Phase
+  /** The stream breaks within an event that has been passed on in part: no event can follow that says so. */
+  readonly cuts: boolean
   /** The worker never ends it: only a deadline, or a client that leaves, does. */
   readonly hangs: boolean
   /** Nothing listens on the worker's port. */
@@ -47,6 +49,7 @@ export interface Fault {
 export interface Traits {
   readonly stream: Phase
   readonly plain: Phase
+  readonly cuts?: boolean
   readonly hangs?: boolean
   readonly refuses?: boolean
   readonly answers?: number
@@ -55,7 +58,7 @@ export interface Traits {
 export type Strike = (request: RecordedRequest, worker: Healthy) => Script | undefined
 
 export function fault(name: string, traits: Traits, script: Strike): Fault {
-  return { name, hangs: false, refuses: false, answers: undefined, ...traits, script }
+  return { name, cuts: false, hangs: false, refuses: false, answers: undefined, ...traits, script }
 }
 
 /** For both kinds of answers, before anything of use has come. */

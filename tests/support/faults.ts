@@ -182,11 +182,11 @@ export const errorEventMidStream = (tokens = 2): Fault =>
       return [streamHead(), ...events.map(chunk), lastChunk]
     }),
   )
-/** An event whose blank line never comes. It stops at `megabytes`, so that a failing test does not fill the disk. */
-export const endlessEvent = (megabytes = 64): Fault =>
-  fault('endlessEvent', beforeContent, endless(0, megabytes))
-export const endlessEventMidStream = (megabytes = 64): Fault =>
-  fault('endlessEventMidStream', afterContent, endless(2, megabytes))
+/** An event whose blank line never comes; after `megabytes` the connection breaks. */
+export const endlessEvent = (megabytes = 2): Fault =>
+  fault('endlessEvent', { ...afterContent, cuts: true }, endless(0, megabytes))
+export const endlessEventMidStream = (megabytes = 2): Fault =>
+  fault('endlessEventMidStream', { ...afterContent, cuts: true }, endless(2, megabytes))
 
 function endless(tokens: number, megabytes: number): Strike {
   return inStream(({ prelude, tokens: all }) => [

@@ -1,9 +1,17 @@
-import { Pool, type PoolEvents } from '../../app/workers/pool.ts'
+import { Pool, type PoolEvents, type PoolRequest } from '../../app/workers/pool.ts'
 import type { Worker } from '../../app/workers/worker.ts'
 import type { Breaker } from '../../policies/resilience/breaker.ts'
 import type { Outcome } from '../../policies/resilience/outcome.ts'
 import { roundRobin } from '../../policies/selection/round-robin.ts'
 import type { AppClock } from './app-clock.ts'
+
+/** A request as the pool sees it. */
+export function requestFor(
+  model?: string,
+  { stream = false, kind = 'any' }: { stream?: boolean; kind?: string } = {},
+): PoolRequest {
+  return { model, stream, kind: () => kind }
+}
 
 /** Everything a pool reports, counted by worker. */
 export class PoolReports implements PoolEvents {
@@ -16,6 +24,8 @@ export class PoolReports implements PoolEvents {
   selectedInPanic = 0
   /** Each change: it began, it is over. */
   readonly panic: boolean[] = []
+  /** Each change: it is busy, it has room again. */
+  readonly busy: boolean[] = []
 
   added(): void {}
   removed(): void {}
@@ -26,6 +36,10 @@ export class PoolReports implements PoolEvents {
 
   panicChanged(panic: boolean): void {
     this.panic.push(panic)
+  }
+
+  busyChanged(worker: Worker): void {
+    this.busy.push(worker.standBack.known)
   }
 
   started(worker: Worker): void {
@@ -65,6 +79,7 @@ export function testPool({
     createBreaker: () => createBreaker?.(),
     maxInFlightPerWorker,
     now: () => clock.now(),
+    random: () => 0.5,
     events: reports,
   })
   return {

@@ -23,13 +23,16 @@ export type Verdict =
   | { readonly kind: 'error status'; readonly status: number; readonly code: string | number }
   /** Whole events with content, and then one error event, which is the last. `code` is missing where the worker spoke. */
   | { readonly kind: 'error event'; readonly code: string | undefined }
+  /** The connection broke within an event: no success, and no way to say so. */
+  | { readonly kind: 'cut' }
   /** A stream of the worker's own error and no content: the last worker's answer, when all attempts have failed. */
   | { readonly kind: 'error alone' }
 
-/** Throws when it is none of the three. */
+/** Throws when it is none of these. */
 export function verdictOf(delivery: Delivery): Verdict {
   const { api, model, stream, id, head, body } = delivery
   const text = body.bytes.toString()
+  if (body.fault !== undefined && stream && !text.endsWith('\n\n')) return { kind: 'cut' }
   assert.equal(body.fault, undefined, 'the end of the body')
   if (head.status !== 200) {
     const { error } = JSON.parse(text)

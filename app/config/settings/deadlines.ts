@@ -23,6 +23,20 @@ export const deadlines = {
     unit: 's',
     help: 'longest silence of a stream after that',
   }),
+  holdCommentAfterSecs: setting({
+    kind: seconds({ min: 0 }),
+    default: 25,
+    unit: 's',
+    help: 'time without a first token after which a client gets comments, each 15 s, its answer still held; 0: never',
+    danger: 'above the idle limit of a load balancer in front: it cuts long prefills',
+  }),
+  sseKeepaliveSecs: setting({
+    kind: optional(seconds({ min: 0.1 }), 'off'),
+    default: undefined,
+    unit: 's',
+    help: 'silence within a stream after which a comment is put in',
+    danger: 'some older clients break on a comment',
+  }),
   requestTimeoutSecs: setting({
     kind: optional(seconds(), 'off'),
     default: undefined,
@@ -34,7 +48,7 @@ export const deadlines = {
     kind: bytes({ min: 1024, max: 2 ** 30 }),
     default: 2 ** 20,
     unit: 'bytes',
-    help: 'largest single event of a stream',
+    help: 'largest event of a stream that is looked at; a larger one is passed on as it comes',
   }),
   maxHoldBytes: setting({
     kind: bytes({ min: 1024, max: 2 ** 30 }),

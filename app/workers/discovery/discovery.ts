@@ -40,6 +40,11 @@ export class Discovery {
     for (const watched of this.#watched) watched.stop()
   }
 
+  /** Some source has been started and has not said yet whom it knows. */
+  get isStarting(): boolean {
+    return this.#watched.some(({ isStarting }) => isStarting)
+  }
+
   status(): readonly SourceStatus[] {
     const now = this.#options.clock.now()
     return this.#watched.map(({ source, aliveAt }) => ({
@@ -55,6 +60,7 @@ class WatchedSource implements SourceReport {
   readonly #options: DiscoveryOptions
   readonly #troubles = new Map<string, string>()
   #running = false
+  #hasReported = false
   aliveAt: number
 
   constructor(source: Source, options: DiscoveryOptions) {
@@ -74,7 +80,12 @@ class WatchedSource implements SourceReport {
     this.source.stop()
   }
 
+  get isStarting(): boolean {
+    return this.#running && !this.#hasReported
+  }
+
   readonly found = (members: readonly Member[]): void => {
+    this.#hasReported = true
     if (this.#running) this.#options.assign(this.source.name, members)
   }
 
