@@ -5,9 +5,11 @@ import { type ErrorCode, errorBody, errorCodes, errorEvent, RouterError } from '
 
 const page = await readFile(new URL('../docs/errors.md', import.meta.url), 'utf8')
 
+const codes = page.slice(page.indexOf('\n## Codes'), page.indexOf('\n## Faults'))
+
 /** Cells of the table of codes, by code. */
 const rows = new Map(
-  [...page.matchAll(/^\| `(\w+)` \| (.+) \|$/gm)].map(([, code = '', rest = '']) => [
+  [...codes.matchAll(/^\| `(\w+)` \| (.+) \|$/gm)].map(([, code = '', rest = '']) => [
     code,
     rest.split(' | '),
   ]),
