@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { RetryBudget } from '../policies/resilience/retry-budget.ts'
 import { apiRequest } from './support/api-bodies.ts'
-import { within } from './support/deadline.ts'
+import { eventually, within } from './support/deadline.ts'
 import { assertBooks, assertBreakersStayedClosed } from './support/failure-books.ts'
 import { type Fault, status } from './support/faults.ts'
 import { rawRequest } from './support/raw-client.ts'
@@ -105,4 +105,86 @@ test('the retry budget keeps its word over every 30 s, whenever they begin', () 
       `${retries} retries from ${beginsAt} on, ${promised} promised`,
     )
   }
+})
+
+/** As a real vLLM with a bounded queue: 503 without a word about when to come again. */
+const full: Fault = status(503, saidWith(503))
+
+for (const { workers: size, perSecond: rate } of [
+  { workers: 2, perSecond: 100 },
+  { workers: 3, perSecond: 200 },
+]) {
+  test(`one of ${size} refuses everything, ${rate} requests a second: nobody else is refused, and it is hardly asked`, {
+    timeout: 60_000,
+  }, async (t) => {
+    const workers = await Promise.all(
+      Array.from({ length: size }, (_, index) => startScriptedWorker(index === 0 ? full : undefined, { t })),
+    )
+    const router = await routerOver(workers, { t })
+    const answers = await steadyLoad({ perSecond: rate, seconds: sized(12, 4) }, (index) =>
+      ask(router, index % 2 === 0),
+    )
+    assert.ok(answers.every(({ code }) => code === 200))
+    const [busy, ...others] = workers.map(({ requests }) => requests.length)
+    t.diagnostic(`${busy} of ${answers.length} were tried at the busy one first`)
+    assert.ok((busy ?? 0) <= 0.03 * answers.length, `${busy} first tries`)
+    // The refused ones do not all go to its neighbour.
+    assert.ok(Math.max(...others) - Math.min(...others) <= Math.max(5, (busy ?? 0) / 2), `${others}`)
+    const said = router.logs().filter(({ msg }) => msg === 'worker busy')
+    assert.equal(said.length, 1, 'one line, not one for each refusal')
+    assert.equal(await router.metric('vllm_router_worker_busy', { worker: workers[0]?.url ?? '' }), 1)
+    assert.equal((await router.metric('vllm_router_retries_exhausted_total')) ?? 0, 0)
+    await assertBreakersStayedClosed(router)
+  })
+}
+
+test('a busy worker has room again: it is asked like the others, and one line says so', {
+  timeout: 30_000,
+}, async (t) => {
+  const busy = await startScriptedWorker(full, { t })
+  const other = await startScriptedWorker(undefined, { t })
+  const router = await routerOver([busy, other], { t })
+  while (busy.requests.length === 0) await ask(router)
+  busy.use(undefined)
+  const shown = async () => {
+    const { text } = await rawRequest({ port: router.operationsPort, path: '/workers' }).text()
+    return JSON.parse(text).workers.map((worker: { last_choice: unknown }) => worker.last_choice)
+  }
+  assert.deepEqual(await shown(), ['busy', null])
+  const recovered = () => router.logs().some(({ msg }) => msg === 'worker has room again')
+  const asked = async () => {
+    assert.equal((await ask(router)).code, 200)
+    return recovered()
+  }
+  await eventually(asked, { what: 'a line that says so', withinMs: 5000 })
+  assert.deepEqual(await shown(), [null, null])
+})
+
+test('all are busy and name no time: the client hears so at once, and when to come again', {
+  timeout: 30_000,
+}, async (t) => {
+  const workers = await Promise.all([1, 2, 3].map(() => startScriptedWorker(full, { t })))
+  const router = await routerOver(workers, { t })
+  const first = await ask(router)
+  assert.equal(attemptsOf(workers), 3, 'each was asked once')
+  const second = await ask(router)
+  assert.equal(attemptsOf(workers), 4, 'then one: a worker may have room again')
+  for (const { code, text, retryAfter } of [first, second]) {
+    assert.deepEqual({ code, text, retryAfter }, { code: 503, text: saidWith(503), retryAfter: '1' })
+  }
+})
+
+test('a worker that drains refuses everything with 500: others serve, it is not blamed, and not tried again', {
+  timeout: 30_000,
+}, async (t) => {
+  const said =
+    '{"error":{"message":"cannot schedule new futures after shutdown","type":"InternalServerError","code":500}}'
+  const draining = await startScriptedWorker(status(500, said), { t })
+  const other = await startScriptedWorker(undefined, { t })
+  const args = ['--cb-timeout-duration-secs', '0.1', '--health-check-interval-secs', '0.2']
+  const router = await routerOver([draining, other], { t, args })
+  const answers = await steadyLoad({ perSecond: 50, seconds: 2 }, (index) => ask(router, index % 2 === 0))
+  assert.ok(answers.every(({ code }) => code === 200))
+  assert.ok(draining.requests.length <= 2, `${draining.requests.length} requests`)
+  await assertBreakersStayedClosed(router)
 })
