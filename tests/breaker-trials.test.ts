@@ -80,7 +80,7 @@ describe('a pool', () => {
     workers[0]!.listModels([{ id: 'a' }])
     workers[1]!.listModels([{ id: 'b' }])
     const lease = pool.acquire(requestFor('a'))
-    assert.ok(lease?.worker === workers[0] && lease.isForced)
+    assert.ok(lease !== undefined && lease.worker === workers[0] && lease.isForced)
     assert.equal(pool.acquire(requestFor('a'), { tried: new Set() }), undefined, 'once for each request')
   })
 
