@@ -111,6 +111,20 @@ describe('a request to', () => {
   })
 })
 
+describe('a slash at the end', () => {
+  test('makes no other route, of the router or of a worker', { timeout }, async () => {
+    const { worker, router } = await plain()
+    for (const path of ['/v1/models/', '/health/', '/readiness/'])
+      assert.equal((await send(router.apiPort, { path })).head.status, 200, path)
+    const { head } = await send(router.apiPort, {
+      path: '/v1/completions/?a=/b/',
+      json: bodies['/v1/completions'] ?? {},
+    })
+    assert.equal(head.status, 200)
+    assert.equal(worker.requests.at(-1)?.target, '/v1/completions?a=/b/')
+  })
+})
+
 describe('the methods of proxies', () => {
   const post = { method: 'POST', path: '/v1/completions', headers: { 'content-type': 'application/json' } }
 
@@ -191,6 +205,26 @@ describe('development routes', () => {
     }
   })
 
+  test('are asked of one worker only, whatever it answers', { timeout }, async (t) => {
+    const workers = await Promise.all([1, 2, 3].map(() => startScriptedWorker(answer(500), { t })))
+    const router = await routerOver(workers, { t, args: ['--admin-api-key', 'k'] })
+    const right = { ...headers, authorization: 'Bearer k' }
+    for (const path of ['/sleep', '/update_weights', '/inference/v1/abort_requests']) {
+      const sum = () => workers.reduce((count, { requests }) => count + requests.length, 0)
+      const before = sum()
+      const { head } = await send(router.apiPort, { method: 'POST', path, headers: right, body })
+      assert.deepEqual([head.status, head.header('x-router-attempts'), sum() - before], [500, '1', 1], path)
+    }
+  })
+
+  test('that only tell are refused for what they are', { timeout }, async () => {
+    const { router } = await plain()
+    const { body: text } = await send(router.apiPort, { path: '/server_info' })
+    const { message } = JSON.parse(text.bytes.toString()).error
+    assert.match(message, /shows the worker's own configuration/)
+    assert.doesNotMatch(message, /changes the worker/)
+  })
+
   test('are found in other spellings too', { timeout }, async () => {
     const { worker, router } = await plain()
     for (const path of [
@@ -201,6 +235,7 @@ describe('development routes', () => {
       '/%2e/sleep',
       '/sleep?level=1',
       '/sleep%2F',
+      '/a/root/path/sleep',
     ]) {
       const exchange = rawRequest({ port: router.apiPort, method: 'POST', path, headers, body })
       assert.equal((await exchange.text()).status, 403, path)

@@ -20,6 +20,8 @@ export interface Call extends StreamFacts {
   readonly headers: HeaderFields
   /** The client's own bytes. */
   readonly body: RequestBody | undefined
+  /** It changes the worker: what has been sent once is not sent to another. */
+  readonly once?: boolean | undefined
   /** Undefined where the request names none: any worker will do. */
   readonly model: string | undefined
   /** The client asked for a stream: the deadlines of streams count. */

@@ -110,6 +110,7 @@ class Run {
     const { retry, budget, events } = this.#options
     this.#call.record.stop.throwIfStopped()
     if (!details.retryable || this.#deaths >= maxDeaths || retry.maxAttempts === 1) return undefined
+    if (this.#call.once && !details.unreachable) return undefined
     // Nobody saw the request: the next worker is not a retry of anything, and costs no one.
     if (details.unreachable) {
       const lease = this.#untried()
