@@ -92,6 +92,8 @@ function bearsContent(choice: unknown): boolean {
   if (!isObject(choice)) return true
   // Log probabilities without text belong to a token that is only a part of a character.
   if (choice.finish_reason != null || choice.logprobs != null) return true
+  // Tokens in, tokens out: no text at all; or the ids beside a text that is not complete yet.
+  if (Array.isArray(choice.token_ids) && choice.token_ids.length > 0) return true
   if (typeof choice.text === 'string') return choice.text !== ''
   if (!isObject(choice.delta)) return choice.delta !== undefined && choice.delta !== null
   return Object.entries(choice.delta).some(([name, value]) => !emptyFields.has(name) && !isEmpty(value))

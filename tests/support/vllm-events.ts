@@ -37,7 +37,17 @@ const tool = '{"id":"chatcmpl-tool-1","type":"function","index":0,"function":{"n
 const token = '{"content":[{"token":"\\\\xf0","logprob":-0.1,"bytes":[240],"top_logprobs":[]}]}'
 const stopped = '"logprobs":null,"finish_reason":"stop","stop_reason":null'
 
+/** Of `/inference/v1/generate`, which takes token ids and gives token ids. */
+const tokenIds = (ids: string) =>
+  `data: {"request_id":"r","choices":[{"index":0,"logprobs":null,"finish_reason":null,"token_ids":${ids}}]}\n\n`
+
 const openai: readonly Row[] = [
+  ['token ids without text', tokenIds('[7]'), 'content'],
+  [
+    'the ids of tokens that make no text yet',
+    chatChunk('{"content":""}', '"logprobs":null,"finish_reason":null,"token_ids":[240]'),
+    'content',
+  ],
   ['a role', chatChunk('{"role":"assistant","content":""}'), 'silent'],
   ['a role without text', chatChunk('{"role":"assistant"}'), 'silent'],
   ['a role with nulls', chatChunk('{"role":"assistant","content":null,"tool_calls":[]}'), 'silent'],
