@@ -2,6 +2,7 @@ import { type Handler, Hono } from 'hono'
 import { cors } from 'hono/cors'
 import { type Admission, admission } from '../middleware/admission.ts'
 import { apiKey } from '../middleware/api-key.ts'
+import { decodeBody } from '../middleware/decode-body.ts'
 import { RouterError } from '../middleware/errors.ts'
 import { type RateLimitOptions, rateLimit } from '../middleware/rate-limit.ts'
 import { readBody } from '../middleware/read-body.ts'
@@ -46,7 +47,8 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
   const { pool } = options.inference.relay
   const requestTimeoutMs =
     config.requestTimeoutSecs === undefined ? undefined : config.requestTimeoutSecs * 1000
-  const app = new Hono<GatewayContext>()
+  // A slash at the end makes no other route.
+  const app = new Hono<GatewayContext>({ strict: false })
   const own = config.middleware.map((entry) =>
     typeof entry === 'function' ? { position: 'after' as const, middleware: entry } : entry,
   )
@@ -76,6 +78,7 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
       guardDevelopmentRoutes(config.adminApiKey),
       // Before admission: a request waits with its body read, so that an upload does not hold a slot.
       widen(readBody({ limit: config.maxPayloadSize })),
+      widen(decodeBody({ limit: config.maxPayloadSize })),
       // Middleware of the user's may want to read the prompt; the router itself does not.
       widen(validateByPath(bodySchemas, { outline: placed('after').length === 0 })),
     ),

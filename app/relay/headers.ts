@@ -46,11 +46,14 @@ function namesFields(connection: string): boolean {
 type Field = HeaderFields[number]
 
 export interface RequestHeaderOptions {
+  /** Under which the worker's engine knows the request. */
   readonly requestId: string
   /** Key for the workers, used when the client sends none of its own. */
   readonly workerKey: string | undefined
   /** The client's key is one for the router: workers do not get to see it. */
   readonly dropClientKey: boolean
+  /** The body is sent on decoded: what the client says of its encoding is no longer true. */
+  readonly bodyDecoded: boolean
 }
 
 const keyFields = new Set(['authorization', 'x-api-key'])
@@ -58,7 +61,7 @@ const keyFields = new Set(['authorization', 'x-api-key'])
 /** The header of a request to a worker: the client's, less what was between the client and the router. */
 export function requestHeaders(
   headers: HeaderFields,
-  { requestId, workerKey, dropClientKey }: RequestHeaderOptions,
+  { requestId, workerKey, dropClientKey, bodyDecoded }: RequestHeaderOptions,
 ): HeaderFields {
   let list: Field[] = []
   let namesMore = false
@@ -66,6 +69,7 @@ export function requestHeaders(
     const name = field[0].toLowerCase()
     if (name === 'connection') namesMore ||= namesFields(field[1])
     if (keptFromWorkers.has(name) || (dropClientKey && keyFields.has(name))) continue
+    if (bodyDecoded && name === 'content-encoding') continue
     list.push(field)
   }
   if (namesMore) list = withoutNamed(list, headers)

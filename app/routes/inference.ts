@@ -2,6 +2,7 @@ import type { Context, Handler } from 'hono'
 import { dialectOf } from '../../middleware/errors.ts'
 import type { Incoming } from '../../middleware/incoming.ts'
 import type { RequestBody } from '../../middleware/request-body.ts'
+import { laxBoolean } from '../../middleware/schemas/lax-boolean.ts'
 import type { Clock } from '../clock.ts'
 import type { GatewayContext } from '../gateway-context.ts'
 import type { Call } from '../relay/call.ts'
@@ -11,7 +12,10 @@ import { headerOf, requestHeaders, responseHeaders } from '../relay/headers.ts'
 import { type RelayOptions, relay } from '../relay/relay.ts'
 import { findUsage } from '../relay/usage.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import type { RequestRecord } from '../telemetry/request-record.ts'
+import { EngineIds } from './engine-ids.ts'
 import { formField } from './form-field.ts'
+import { impliedModel } from './implied-model.ts'
 
 export interface InferenceOptions {
   readonly relay: RelayOptions
@@ -24,12 +28,20 @@ export interface InferenceOptions {
 }
 
 /** Routes whose streams end with a marker: without it, a clean end is a broken stream all the same. */
-const markedStreams = new Set(['/v1/chat/completions', '/v1/completions', '/v1/responses', '/v1/messages'])
+const markedStreams = new Set([
+  '/v1/chat/completions',
+  '/v1/completions',
+  '/v1/responses',
+  '/v1/messages',
+  '/inference/v1/generate',
+  '/cohere/v2/chat',
+])
 
 /** Relays a request of any path to a worker. There is no other way in. */
 export function inference(options: InferenceOptions): Handler<GatewayContext> {
+  const engineIds = new EngineIds()
   return async function relayRequest(c) {
-    const call = callOf(c, options)
+    const call = callOf(c, options, engineIds)
     const { record } = call
     options.metrics.overhead.of().observe((options.clock.now() - record.startedAt) / 1000)
     const answer = await relay(call, options.relay)
@@ -37,26 +49,30 @@ export function inference(options: InferenceOptions): Handler<GatewayContext> {
   }
 }
 
-function callOf(c: Context<GatewayContext>, options: InferenceOptions): Call {
+function callOf(c: Context<GatewayContext>, options: InferenceOptions, engineIds: EngineIds): Call {
   const { relay, workerKey, dropClientKey } = options
+  const { pool } = relay
   const { incoming } = c.env
   const record = c.get('record')
   const payload = c.get('payload')
   const body = c.get('body')
-  const { model, stream } = payload === undefined ? formFields(incoming, body) : payload
-  const path = pathAndQuery(c.req.url)
-  if (typeof model === 'string' && relay.pool.serves(model)) record.model = model
-  record.stream = stream === true
+  const { model: named, stream } = payload === undefined ? formFields(incoming, body) : payload
+  const model =
+    typeof named === 'string' && named !== '' ? named : impliedModel(pool, c.req.method, c.req.path)
+  if (model !== undefined && pool.serves(model)) record.model = model
+  record.stream = laxBoolean(stream) === true
   return {
     method: c.req.method,
-    path,
+    path: pathAndQuery(c.req.url),
+    once: c.get('changesWorker'),
     headers: requestHeaders(incoming.headers, {
-      requestId: c.get('requestId'),
+      requestId: claimEngineId(engineIds, record),
       workerKey,
       dropClientKey: dropClientKey || c.get('keyConsumed') === true,
+      bodyDecoded: c.get('bodyDecoded') === true,
     }),
     body,
-    model: typeof model === 'string' ? model : undefined,
+    model,
     stream: record.stream,
     dialect: dialectOf(c.req.path),
     endMarker: markedStreams.has(c.req.path),
@@ -64,12 +80,19 @@ function callOf(c: Context<GatewayContext>, options: InferenceOptions): Call {
   }
 }
 
-/** What routing needs to know, from a body that is no checked JSON. */
+function claimEngineId(engineIds: EngineIds, record: RequestRecord): string {
+  const id = engineIds.claim(record.requestId)
+  if (id !== record.requestId) record.engineId = id
+  record.onEnd(() => engineIds.release(id))
+  return id
+}
+
+/** What routing needs to know, from a body that is no JSON. */
 function formFields({ headers }: Incoming, body: RequestBody | undefined) {
   const contentType = headerOf(headers, 'content-type')
   return {
     model: formField(body, contentType, 'model'),
-    stream: formField(body, contentType, 'stream') === 'true',
+    stream: formField(body, contentType, 'stream'),
   }
 }
 
@@ -115,10 +138,16 @@ function isJson(headers: Answer['headers']): boolean {
   return headerOf(headers, 'content-type')?.includes('json') ?? false
 }
 
-/** Of an absolute URL, without parsing it again. */
+/**
+ * Of an absolute URL, without parsing it again. Without a slash at the end of the path: vLLM would answer with a redirect
+ * to its own address.
+ */
 function pathAndQuery(url: string): string {
   const start = url.indexOf('/', url.indexOf('//') + 2)
   if (start === -1) return '/'
   const end = url.indexOf('#', start)
-  return end === -1 ? url.slice(start) : url.slice(start, end)
+  const whole = end === -1 ? url.slice(start) : url.slice(start, end)
+  const query = whole.indexOf('?')
+  const last = (query === -1 ? whole.length : query) - 1
+  return last > 0 && whole[last] === '/' ? whole.slice(0, last) + whole.slice(last + 1) : whole
 }

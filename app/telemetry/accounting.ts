@@ -85,6 +85,7 @@ export class Accounting {
     const { firstTokenAt, startedAt, usage } = record
     this.#writeRequest(level, {
       request_id: record.requestId,
+      worker_request_id: record.engineId,
       method: record.method,
       route: record.route,
       status: record.status,

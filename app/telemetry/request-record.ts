@@ -16,6 +16,8 @@ export class RequestRecord {
   /** Milliseconds on the router's clock. */
   readonly startedAt: number
   requestId = ''
+  /** Under which the workers know it, where that is not the same. */
+  engineId: string | undefined
   /** When the request must have ended, on the router's clock; undefined: no limit. */
   deadline: number | undefined
   /** The route's pattern, never the client's own path: it becomes a label. */
