@@ -2,6 +2,8 @@ import type { Dialect } from '../../middleware/errors.ts'
 import type { RequestBody } from '../../middleware/request-body.ts'
 import type { HeaderFields } from '../runtime/http-client.ts'
 import type { RequestRecord } from '../telemetry/request-record.ts'
+import type { Worker } from '../workers/worker.ts'
+import type { Answer } from './exchange.ts'
 
 /** What is still needed of a request once its stream is committed: not its body, which may have megabytes. */
 export interface StreamFacts {
@@ -22,6 +24,10 @@ export interface Call extends StreamFacts {
   readonly body: RequestBody | undefined
   /** It changes the worker: what has been sent once is not sent to another. */
   readonly once?: boolean | undefined
+  /** The only worker that can answer: it has what the request is about. Undefined: any that serves the model. */
+  readonly home?: Worker | undefined
+  /** Whether such an answer means that another worker may have what this one has not. */
+  readonly elsewhere?: ((answer: Answer, worker: Worker) => boolean) | undefined
   /** Undefined where the request names none: any worker will do. */
   readonly model: string | undefined
   /** The client asked for a stream: the deadlines of streams count. */

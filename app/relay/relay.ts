@@ -58,10 +58,10 @@ class Run {
 
   async toCommit(): Promise<Answer> {
     const { pool, exchange: exchangeOptions } = this.#options
-    const { record, model } = this.#call
+    const { record, model, home } = this.#call
     record.stop.throwIfStopped()
-    let lease = pool.acquire(model)
-    if (lease === undefined) throw nobodyAvailable(pool, model)
+    let lease = home === undefined ? pool.acquire(model) : pool.claim(home)
+    if (lease === undefined) throw home === undefined ? nobodyAvailable(pool, model) : notAtHome()
     try {
       for (;;) {
         record.attempts += 1
@@ -69,8 +69,12 @@ class Run {
         try {
           // The one retry that is left after a death must not be lost on a connection that is dead already.
           const answer = await exchange(this.#call, lease, exchangeOptions, this.#deaths > 0)
-          this.#served = answer.status < 400
-          return answer
+          const other = this.#elsewhere(lease.worker, answer)
+          if (other === undefined) {
+            this.#served = answer.status < 400
+            return answer
+          }
+          lease = other
         } catch (error) {
           if (!(error instanceof AttemptFailure)) {
             lease.settle('neutral')
@@ -84,6 +88,16 @@ class Run {
     } finally {
       if (this.#suspects.length > 0) this.#judgeSuspects()
     }
+  }
+
+  /** Where a worker has not what it was asked for, another may: that is no failure, and costs no retry. */
+  #elsewhere(worker: Worker, answer: Answer): Lease | undefined {
+    const { elsewhere, model, record } = this.#call
+    if (answer.status < 400 || elsewhere?.(answer, worker) !== true) return undefined
+    record.stop.throwIfStopped()
+    this.#tried ??= new Set()
+    this.#tried.add(worker)
+    return this.#options.pool.acquire(model, this.#tried)
   }
 
   /** Keeps the books of a failed attempt. */
@@ -110,7 +124,7 @@ class Run {
     const { retry, budget, events } = this.#options
     this.#call.record.stop.throwIfStopped()
     if (!details.retryable || this.#deaths >= maxDeaths || retry.maxAttempts === 1) return undefined
-    if (this.#call.once && !details.unreachable) return undefined
+    if (this.#call.home !== undefined || (this.#call.once && !details.unreachable)) return undefined
     // Nobody saw the request: the next worker is not a retry of anything, and costs no one.
     if (details.unreachable) {
       const lease = this.#untried()
@@ -174,6 +188,11 @@ class Run {
     for (const { lease, reason } of this.#suspects) lease.judge(outcome, reason)
     this.#suspects = []
   }
+}
+
+function notAtHome(): RouterError {
+  const message = 'the worker that has this response cannot take the request now'
+  return new RouterError('no_available_worker', message, { retryAfter: 1 })
 }
 
 function nobodyAvailable(pool: Pool, model: string | undefined): RouterError {

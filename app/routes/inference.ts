@@ -16,6 +16,7 @@ import type { RequestRecord } from '../telemetry/request-record.ts'
 import { EngineIds } from './engine-ids.ts'
 import { formField } from './form-field.ts'
 import { impliedModel } from './implied-model.ts'
+import { ResponseState } from './response-state.ts'
 
 export interface InferenceOptions {
   readonly relay: RelayOptions
@@ -40,16 +41,23 @@ const markedStreams = new Set([
 /** Relays a request of any path to a worker. There is no other way in. */
 export function inference(options: InferenceOptions): Handler<GatewayContext> {
   const engineIds = new EngineIds()
+  const responses = new ResponseState(options.relay.pool)
   return async function relayRequest(c) {
-    const call = callOf(c, options, engineIds)
+    const call = callOf(c, options, { engineIds, responses })
     const { record } = call
     options.metrics.overhead.of().observe((options.clock.now() - record.startedAt) / 1000)
     const answer = await relay(call, options.relay)
-    return respond(c, call, answer)
+    return respond(c, call, answer, responses)
   }
 }
 
-function callOf(c: Context<GatewayContext>, options: InferenceOptions, engineIds: EngineIds): Call {
+/** What is known of the requests before. */
+interface Memory {
+  readonly engineIds: EngineIds
+  readonly responses: ResponseState
+}
+
+function callOf(c: Context<GatewayContext>, options: InferenceOptions, memory: Memory): Call {
   const { relay, workerKey, dropClientKey } = options
   const { pool } = relay
   const { incoming } = c.env
@@ -61,12 +69,16 @@ function callOf(c: Context<GatewayContext>, options: InferenceOptions, engineIds
     typeof named === 'string' && named !== '' ? named : impliedModel(pool, c.req.method, c.req.path)
   if (model !== undefined && pool.serves(model)) record.model = model
   record.stream = laxBoolean(stream) === true
+  const responseId = memory.responses.idIn(c.req.path, payload)
+  const home = responseId === undefined ? undefined : memory.responses.makerOf(responseId)
   return {
     method: c.req.method,
     path: pathAndQuery(c.req.url),
     once: c.get('changesWorker'),
+    home,
+    elsewhere: responseId !== undefined && home === undefined ? isNotFound : undefined,
     headers: requestHeaders(incoming.headers, {
-      requestId: claimEngineId(engineIds, record),
+      requestId: claimEngineId(memory.engineIds, record),
       workerKey,
       dropClientKey: dropClientKey || c.get('keyConsumed') === true,
       bodyDecoded: c.get('bodyDecoded') === true,
@@ -78,6 +90,10 @@ function callOf(c: Context<GatewayContext>, options: InferenceOptions, engineIds
     endMarker: markedStreams.has(c.req.path),
     record,
   }
+}
+
+function isNotFound({ status }: Answer): boolean {
+  return status === 404
 }
 
 function claimEngineId(engineIds: EngineIds, record: RequestRecord): string {
@@ -96,21 +112,24 @@ function formFields({ headers }: Incoming, body: RequestBody | undefined) {
   }
 }
 
-function respond(c: Context<GatewayContext>, call: Call, answer: Answer): Response {
+function respond(c: Context<GatewayContext>, call: Call, answer: Answer, responses: ResponseState): Response {
   const { status, headers, body, reportsError = false } = answer
   const { record } = call
   const init = { status, headers: answerHeaders(headers, call) }
   record.status = status
   c.set('requestIdSent', true)
+  const stored = status < 300 && responses.concerns(c.req.path)
   if (body instanceof Uint8Array) {
     record.eventStream = reportsError
     if (reportsError) record.end('worker_error')
+    if (stored) responses.learn(record, body)
     record.usage = status < 300 && isJson(headers) ? findUsage(body) : undefined
     return new Response(bodiless.has(status) ? null : body, init)
   }
   record.live = true
   record.eventStream = body instanceof EventStream
-  return new Response(c.env.incoming.openStream(body), init)
+  const source = stored ? responses.learnFrom(record, body) : body
+  return new Response(c.env.incoming.openStream(source), init)
 }
 
 /** A plain object where it will do: on Node, `Headers` would be built only to be taken apart again. */

@@ -97,6 +97,16 @@ export class Pool {
     return new Lease(worker, this.#options.events)
   }
 
+  /**
+   * Claims this very worker, for a request about what only it has; undefined when it cannot take one now. One that drains
+   * can: it still has it.
+   */
+  claim(worker: Worker): Lease | undefined {
+    const reason = worker.unavailable(undefined)
+    const able = reason === undefined || (reason === 'draining' && worker.breaker?.allows() !== false)
+    return able ? new Lease(worker, this.#options.events) : undefined
+  }
+
   /** The worker can take requests again: after a probe, or a trial. */
   welcome(worker: Worker): void {
     if (this.#slowStart.selections > 0) this.#slowStart.begin(worker)
