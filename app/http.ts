@@ -96,7 +96,12 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
     sequence(
       spareConnections(options.full),
       widen(admission({ queue: options.queue })),
-      inference(options.inference),
+      inference({
+        ...options.inference,
+        ownCors: config.corsAllowedOrigins.length > 0,
+        onProxyPage: ({ requestId, workerId }, page) =>
+          options.log.debug({ request_id: requestId, worker_id: workerId, page }, 'error page of a proxy'),
+      }),
     ),
   )
 

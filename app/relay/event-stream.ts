@@ -5,7 +5,7 @@ import { type ByteSource, TransportError } from '../runtime/http-client.ts'
 import type { EndReason } from '../telemetry/request-record.ts'
 import type { Lease } from '../workers/lease.ts'
 import type { StreamFacts } from './call.ts'
-import { type EventScanner, eachEvent } from './event-scanner.ts'
+import { bufferOver, type EventScanner, eachEvent } from './event-scanner.ts'
 import { glanceAtEvent, readEvent, type WorkerError } from './grammar.ts'
 import type { HeldEvents } from './hold.ts'
 import { outcomeOfStatus } from './judge.ts'
@@ -153,8 +153,19 @@ export class EventStream implements ByteSource {
   }
 
   #endOfSource(): Uint8Array | undefined {
+    const rest = this.#scanner.takeRest()
+    if (
+      rest !== undefined &&
+      !this.#complete &&
+      glanceAtEvent(bufferOver(rest), this.#facts.dialect) === 'end'
+    ) {
+      // The marker without the empty line behind it: nothing is missing but that.
+      this.#complete = true
+      this.#endComplete()
+      return rest
+    }
     // An incomplete last event: only after the marker may it be dropped without a word.
-    const whole = this.#scanner.heldBytes === 0
+    const whole = rest === undefined
     if (this.#complete || (whole && (!this.#facts.endMarker || this.#finished()))) {
       this.#endComplete()
       return undefined

@@ -33,7 +33,7 @@ const role = Buffer.from('"role":"')
 
 /** Reads one event by its first bytes: for the many events after the commit. */
 export function glanceAtEvent(event: Buffer, dialect: Dialect): Meaning {
-  const data = startsAt(event, 0, 'data:') ? 0 : event.indexOf(dataField)
+  const data = dataFieldOf(event)
   if (data === -1) return 'silent'
   const at = event[data + 5] === 0x20 ? data + 6 : data + 5
   if (startsAt(event, at, '[DONE]')) return 'end'
@@ -112,9 +112,22 @@ function workerError(error: Json): WorkerError {
   }
 }
 
+/** Where the data begins; -1 where there is none. The same text within a comment or another field is no data. */
+function dataFieldOf(event: Buffer): number {
+  if (startsAt(event, 0, 'data:')) return 0
+  let at = event.indexOf(dataField)
+  while (at !== -1 && !lineEnds.has(event[at - 1])) at = event.indexOf(dataField, at + 1)
+  return at
+}
+
+/** What stands before the first byte of a line: a line end, or the last byte of a byte order mark. */
+const lineEnds = new Set<number | undefined>([0x0a, 0x0d, 0xbf])
+
 function dataOf(event: Buffer): string {
   let data = ''
-  for (const line of event.toString('utf8').split(/\r\n|\r|\n/)) {
+  const text = event.toString('utf8')
+  // A stream may begin with a byte order mark (WHATWG HTML, section 9.2.5).
+  for (const line of (text.charCodeAt(0) === 0xfeff ? text.slice(1) : text).split(/\r\n|\r|\n/)) {
     if (line.startsWith('data:')) data += `${data === '' ? '' : '\n'}${line.slice(line[5] === ' ' ? 6 : 5)}`
   }
   return data

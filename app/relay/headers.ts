@@ -94,14 +94,19 @@ const keptFromClients: ReadonlySet<string> = new Set([
   'x-router-attempts',
 ])
 
-/** The header of a worker's answer as the client gets it; names in lower case. */
-export function responseHeaders(headers: HeaderFields): HeaderFields {
+/**
+ * The header of a worker's answer as the client gets it; names in lower case.
+ *
+ * @param ownCors the router has a list of its own of what browsers may do: what a worker allows them does not count
+ */
+export function responseHeaders(headers: HeaderFields, ownCors = false): HeaderFields {
   const list: Field[] = []
   let namesMore = false
   for (const field of headers) {
     const name = field[0].toLowerCase()
     if (name === 'connection') namesMore ||= namesFields(field[1])
-    if (!keptFromClients.has(name)) list.push([name, field[1]])
+    if (keptFromClients.has(name) || (ownCors && name.startsWith('access-control-'))) continue
+    list.push([name, field[1]])
   }
   return namesMore ? withoutNamed(list, headers) : list
 }

@@ -8,14 +8,16 @@ import type { GatewayContext } from '../gateway-context.ts'
 import type { Call } from '../relay/call.ts'
 import { EventStream } from '../relay/event-stream.ts'
 import { type Answer, bodiless } from '../relay/exchange.ts'
-import { headerOf, requestHeaders, responseHeaders } from '../relay/headers.ts'
+import { headerOf, requestHeaders } from '../relay/headers.ts'
 import { type RelayOptions, relay } from '../relay/relay.ts'
 import { findUsage } from '../relay/usage.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { RequestRecord } from '../telemetry/request-record.ts'
+import { answerHeaders } from './answer-headers.ts'
 import { EngineIds } from './engine-ids.ts'
 import { formField } from './form-field.ts'
 import { impliedModel } from './implied-model.ts'
+import { proxyFault, proxyPage } from './proxy-page.ts'
 import { ResponseState } from './response-state.ts'
 
 export interface InferenceOptions {
@@ -26,6 +28,10 @@ export interface InferenceOptions {
   readonly workerKey: string | undefined
   /** The client's key is one for the router: workers do not get to see it. */
   readonly dropClientKey: boolean
+  /** The router says what browsers may do, not the workers. Default false. */
+  readonly ownCors?: boolean
+  /** Told of the page that a proxy in front of a worker sent for an answer. */
+  readonly onProxyPage?: (record: RequestRecord, page: string) => void
 }
 
 /** Routes whose streams end with a marker: without it, a clean end is a broken stream all the same. */
@@ -40,6 +46,7 @@ const markedStreams = new Set([
 
 /** Relays a request of any path to a worker. There is no other way in. */
 export function inference(options: InferenceOptions): Handler<GatewayContext> {
+  const { ownCors = false } = options
   const engineIds = new EngineIds()
   const responses = new ResponseState(options.relay.pool)
   return async function relayRequest(c) {
@@ -47,7 +54,10 @@ export function inference(options: InferenceOptions): Handler<GatewayContext> {
     const { record } = call
     options.metrics.overhead.of().observe((options.clock.now() - record.startedAt) / 1000)
     const answer = await relay(call, options.relay)
-    return respond(c, call, answer, responses)
+    const page = proxyPage(answer, c.env.incoming.headers)
+    if (page === undefined) return respond(c, call, answer, { responses, ownCors })
+    options.onProxyPage?.(record, page)
+    throw proxyFault(answer.status)
   }
 }
 
@@ -112,10 +122,16 @@ function formFields({ headers }: Incoming, body: RequestBody | undefined) {
   }
 }
 
-function respond(c: Context<GatewayContext>, call: Call, answer: Answer, responses: ResponseState): Response {
+interface Reply {
+  readonly responses: ResponseState
+  readonly ownCors: boolean
+}
+
+function respond(c: Context<GatewayContext>, call: Call, answer: Answer, reply: Reply): Response {
+  const { responses, ownCors } = reply
   const { status, headers, body, reportsError = false } = answer
   const { record } = call
-  const init = { status, headers: answerHeaders(headers, call) }
+  const init = { status, headers: answerHeaders(headers, record, ownCors) }
   record.status = status
   c.set('requestIdSent', true)
   const stored = status < 300 && responses.concerns(c.req.path)
@@ -130,27 +146,6 @@ function respond(c: Context<GatewayContext>, call: Call, answer: Answer, respons
   record.eventStream = body instanceof EventStream
   const source = stored ? responses.learnFrom(record, body) : body
   return new Response(c.env.incoming.openStream(source), init)
-}
-
-/** A plain object where it will do: on Node, `Headers` would be built only to be taken apart again. */
-function answerHeaders(headers: Answer['headers'], { record }: Call): Headers | Record<string, string> {
-  const fields = responseHeaders(headers)
-  const list: Record<string, string> = {}
-  for (const field of fields) {
-    const name = field[0]
-    if (list[name] !== undefined)
-      return new Headers([...fields, ...Object.entries(ownHeaders(record))] as [string, string][])
-    list[name] = field[1]
-  }
-  return Object.assign(list, ownHeaders(record))
-}
-
-function ownHeaders({ requestId, workerId, attempts }: Call['record']): Record<string, string> {
-  return {
-    'x-request-id': requestId,
-    'x-router-worker': workerId ?? '',
-    'x-router-attempts': String(attempts),
-  }
 }
 
 function isJson(headers: Answer['headers']): boolean {
