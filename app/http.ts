@@ -26,6 +26,7 @@ import { listModels, oneModel } from './routes/models.ts'
 import { spareConnections } from './spare-connections.ts'
 import type { Accounting } from './telemetry/accounting.ts'
 import type { Log } from './telemetry/log.ts'
+import { ModelDirectory } from './workers/model-directory.ts'
 
 export interface HttpOptions {
   readonly config: Config
@@ -38,13 +39,20 @@ export interface HttpOptions {
   readonly control: RouterControl
   /** Whether all connections that the process may have are in use. */
   readonly full: () => boolean
-  readonly inference: InferenceOptions
+  readonly inference: Omit<InferenceOptions, 'directory' | 'askUnlisted' | 'ownCors' | 'onProxyPage'>
 }
 
 /** The HTTP map of the API: middleware in the order in which it runs, then routes, then the one error renderer. */
 export function createApi(options: HttpOptions): Hono<GatewayContext> {
   const { config, control } = options
-  const { pool } = options.inference.relay
+  const { workerKey, dropClientKey, relay } = options.inference
+  const { pool } = relay
+  const directory = new ModelDirectory({
+    ...{ pool, client: relay.exchange.client, clock: options.clock },
+    headers: workerKey === undefined ? [] : [['authorization', `Bearer ${workerKey}`]],
+    onKeyRefused: ({ url, lastError }) =>
+      options.log.warn({ worker: url, reason: lastError?.message }, 'worker refuses the key of the router'),
+  })
   const requestTimeoutMs =
     config.requestTimeoutSecs === undefined ? undefined : config.requestTimeoutSecs * 1000
   // A slash at the end makes no other route.
@@ -85,7 +93,7 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
   )
   for (const { middleware } of placed('after')) app.use(widen(middleware))
 
-  app.get('/v1/models', listModels(pool))
+  app.get('/v1/models', listModels({ pool, directory, keysForWorkers: !dropClientKey }))
   app.get('/v1/models/:id{.+}', oneModel(pool))
   app.on(['POST', 'PUT', 'PATCH', 'DELETE'], '/v1/models', methodNotAllowed('GET'))
   // After everything that may turn a request away: only what goes to a worker counts against the limits. The rate comes
@@ -98,6 +106,8 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
       widen(admission({ queue: options.queue })),
       inference({
         ...options.inference,
+        directory,
+        askUnlisted: config.askUnlistedModels,
         ownCors: config.corsAllowedOrigins.length > 0,
         onProxyPage: ({ requestId, workerId }, page) =>
           options.log.debug({ request_id: requestId, worker_id: workerId, page }, 'error page of a proxy'),

@@ -56,7 +56,8 @@ export interface RequestHeaderOptions {
   readonly bodyDecoded: boolean
 }
 
-const keyFields = new Set(['authorization', 'x-api-key'])
+/** Those that carry a key. */
+export const keyFields: ReadonlySet<string> = new Set(['authorization', 'x-api-key'])
 
 /** The header of a request to a worker: the client's, less what was between the client and the router. */
 export function requestHeaders(

@@ -1,5 +1,5 @@
 import type { Context, Handler } from 'hono'
-import { dialectOf } from '../../middleware/errors.ts'
+import { dialectOf, modelNotFound } from '../../middleware/errors.ts'
 import type { Incoming } from '../../middleware/incoming.ts'
 import type { RequestBody } from '../../middleware/request-body.ts'
 import { laxBoolean } from '../../middleware/schemas/lax-boolean.ts'
@@ -13,7 +13,9 @@ import { type RelayOptions, relay } from '../relay/relay.ts'
 import { findUsage } from '../relay/usage.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { RequestRecord } from '../telemetry/request-record.ts'
+import type { ModelDirectory } from '../workers/model-directory.ts'
 import { answerHeaders } from './answer-headers.ts'
+import { elsewhere, saysNoModel } from './elsewhere.ts'
 import { EngineIds } from './engine-ids.ts'
 import { formField } from './form-field.ts'
 import { impliedModel } from './implied-model.ts'
@@ -28,10 +30,13 @@ export interface InferenceOptions {
   readonly workerKey: string | undefined
   /** The client's key is one for the router: workers do not get to see it. */
   readonly dropClientKey: boolean
-  /** The router says what browsers may do, not the workers. Default false. */
-  readonly ownCors?: boolean
+  readonly directory: ModelDirectory
+  /** Workers are asked for models that none of them lists, too. */
+  readonly askUnlisted: boolean
+  /** The router says what browsers may do, not the workers. */
+  readonly ownCors: boolean
   /** Told of the page that a proxy in front of a worker sent for an answer. */
-  readonly onProxyPage?: (record: RequestRecord, page: string) => void
+  readonly onProxyPage: (record: RequestRecord, page: string) => void
 }
 
 /** Routes whose streams end with a marker: without it, a clean end is a broken stream all the same. */
@@ -46,19 +51,38 @@ const markedStreams = new Set([
 
 /** Relays a request of any path to a worker. There is no other way in. */
 export function inference(options: InferenceOptions): Handler<GatewayContext> {
-  const { ownCors = false } = options
   const engineIds = new EngineIds()
   const responses = new ResponseState(options.relay.pool)
   return async function relayRequest(c) {
-    const call = callOf(c, options, { engineIds, responses })
-    const { record } = call
+    const asked = callOf(c, options, { engineIds, responses })
+    const { record, model } = asked
+    const listed = model === undefined || record.model === model
+    const call = listed ? asked : await locate(asked, model, options)
     options.metrics.overhead.of().observe((options.clock.now() - record.startedAt) / 1000)
     const answer = await relay(call, options.relay)
+    if (!listed) noteUnlisted(call, model, answer, options.directory)
     const page = proxyPage(answer, c.env.incoming.headers)
-    if (page === undefined) return respond(c, call, answer, { responses, ownCors })
-    options.onProxyPage?.(record, page)
+    if (page === undefined) return respond(c, call, answer, { responses, ownCors: options.ownCors })
+    options.onProxyPage(record, page)
     throw proxyFault(answer.status)
   }
+}
+
+/** For a model that no worker lists: it may have been loaded a moment ago, or be loaded when it is asked for. */
+async function locate(call: Call, model: string, options: InferenceOptions): Promise<Call> {
+  const { relay, directory, askUnlisted } = options
+  const { pool } = relay
+  if (pool.mayServe(model)) return call
+  await directory.lookAgain()
+  if (pool.serves(model)) call.record.model = model
+  // Any worker may turn out to have it.
+  return askUnlisted && !pool.mayServe(model) ? { ...call, model: undefined } : call
+}
+
+function noteUnlisted(call: Call, model: string, answer: Answer, directory: ModelDirectory): void {
+  if (answer.status < 300) directory.served(call.record.workerId, model)
+  // All have been asked: that is the router's word, whichever worker was the last.
+  else if (call.model === undefined && saysNoModel(answer)) throw modelNotFound(model)
 }
 
 /** What is known of the requests before. */
@@ -81,18 +105,20 @@ function callOf(c: Context<GatewayContext>, options: InferenceOptions, memory: M
   record.stream = laxBoolean(stream) === true
   const responseId = memory.responses.idIn(c.req.path, payload)
   const home = responseId === undefined ? undefined : memory.responses.makerOf(responseId)
+  const headers = requestHeaders(incoming.headers, {
+    requestId: claimEngineId(memory.engineIds, record),
+    workerKey,
+    dropClientKey: dropClientKey || c.get('keyConsumed') === true,
+    bodyDecoded: c.get('bodyDecoded') === true,
+  })
+  const seeksResponse = responseId !== undefined && home === undefined
   return {
     method: c.req.method,
     path: pathAndQuery(c.req.url),
     once: c.get('changesWorker'),
     home,
-    elsewhere: responseId !== undefined && home === undefined ? isNotFound : undefined,
-    headers: requestHeaders(incoming.headers, {
-      requestId: claimEngineId(memory.engineIds, record),
-      workerKey,
-      dropClientKey: dropClientKey || c.get('keyConsumed') === true,
-      bodyDecoded: c.get('bodyDecoded') === true,
-    }),
+    elsewhere: elsewhere({ directory: options.directory, headers, workerKey, model, seeksResponse }),
+    headers,
     body,
     model,
     stream: record.stream,
@@ -100,10 +126,6 @@ function callOf(c: Context<GatewayContext>, options: InferenceOptions, memory: M
     endMarker: markedStreams.has(c.req.path),
     record,
   }
-}
-
-function isNotFound({ status }: Answer): boolean {
-  return status === 404
 }
 
 function claimEngineId(engineIds: EngineIds, record: RequestRecord): string {

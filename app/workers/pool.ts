@@ -45,6 +45,8 @@ export class Pool {
   readonly #choices = new Map<string | typeof unlisted | undefined, Choice>()
   /** Every model that a worker has listed; undefined until somebody asks. */
   #listed: ReadonlySet<string> | undefined
+  /** The same with those that workers have shown to have. */
+  #known: ReadonlySet<string> | undefined
 
   constructor(options: PoolOptions) {
     this.#options = options
@@ -83,7 +85,7 @@ export class Pool {
 
   /** Claims an available worker that is not among `tried`; undefined when there is none. */
   acquire(model: string | undefined, tried: ReadonlySet<Worker> = nobody): Lease | undefined {
-    const key = model === undefined || this.serves(model) ? model : unlisted
+    const key = model === undefined || this.knows(model) ? model : unlisted
     let choice = tried.size === 0 ? this.#choices.get(key) : undefined
     if (choice === undefined) {
       choice = this.#look(model, tried)
@@ -115,6 +117,7 @@ export class Pool {
   readonly #forget = (): void => {
     this.#choices.clear()
     this.#listed = undefined
+    this.#known = undefined
   }
 
   /**
@@ -167,6 +170,12 @@ export class Pool {
   serves(model: string): boolean {
     this.#listed ??= new Set(this.#workers.flatMap(({ models }) => [...(models ?? [])]))
     return this.#listed.has(model)
+  }
+
+  /** Some worker has listed this model, or has answered for it. */
+  knows(model: string): boolean {
+    this.#known ??= new Set(this.#workers.flatMap(({ models, shownModels }) => [...(models ?? shownModels)]))
+    return this.#known.has(model)
   }
 
   /** False only when it is certain: every worker has listed its models and none has this one. */

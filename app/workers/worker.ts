@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Breaker, BreakerState } from '../../policies/resilience/breaker.ts'
 import type { Candidate } from '../../policies/selection/policy.ts'
+import { ShownModels } from './shown-models.ts'
 import type { WorkerLoad } from './worker-metrics.ts'
 
 /**
@@ -32,6 +33,7 @@ export type Unavailable =
   | 'unhealthy'
   | 'breaker_open'
   | 'full'
+  | 'key_refused'
   | 'other_model'
 
 export interface WorkerOptions {
@@ -60,6 +62,10 @@ export class Worker implements Candidate {
   removed = false
   /** The same list as the worker wrote it. */
   modelEntries: readonly ModelEntry[] = []
+  /** It wants a key for its list of models that the router does not have. */
+  modelsLocked = false
+  readonly #shown = new ShownModels()
+  #keyRefused = false
   /** The last failure of a request or a probe, for operators. */
   lastError: { readonly at: Date; readonly message: string } | undefined
   /** What it said of its load the last time it was asked; it is asked while it has requests. */
@@ -134,7 +140,8 @@ export class Worker implements Candidate {
     if (health.name === 'unhealthy' && !(panic && health.cause === 'silent')) return 'unhealthy'
     if (this.breaker !== undefined && !this.breaker.allows()) return 'breaker_open'
     if (this.inFlight >= this.#maxInFlight) return 'full'
-    if (model !== undefined && this.models !== undefined && !this.models.has(model)) return 'other_model'
+    if (this.#keyRefused) return 'key_refused'
+    if (model !== undefined && !this.#mayHave(model)) return 'other_model'
     return undefined
   }
 
@@ -174,6 +181,35 @@ export class Worker implements Candidate {
     if (this.#models?.size === names.size && this.#models.isSubsetOf(names)) return
     this.#models = names
     this.#onChange()
+  }
+
+  /** It does not take the router's own key. */
+  get keyRefused(): boolean {
+    return this.#keyRefused
+  }
+
+  set keyRefused(refused: boolean) {
+    if (refused === this.#keyRefused) return
+    this.#keyRefused = refused
+    this.#onChange()
+  }
+
+  /** Models that it has shown to have, where it does not list them. */
+  get shownModels(): ReadonlySet<string> {
+    return this.#shown.names
+  }
+
+  /** Its answer to a request has shown whether it has a model. */
+  learnModel(model: string, has: boolean): void {
+    if (this.#shown.learn(model, has)) this.#onChange()
+  }
+
+  forgetLacking(): void {
+    if (this.#shown.forgetLacking()) this.#onChange()
+  }
+
+  #mayHave(model: string): boolean {
+    return this.#models === undefined ? !this.#shown.lacks(model) : this.#models.has(model)
   }
 
   fail(message: string): void {
