@@ -58,6 +58,8 @@ const typedSilent = new Set([
   'content_block_start',
   'ping',
 ])
+/** The seal on what the model thought: no token. Within a text, its quotes would be escaped. */
+const signature = Buffer.from('"signature_delta"')
 /** Events that follow the last token, and are none. */
 const typedClosing = /^(?:response\.(?:.*\.)?done|content_block_stop|message_delta)$/
 
@@ -77,6 +79,7 @@ function glanceAtTyped(event: Buffer, dataAt: number): Meaning {
   const type = /^event: ?(\S+)/m.exec(head)?.[1] ?? /"type": ?"([^"]+)"/.exec(head)?.[1] ?? ''
   if (typedEnds.has(type)) return 'end'
   if (typedErrors.has(type)) return 'error'
+  if (type === 'content_block_delta' && event.includes(signature)) return 'silent'
   return typedSilent.has(type) || typedClosing.test(type) ? 'silent' : 'content'
 }
 

@@ -65,6 +65,14 @@ export class RequestRecord {
     this.#lastTokenAt = now
   }
 
+  /**
+   * Tokens of the answer beyond those events: a worker puts several that come fast into one, without any gap. Only the
+   * usage at the end tells.
+   */
+  merged(count: number): void {
+    for (let extra = 0; extra < count; extra++) this.#onGap?.(0)
+  }
+
   /** Calls `listener` once, at the end. */
   onEnd(listener: () => void): void {
     if (this.endReason !== undefined) listener()

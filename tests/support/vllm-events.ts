@@ -176,6 +176,7 @@ const closings: readonly (readonly [Dialect, string])[] = [
   ['responses', typed('response.function_call_arguments.done', '"arguments":"{}"')],
   ['responses', typed('response.content_part.done', '"part":{"type":"output_text","text":"Hi"}')],
   ['responses', typed('response.output_item.done', '"item":{"type":"message"}')],
+  ['anthropic', typed('content_block_delta', '"delta":{"type":"signature_delta","signature":"ab"}')],
   ['anthropic', typed('content_block_stop')],
   ['anthropic', typed('message_delta', '"delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}')],
 ]
