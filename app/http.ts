@@ -6,6 +6,7 @@ import { decodeBody } from '../middleware/decode-body.ts'
 import { RouterError } from '../middleware/errors.ts'
 import { type RateLimitOptions, rateLimit } from '../middleware/rate-limit.ts'
 import { readBody } from '../middleware/read-body.ts'
+import { refuseWebSocket } from '../middleware/refuse-websocket.ts'
 import { requestId } from '../middleware/request-id.ts'
 import { bodySchemas } from '../middleware/schemas/index.ts'
 import { sequence } from '../middleware/sequence.ts'
@@ -84,6 +85,7 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
   app.use(
     sequence(
       guardDevelopmentRoutes(config.adminApiKey),
+      widen(refuseWebSocket()),
       // Before admission: a request waits with its body read, so that an upload does not hold a slot.
       widen(readBody({ limit: config.maxPayloadSize })),
       widen(decodeBody({ limit: config.maxPayloadSize })),

@@ -29,6 +29,7 @@ const kinds = {
   rate_limited: { status: 429, type: 'rate_limit_error', anthropic: 'rate_limit_error' },
   headers_too_large: { status: 431, type: 'invalid_request_error', anthropic: 'invalid_request_error' },
   client_closed: { status: 499, type: 'client_closed', anthropic: 'api_error' },
+  websocket_not_supported: { status: 501, type: 'invalid_request_error', anthropic: 'invalid_request_error' },
   internal_error: { status: 500, type: 'internal_error', anthropic: 'api_error' },
   worker_unreachable: { status: 502, type: 'upstream_error', anthropic: 'api_error' },
   bad_worker_response: { status: 502, type: 'upstream_error', anthropic: 'api_error' },

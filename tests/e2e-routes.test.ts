@@ -125,6 +125,42 @@ describe('a slash at the end', () => {
   })
 })
 
+test('a WebSocket is refused by name, and reaches no worker', { timeout }, async () => {
+  const { worker, router } = await plain()
+  const before = worker.probes.filter(({ path }) => path === '/v1/realtime').length
+  const headers = {
+    upgrade: 'websocket',
+    connection: 'Upgrade',
+    'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+    'sec-websocket-version': '13',
+  }
+  const { head, body } = await send(router.apiPort, { path: '/v1/realtime?model=m', headers })
+  assert.equal(head.status, 501)
+  const { error } = JSON.parse(body.bytes.toString())
+  assert.equal(error.code, 'websocket_not_supported')
+  assert.match(error.message, /\/v1\/realtime/)
+  assert.equal(worker.probes.filter(({ path }) => path === '/v1/realtime').length, before)
+})
+
+test('HEAD, OPTIONS and methods that a route does not have get what the worker says', {
+  timeout,
+}, async () => {
+  const { worker, router } = await plain()
+  const detail = '{"detail":"Method Not Allowed"}'
+  for (const method of ['HEAD', 'OPTIONS', 'GET']) {
+    worker.route(
+      `${method} /v1/chat/completions`,
+      answer(405, method === 'HEAD' ? '' : detail, { allow: 'POST' }),
+    )
+    const { head, body } = await send(router.apiPort, { method, path: '/v1/chat/completions' })
+    assert.deepEqual([head.status, head.header('allow')], [405, 'POST'], method)
+    assert.equal(body.bytes.toString(), method === 'HEAD' ? '' : detail)
+  }
+  // Of an older vLLM, and of other servers; the newest answers 404.
+  worker.route('GET /health_generate', answer(200))
+  assert.equal((await send(router.apiPort, { path: '/health_generate' })).head.status, 200)
+})
+
 describe('the methods of proxies', () => {
   const post = { method: 'POST', path: '/v1/completions', headers: { 'content-type': 'application/json' } }
 
