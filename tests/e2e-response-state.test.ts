@@ -22,7 +22,8 @@ function storingWorker(name: string, t: Scope): Promise<ScriptedWorker> {
   const stored = new Set<string>()
   const headers = { 'x-worker-id': name }
   const notFound = answer(404, '{"error":{"message":"Response not found.","code":404}}', headers)
-  const found = (id: string) => answer(200, JSON.stringify({ id }), headers)
+  const usage = { input_tokens: 3, output_tokens: 2 }
+  const found = (id: string) => answer(200, JSON.stringify({ id, usage }), headers)
   return startScriptedWorker(
     (request) => {
       if (!request.path.startsWith(path)) return undefined
@@ -105,6 +106,14 @@ describe('a stored response', () => {
     assert.deepEqual(attempts.slice(1), ['1', '1', '1'])
     const json = { model, input: 'x', id: 'resp_next', previous_response_id: id }
     assert.equal((await send(other.apiPort, { path, json })).head.header('x-worker-id'), by)
+  })
+
+  test('is counted when it is made, not when it is fetched', { timeout }, async (t) => {
+    const { router, create, ask } = await fleet(t)
+    const { id } = await create()
+    for (let turn = 0; turn < 3; turn++) await ask('GET', id)
+    await ask('POST', `${id}/cancel`)
+    assert.equal(await router.metric('vllm_router_tokens_total', { kind: 'completion' }), 2)
   })
 
   test('that nobody has costs one question each, and no failure', { timeout }, async (t) => {

@@ -161,13 +161,19 @@ function respond(c: Context<GatewayContext>, call: Call, answer: Answer, reply: 
     record.eventStream = reportsError
     if (reportsError) record.end('worker_error')
     if (stored) responses.learn(record, body)
-    record.usage = status < 300 && isJson(headers) ? findUsage(body) : undefined
+    record.usage =
+      status < 300 && generates(call, c.req.path) && isJson(headers) ? findUsage(body) : undefined
     return new Response(bodiless.has(status) ? null : body, init)
   }
   record.live = true
   record.eventStream = body instanceof EventStream
   const source = stored ? responses.learnFrom(record, body) : body
   return new Response(c.env.incoming.openStream(source), init)
+}
+
+/** Whoever fetches a stored response gets its usage once more, and it was counted when it was made. */
+function generates({ method }: Call, path: string): boolean {
+  return method === 'POST' && !path.startsWith('/v1/responses/')
 }
 
 function isJson(headers: Answer['headers']): boolean {
