@@ -1,10 +1,10 @@
 import type { MiddlewareHandler } from 'hono'
 import { RouterError } from '../middleware/errors.ts'
 import { headerOf } from '../middleware/incoming.ts'
-import { bodySchemas } from '../middleware/schemas/index.ts'
 import type { Clock } from './clock.ts'
 import { renderFault } from './faults.ts'
 import type { GatewayContext } from './gateway-context.ts'
+import { knownRoutes } from './known-routes.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import type { Accounting } from './telemetry/accounting.ts'
 import type { Log } from './telemetry/log.ts'
@@ -18,17 +18,6 @@ export interface AccountOptions {
   /** Longest time a request may take in all, in milliseconds; undefined: no limit. */
   readonly longestMs: number | undefined
 }
-
-/** Patterns that become the `route` label; everything else is `other`. */
-const knownRoutes = new Set([
-  ...Object.keys(bodySchemas),
-  '/v1/audio/transcriptions',
-  '/v1/audio/translations',
-  '/v1/models',
-  '/health',
-  '/liveness',
-  '/readiness',
-])
 
 /** Opens the books on a request, and closes them where the answer is not still streaming. */
 export function account({

@@ -1,7 +1,7 @@
 import { RetryBudget } from '../policies/resilience/retry-budget.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config/settings.ts'
-import type { InferenceOptions } from './routes/inference.ts'
+import type { HttpOptions } from './http.ts'
 import type { HttpClient } from './runtime/http-client.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 import type { Observer } from './telemetry/observer.ts'
@@ -32,7 +32,7 @@ export function createRelay({
   discovery,
   metrics,
   observer,
-}: RelayWiring): InferenceOptions {
+}: RelayWiring): HttpOptions['inference'] {
   return {
     clock,
     metrics,

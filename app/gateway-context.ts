@@ -10,6 +10,8 @@ export interface GatewayContext {
     record: RequestRecord
     /** The key that the client sent was one for the router: no worker gets to see it. */
     keyConsumed?: true
+    /** The route changes the worker: the request is sent to one only. */
+    changesWorker?: true
   }
 }
 

@@ -152,6 +152,7 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
       if (to.name === 'healthy') pool.welcome(worker)
     },
     slowStart: (worker) => observer.slowStart(worker),
+    modelsLocked: (worker) => observer.modelsLocked(worker),
   }
   const prober = createProber({ config, clock, random, client, events: probeEvents, headers: workerHeaders })
   const registry: WorkerRegistry = new WorkerRegistry({

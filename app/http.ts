@@ -2,9 +2,11 @@ import { type Handler, Hono } from 'hono'
 import { cors } from 'hono/cors'
 import { type Admission, admission } from '../middleware/admission.ts'
 import { apiKey } from '../middleware/api-key.ts'
+import { decodeBody } from '../middleware/decode-body.ts'
 import { RouterError } from '../middleware/errors.ts'
 import { type RateLimitOptions, rateLimit } from '../middleware/rate-limit.ts'
 import { readBody } from '../middleware/read-body.ts'
+import { refuseWebSocket } from '../middleware/refuse-websocket.ts'
 import { requestId } from '../middleware/request-id.ts'
 import { bodySchemas } from '../middleware/schemas/index.ts'
 import { sequence } from '../middleware/sequence.ts'
@@ -25,6 +27,7 @@ import { listModels, oneModel } from './routes/models.ts'
 import { spareConnections } from './spare-connections.ts'
 import type { Accounting } from './telemetry/accounting.ts'
 import type { Log } from './telemetry/log.ts'
+import { ModelDirectory } from './workers/model-directory.ts'
 
 export interface HttpOptions {
   readonly config: Config
@@ -37,16 +40,24 @@ export interface HttpOptions {
   readonly control: RouterControl
   /** Whether all connections that the process may have are in use. */
   readonly full: () => boolean
-  readonly inference: InferenceOptions
+  readonly inference: Omit<InferenceOptions, 'directory' | 'askUnlisted' | 'ownCors' | 'onProxyPage'>
 }
 
 /** The HTTP map of the API: middleware in the order in which it runs, then routes, then the one error renderer. */
 export function createApi(options: HttpOptions): Hono<GatewayContext> {
   const { config, control } = options
-  const { pool } = options.inference.relay
+  const { workerKey, dropClientKey, relay } = options.inference
+  const { pool } = relay
+  const directory = new ModelDirectory({
+    ...{ pool, client: relay.exchange.client, clock: options.clock },
+    headers: workerKey === undefined ? [] : [['authorization', `Bearer ${workerKey}`]],
+    onKeyRefused: ({ url, lastError }) =>
+      options.log.warn({ worker: url, reason: lastError?.message }, 'worker refuses the key of the router'),
+  })
   const requestTimeoutMs =
     config.requestTimeoutSecs === undefined ? undefined : config.requestTimeoutSecs * 1000
-  const app = new Hono<GatewayContext>()
+  // A slash at the end makes no other route.
+  const app = new Hono<GatewayContext>({ strict: false })
   const own = config.middleware.map((entry) =>
     typeof entry === 'function' ? { position: 'after' as const, middleware: entry } : entry,
   )
@@ -74,15 +85,17 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
   app.use(
     sequence(
       guardDevelopmentRoutes(config.adminApiKey),
+      widen(refuseWebSocket()),
       // Before admission: a request waits with its body read, so that an upload does not hold a slot.
       widen(readBody({ limit: config.maxPayloadSize })),
+      widen(decodeBody({ limit: config.maxPayloadSize })),
       // Middleware of the user's may want to read the prompt; the router itself does not.
       widen(validateByPath(bodySchemas, { outline: placed('after').length === 0 })),
     ),
   )
   for (const { middleware } of placed('after')) app.use(widen(middleware))
 
-  app.get('/v1/models', listModels(pool))
+  app.get('/v1/models', listModels({ pool, directory, keysForWorkers: !dropClientKey }))
   app.get('/v1/models/:id{.+}', oneModel(pool))
   app.on(['POST', 'PUT', 'PATCH', 'DELETE'], '/v1/models', methodNotAllowed('GET'))
   // After everything that may turn a request away: only what goes to a worker counts against the limits. The rate comes
@@ -93,7 +106,14 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
     sequence(
       spareConnections(options.full),
       widen(admission({ queue: options.queue })),
-      inference(options.inference),
+      inference({
+        ...options.inference,
+        directory,
+        askUnlisted: config.askUnlistedModels,
+        ownCors: config.corsAllowedOrigins.length > 0,
+        onProxyPage: ({ requestId, workerId }, page) =>
+          options.log.debug({ request_id: requestId, worker_id: workerId, page }, 'error page of a proxy'),
+      }),
     ),
   )
 

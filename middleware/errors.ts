@@ -29,6 +29,7 @@ const kinds = {
   rate_limited: { status: 429, type: 'rate_limit_error', anthropic: 'rate_limit_error' },
   headers_too_large: { status: 431, type: 'invalid_request_error', anthropic: 'invalid_request_error' },
   client_closed: { status: 499, type: 'client_closed', anthropic: 'api_error' },
+  websocket_not_supported: { status: 501, type: 'invalid_request_error', anthropic: 'invalid_request_error' },
   internal_error: { status: 500, type: 'internal_error', anthropic: 'api_error' },
   worker_unreachable: { status: 502, type: 'upstream_error', anthropic: 'api_error' },
   bad_worker_response: { status: 502, type: 'upstream_error', anthropic: 'api_error' },
@@ -51,6 +52,8 @@ export interface ErrorDetails {
   readonly retryAfter?: number
   /** The methods that the route has, sent as `Allow`: RFC 9110, section 15.5.6, demands it with a 405. */
   readonly allow?: string
+  /** The encodings that a body may have, sent as `Accept-Encoding`: RFC 9110, section 15.5.16, asks for it with a 415. */
+  readonly acceptEncoding?: string
   /** The client's connection is closed after the answer. */
   readonly close?: boolean
   /** For the log only; never sent. */
@@ -65,6 +68,7 @@ export class RouterError extends Error {
   readonly param: string | null
   readonly retryAfter: number | undefined
   readonly allow: string | undefined
+  readonly acceptEncoding: string | undefined
   readonly close: boolean
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
@@ -74,6 +78,7 @@ export class RouterError extends Error {
     this.param = details.param ?? null
     this.retryAfter = details.retryAfter
     this.allow = details.allow
+    this.acceptEncoding = details.acceptEncoding
     this.close = details.close ?? false
   }
 }
@@ -122,6 +127,7 @@ export function renderError(error: RouterError, dialect: Dialect): Response {
   if (error.retryAfter !== undefined)
     headers['retry-after'] = String(Math.max(1, Math.ceil(error.retryAfter)))
   if (error.allow !== undefined) headers.allow = error.allow
+  if (error.acceptEncoding !== undefined) headers['accept-encoding'] = error.acceptEncoding
   if (error.close) headers.connection = 'close'
   return new Response(JSON.stringify(errorBody(error, dialect)), { status: error.status, headers })
 }

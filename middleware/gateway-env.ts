@@ -23,8 +23,10 @@ export interface GatewayEnv {
     requestId: string
     /** Set by a handler whose response carries `x-request-id` already. Reading its headers to see would cost more. */
     requestIdSent?: true
-    /** Set by `readBody`: the client's own bytes. Absent on a request without a body. */
+    /** Set by `readBody`: the client's own bytes, or by `decodeBody`. Absent on a request without a body. */
     body?: RequestBody
+    /** Set by `decodeBody`: `body` is what the client had compressed; its `Content-Encoding` is no longer true. */
+    bodyDecoded?: true
     /** Set by `validate`: the body parsed, for routing only. What is sent on are the bytes. */
     payload?: JsonObject
     /**

@@ -3,6 +3,7 @@ import * as v from 'valibot'
 import { RouterError } from './errors.ts'
 import type { GatewayEnv, JsonObject, JsonValue } from './gateway-env.ts'
 import { headerOf } from './incoming.ts'
+import { lookIntoJson } from './look-into-json.ts'
 import { parseJson, parseJsonOutline } from './parse-json.ts'
 import { isObject } from './schemas/fields.ts'
 import type { BodySchema } from './schemas/index.ts'
@@ -36,7 +37,7 @@ export function validate({ schema, outline = false }: ValidateOptions): Middlewa
   }
 }
 
-/** The same for each POST route that has a schema, by path. */
+/** The same for each POST route that has a schema, by path. On all others, a body that is JSON is looked into. */
 export function validateByPath(
   schemas: Readonly<Record<string, BodySchema>>,
   options: Omit<ValidateOptions, 'schema'> = {},
@@ -44,9 +45,13 @@ export function validateByPath(
   const checks = new Map(
     Object.entries(schemas).map(([path, schema]) => [path, validate({ ...options, schema })]),
   )
+  const parse = options.outline === true ? parseJsonOutline : parseJson
   return function validateByPath(c, next) {
     const check = c.req.method === 'POST' ? checks.get(c.req.path) : undefined
-    return check === undefined ? next() : check(c, next)
+    if (check !== undefined) return check(c, next)
+    const payload = lookIntoJson(c.get('body'), parse)
+    if (payload !== undefined) c.set('payload', payload)
+    return next()
   }
 }
 

@@ -51,11 +51,35 @@ export function pooled(model: string, prompt: Prompt, value: () => unknown): Ans
   }
 }
 
-/** vLLM's `usage` object as JSON text; `cachedTokens` undefined when the prefix cache is off. */
+/** vLLM's `usage` object of a plain answer as JSON text; `cachedTokens` undefined when the prefix cache is off. */
 export function usageJson(prompt: number, completion: number, cachedTokens: number | undefined): string {
-  const details = cachedTokens === undefined ? 'null' : `{"cached_tokens":${cachedTokens}}`
-  return (
-    `{"prompt_tokens":${prompt},"total_tokens":${prompt + completion},"completion_tokens":${completion},` +
-    `"prompt_tokens_details":${details}}`
-  )
+  const details = `"prompt_tokens_details":${cacheDetails(cachedTokens)},"completion_tokens_details":null`
+  return `{${counts(prompt, completion)},${details}}`
 }
+
+/** The same in the last event of a stream, which leaves out what is null. */
+export function finalUsageJson(prompt: number, completion: number, cachedTokens: number | undefined): string {
+  const details = cachedTokens === undefined ? '' : `,"prompt_tokens_details":${cacheDetails(cachedTokens)}`
+  return `{${counts(prompt, completion)}${details}}`
+}
+
+/** The usage so far, in every event of a stream whose client wants it. */
+export function runningUsageJson(prompt: number, completion: number): string {
+  return `{${counts(prompt, completion)},"completion_tokens_details":null}`
+}
+
+function counts(prompt: number, completion: number): string {
+  return `"prompt_tokens":${prompt},"total_tokens":${prompt + completion},"completion_tokens":${completion}`
+}
+
+function cacheDetails(cachedTokens: number | undefined): string {
+  return cachedTokens === undefined
+    ? 'null'
+    : `{"cached_tokens":${cachedTokens},"created_cache_tokens":null,"multimodal_tokens":null}`
+}
+
+/** Of the build that answers, as vLLM says it. */
+export const fingerprint = '"system_fingerprint":"vllm-0.0.0-simulated"'
+
+/** What every plain answer of a generating API ends with. */
+export const transferFields = '"kv_transfer_params":null,"ec_transfer_params":null,"metrics":null'

@@ -22,6 +22,10 @@ export interface DeliveryContext {
   die(): void
 }
 
+/** In vLLM's words, and like there without a Retry-After. */
+const busy =
+  'The engine is currently busy and cannot accept new requests. Please try again later or on a different instance.'
+
 export class Delivery implements EngineTask {
   readonly model: string
   readonly prompt: string
@@ -54,7 +58,7 @@ export class Delivery implements EngineTask {
   start(): void {
     const { answer, context, breakage } = this
     if (answer.steps > 0 && context.engine.full) {
-      throw new ApiError(503, 'ServiceUnavailableError', 'The request queue is full.')
+      throw new ApiError(503, 'Service Unavailable', busy)
     }
     this.res.on('close', () => this.settle('aborted'))
     if (breakage?.when === 'before-head') {

@@ -9,7 +9,7 @@ export function parseBody(bytes: Buffer): Json {
   try {
     value = JSON.parse(bytes.toString('utf8'))
   } catch (error) {
-    throw badRequest(`JSON decode error: ${error instanceof Error ? error.message : String(error)}`)
+    throw badRequest(`JSON decode error: ${error instanceof Error ? error.message : String(error)}`, 'body.0')
   }
   if (!isObject(value))
     throw badRequest('Input should be a valid dictionary or object to extract fields from')

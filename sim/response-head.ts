@@ -1,7 +1,7 @@
 /** Status line and headers of every answer. */
 import type { ServerResponse } from 'node:http'
 
-/** `length` in bytes, undefined for a stream; `extra` are more names and values in turn. */
+/** `contentType` empty for none; `length` in bytes, undefined for a stream; `extra` are more names and values in turn. */
 export type WriteHead = (
   res: ServerResponse,
   status: number,
@@ -14,7 +14,8 @@ export type WriteHead = (
 export function headWriter(id: string, isListening: () => boolean): WriteHead {
   return (res, status, contentType, length, extra = []) => {
     const { connection = '', 'x-request-id': echo } = res.req.headers
-    const headers = ['Content-Type', contentType, 'X-Worker-Id', id, 'X-Simulated', 'vllm', ...extra]
+    const headers = contentType === '' ? [] : ['Content-Type', contentType]
+    headers.push('X-Worker-Id', id, 'X-Simulated', 'vllm', ...extra)
     if (length !== undefined) headers.push('Content-Length', String(length))
     if (typeof echo === 'string') headers.push('X-Request-Id', echo)
     // uvicorn sends neither Connection nor Keep-Alive on a connection that stays: clients get no hint when it ends.

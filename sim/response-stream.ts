@@ -28,54 +28,85 @@ export function responseBody(envelope: ResponseEnvelope, cachedTokens: number): 
 
 function finished(envelope: ResponseEnvelope, cachedTokens: number) {
   const { inputTokens, steps } = envelope
-  return {
-    ...skeleton(envelope, envelope.reason === 'length' ? 'incomplete' : 'completed'),
-    output: [item(envelope, 'completed', [part(envelope.text())])],
+  return skeleton(envelope, envelope.reason === 'length' ? 'incomplete' : 'completed', {
+    output: [item(envelope, 'completed', [part(envelope.text(), null)])],
     usage: {
       input_tokens: inputTokens,
-      input_tokens_details: { cached_tokens: envelope.cached(cachedTokens) ?? 0 },
+      input_tokens_details: {
+        cached_tokens: envelope.cached(cachedTokens) ?? 0,
+        cache_write_tokens: 0,
+        input_tokens_per_turn: [],
+        cached_tokens_per_turn: [],
+      },
       output_tokens: steps,
-      output_tokens_details: { reasoning_tokens: 0 },
+      output_tokens_details: {
+        reasoning_tokens: 0,
+        tool_output_tokens: 0,
+        output_tokens_per_turn: [],
+        tool_output_tokens_per_turn: [],
+      },
       total_tokens: inputTokens + steps,
     },
-  }
+  })
 }
 
-function skeleton({ id, createdAt, model }: ResponseEnvelope, status: Status) {
+/** In vLLM's order, which is not that of OpenAI's documentation. */
+function skeleton(
+  { id, createdAt, model, steps }: ResponseEnvelope,
+  status: Status,
+  { output, usage }: { output: unknown[]; usage: unknown } = { output: [], usage: null },
+) {
   return {
     id,
-    object: 'response',
     created_at: createdAt,
-    status,
-    error: null,
     incomplete_details: status === 'incomplete' ? { reason: 'max_output_tokens' } : null,
     instructions: null,
     metadata: null,
     model,
-    output: [] as unknown[],
+    object: 'response',
+    output,
     parallel_tool_calls: true,
     temperature: 1,
     tool_choice: 'auto',
     tools: [],
     top_p: 1,
-    usage: null as unknown,
+    background: false,
+    max_output_tokens: steps,
+    max_tool_calls: null,
+    previous_response_id: null,
+    prompt: null,
+    reasoning: null,
+    service_tier: 'auto',
+    status,
+    text: null,
+    top_logprobs: null,
+    truncation: 'disabled',
+    usage,
+    user: null,
+    presence_penalty: 0,
+    frequency_penalty: 0,
+    kv_transfer_params: null,
+    ec_transfer_params: null,
+    input_messages: null,
+    output_messages: null,
   }
 }
 
 function item({ itemId }: ResponseEnvelope, status: 'in_progress' | 'completed', content: unknown[]) {
-  return { id: itemId, type: 'message', role: 'assistant', status, content }
+  return { id: itemId, content, role: 'assistant', status, type: 'message', phase: null }
 }
 
-function part(text: string) {
-  return { type: 'output_text', text, annotations: [], logprobs: null }
+/** `logprobs` is an empty list as long as the text is not complete, and null then. */
+function part(text: string, logprobs: [] | null) {
+  return { annotations: [], text, type: 'output_text', logprobs }
 }
 
 /** vLLM sends no `[DONE]` here, and ends with `response.completed` even when the status is `incomplete`. */
 export function responseStream(envelope: ResponseEnvelope): StreamFormat {
-  const place = { output_index: 0, content_index: 0, item_id: envelope.itemId }
-  const delta =
-    'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","output_index":0,' +
-    `"content_index":0,"item_id":"${envelope.itemId}","logprobs":[],"delta":"`
+  const item_id = envelope.itemId
+  const type = 'response.output_text.delta'
+  const beforeDelta = `event: ${type}\ndata: {"content_index":0,"delta":"`
+  const behindDelta = `","item_id":"${item_id}","logprobs":[],"output_index":0,"sequence_number":`
   // Four events come before the first delta.
   const numberOf = (step: number) => step + 4
 
@@ -85,22 +116,29 @@ export function responseStream(envelope: ResponseEnvelope): StreamFormat {
       return (
         event('response.created', 0, { response }) +
         event('response.in_progress', 1, { response }) +
-        event('response.output_item.added', 2, { output_index: 0, item: item(envelope, 'in_progress', []) }) +
-        event('response.content_part.added', 3, { ...place, part: part('') })
+        event('response.output_item.added', 2, { item: item(envelope, 'in_progress', []), output_index: 0 }) +
+        event('response.content_part.added', 3, {
+          content_index: 0,
+          item_id,
+          output_index: 0,
+          part: part('', []),
+        })
       )
     },
-    event: (step) => `${delta}${envelope.token(step)}","sequence_number":${numberOf(step)}}\n\n`,
+    event: (step) =>
+      `${beforeDelta}${envelope.token(step)}${behindDelta}${numberOf(step)},"type":"${type}"}\n\n`,
     closing(cachedTokens) {
       const text = envelope.text()
+      const place = { content_index: 0, item_id }
       const at = numberOf(envelope.steps)
       const response = finished(envelope, cachedTokens)
       envelope.done(JSON.stringify(response))
       return (
-        event('response.output_text.done', at, { ...place, logprobs: [], text }) +
-        event('response.content_part.done', at + 1, { ...place, part: part(text) }) +
+        event('response.output_text.done', at, { ...place, logprobs: [], output_index: 0 }, { text }) +
+        event('response.content_part.done', at + 1, { ...place, output_index: 0, part: part(text, null) }) +
         event('response.output_item.done', at + 2, {
+          item: item(envelope, 'completed', [part(text, null)]),
           output_index: 0,
-          item: item(envelope, 'completed', [part(text)]),
         }) +
         event('response.completed', at + 3, { response })
       )
@@ -109,6 +147,8 @@ export function responseStream(envelope: ResponseEnvelope): StreamFormat {
   }
 }
 
-function event(type: string, number: number, fields: Record<string, unknown>): string {
-  return `event: ${type}\ndata: ${JSON.stringify({ type, ...fields, sequence_number: number })}\n\n`
+/** Fields by their names, as vLLM has them: `behind` are those that come after the number. */
+function event(type: string, number: number, fields: object, behind: object = {}): string {
+  const data = { ...fields, sequence_number: number, ...behind, type }
+  return `event: ${type}\ndata: ${JSON.stringify(data)}\n\n`
 }

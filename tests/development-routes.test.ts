@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { isDevelopmentRoute } from '../app/development-routes.ts'
+import { developmentKind } from '../app/development-routes.ts'
+
+const isDevelopmentRoute = (path: string): boolean => developmentKind(path) !== undefined
 
 const routes = [
   '/sleep',
@@ -22,6 +24,22 @@ const routes = [
   '/scale_elastic_ep',
   '/v1/load_lora_adapter',
   '/v1/unload_lora_adapter',
+  '/abort_requests',
+  '/inference/v1/abort_requests',
+  '/release_kv_cache_memory',
+  '/start_weight_update',
+  '/start_draft_weight_update',
+  '/finish_weight_update',
+  '/update_weight_version',
+  '/weight_info',
+  '/weight_checker',
+  '/shutdown_weight_transfer_engine',
+  '/reset_encoder_cache',
+  '/is_scaling_elastic_ep',
+  '/get_world_size',
+  '/kv_event_sources',
+  '/fault_tolerance/apply',
+  '/fault_tolerance/status',
 ]
 
 describe('a development route', () => {
@@ -45,6 +63,14 @@ describe('a development route', () => {
     '/v1//load_lora_adapter',
     '/v1/load%5Flora_adapter',
     '/v1%2Fload_lora_adapter',
+    // A server with a root path has them under that as well.
+    '/api/sleep',
+    '/v1/sleep',
+    '/some/root/path/update_weights/',
+    // Of a version to come, or of another server.
+    '/reset_kv_cache',
+    '/stop_torch_profile',
+    '/update_weights_from_disk',
   ]) {
     test(`written as ${spelling}`, () => assert.ok(isDevelopmentRoute(spelling)))
   }
@@ -69,6 +95,13 @@ describe('a development route', () => {
   }
 })
 
+test('those that only tell are told from those that change the worker', () => {
+  for (const path of ['/server_info', '/is_sleeping', '/weight_info', '/fault_tolerance/status'])
+    assert.equal(developmentKind(path), 'telling', path)
+  for (const path of ['/sleep', '/update_weights', '/weight_checker', '/fault_tolerance/apply'])
+    assert.equal(developmentKind(path), 'changing', path)
+})
+
 describe('no development route is', () => {
   for (const path of [
     '/',
@@ -78,8 +111,13 @@ describe('no development route is', () => {
     '/v1/models',
     '/sleeping',
     '/sleep/now',
-    '/v1/sleep',
     '/asleep',
+    '/v1/models/org/pause',
+    '/v1/responses/resp_1/cancel',
+    '/inference/v1/generate',
+    '/tokenizer_info',
+    '/load',
+    '/version',
     '/sleep%',
     '/sleep%zz',
     '/%E0%A4%A',

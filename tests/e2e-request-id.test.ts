@@ -7,6 +7,7 @@ import { routerOver } from './support/router-over.ts'
 import { startScriptedWorker } from './support/scripted-worker.ts'
 import { send } from './support/send-all.ts'
 import { shared } from './support/shared.ts'
+import { answer, until } from './support/wire.ts'
 
 const timeout = 30_000
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
@@ -69,6 +70,38 @@ describe('the request id', () => {
     assert.equal((await idsFor({ 'x-request-id': 'stream-1' }, { ...json, stream: true })).back, 'stream-1')
     const health = await send(router.apiPort, { path: '/health', headers: { 'x-request-id': 'probe-1' } })
     assert.equal(health.head.header('x-request-id'), 'probe-1')
+  })
+
+  test('in use already is not given to a worker twice, and still comes back', { timeout }, async () => {
+    const { worker, router } = await setup()
+    const ready = Promise.withResolvers<void>()
+    worker.use(() => [until(ready.promise), ...answer(200, '{}')])
+    const before = worker.requests.length
+    const fields = [
+      { 'x-request-id': 'shared' },
+      { 'x-correlation-id': 'shared' },
+      { 'x-trace-id': 'shared' },
+    ]
+    const answers = fields.map((headers) => send(router.apiPort, { path, json, headers }))
+    await worker.received(before + 3)
+    ready.resolve()
+    for (const { head } of await Promise.all(answers)) assert.equal(head.header('x-request-id'), 'shared')
+    const received = worker.requests.slice(before).map((request) => request.header('x-request-id') ?? '')
+    assert.equal(new Set(received).size, 3)
+    assert.equal(received.filter((id) => id === 'shared').length, 1)
+    for (const id of received) assert.match(id, /^shared(-[0-9a-f]{12})?$/)
+    worker.use(undefined)
+
+    const lines = await eventually(
+      () => {
+        const found = router.logs().filter(({ request_id }) => request_id === 'shared')
+        return found.length === 3 ? found : undefined
+      },
+      { what: 'the log lines of the requests' },
+    )
+    assert.deepEqual(lines.map((line) => line.worker_request_id ?? 'shared').sort(), received.sort())
+    const { received: again } = await idsFor({ 'x-request-id': 'shared' })
+    assert.equal(again?.header('x-request-id'), 'shared', 'an id that is free again')
   })
 
   test('is in the log line of the request, with what became of it', { timeout }, async () => {

@@ -111,6 +111,56 @@ describe('a request to', () => {
   })
 })
 
+describe('a slash at the end', () => {
+  test('makes no other route, of the router or of a worker', { timeout }, async () => {
+    const { worker, router } = await plain()
+    for (const path of ['/v1/models/', '/health/', '/readiness/'])
+      assert.equal((await send(router.apiPort, { path })).head.status, 200, path)
+    const { head } = await send(router.apiPort, {
+      path: '/v1/completions/?a=/b/',
+      json: bodies['/v1/completions'] ?? {},
+    })
+    assert.equal(head.status, 200)
+    assert.equal(worker.requests.at(-1)?.target, '/v1/completions?a=/b/')
+  })
+})
+
+test('a WebSocket is refused by name, and reaches no worker', { timeout }, async () => {
+  const { worker, router } = await plain()
+  const before = worker.probes.filter(({ path }) => path === '/v1/realtime').length
+  const headers = {
+    upgrade: 'websocket',
+    connection: 'Upgrade',
+    'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+    'sec-websocket-version': '13',
+  }
+  const { head, body } = await send(router.apiPort, { path: '/v1/realtime?model=m', headers })
+  assert.equal(head.status, 501)
+  const { error } = JSON.parse(body.bytes.toString())
+  assert.equal(error.code, 'websocket_not_supported')
+  assert.match(error.message, /\/v1\/realtime/)
+  assert.equal(worker.probes.filter(({ path }) => path === '/v1/realtime').length, before)
+})
+
+test('HEAD, OPTIONS and methods that a route does not have get what the worker says', {
+  timeout,
+}, async () => {
+  const { worker, router } = await plain()
+  const detail = '{"detail":"Method Not Allowed"}'
+  for (const method of ['HEAD', 'OPTIONS', 'GET']) {
+    worker.route(
+      `${method} /v1/chat/completions`,
+      answer(405, method === 'HEAD' ? '' : detail, { allow: 'POST' }),
+    )
+    const { head, body } = await send(router.apiPort, { method, path: '/v1/chat/completions' })
+    assert.deepEqual([head.status, head.header('allow')], [405, 'POST'], method)
+    assert.equal(body.bytes.toString(), method === 'HEAD' ? '' : detail)
+  }
+  // Of an older vLLM, and of other servers; the newest answers 404.
+  worker.route('GET /health_generate', answer(200))
+  assert.equal((await send(router.apiPort, { path: '/health_generate' })).head.status, 200)
+})
+
 describe('the methods of proxies', () => {
   const post = { method: 'POST', path: '/v1/completions', headers: { 'content-type': 'application/json' } }
 
@@ -191,6 +241,26 @@ describe('development routes', () => {
     }
   })
 
+  test('are asked of one worker only, whatever it answers', { timeout }, async (t) => {
+    const workers = await Promise.all([1, 2, 3].map(() => startScriptedWorker(answer(500), { t })))
+    const router = await routerOver(workers, { t, args: ['--admin-api-key', 'k'] })
+    const right = { ...headers, authorization: 'Bearer k' }
+    for (const path of ['/sleep', '/update_weights', '/inference/v1/abort_requests']) {
+      const sum = () => workers.reduce((count, { requests }) => count + requests.length, 0)
+      const before = sum()
+      const { head } = await send(router.apiPort, { method: 'POST', path, headers: right, body })
+      assert.deepEqual([head.status, head.header('x-router-attempts'), sum() - before], [500, '1', 1], path)
+    }
+  })
+
+  test('that only tell are refused for what they are', { timeout }, async () => {
+    const { router } = await plain()
+    const { body: text } = await send(router.apiPort, { path: '/server_info' })
+    const { message } = JSON.parse(text.bytes.toString()).error
+    assert.match(message, /shows the worker's own configuration/)
+    assert.doesNotMatch(message, /changes the worker/)
+  })
+
   test('are found in other spellings too', { timeout }, async () => {
     const { worker, router } = await plain()
     for (const path of [
@@ -201,6 +271,7 @@ describe('development routes', () => {
       '/%2e/sleep',
       '/sleep?level=1',
       '/sleep%2F',
+      '/a/root/path/sleep',
     ]) {
       const exchange = rawRequest({ port: router.apiPort, method: 'POST', path, headers, body })
       assert.equal((await exchange.text()).status, 403, path)

@@ -17,6 +17,7 @@ const toWorker = (headers: HeaderFields, options: Partial<RequestHeaderOptions> 
     requestId: 'id-1',
     workerKey: undefined,
     dropClientKey: false,
+    bodyDecoded: false,
     ...options,
   })
 

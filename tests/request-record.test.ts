@@ -102,6 +102,33 @@ describe('the books', () => {
     assert.equal(value(metrics, 'time_to_first_token_seconds_count'), 0)
   })
 
+  test('count the events of a stream whose usage nobody asked for, and say that it is an estimate', async () => {
+    const { open, read } = setUp()
+    const record = open()
+    record.tokens(3, 100)
+    record.tokens(2, 200)
+    record.end('completed')
+    const metrics = await read()
+    assert.equal(value(metrics, 'tokens_total', { model: 'm', kind: 'completion' }), 5)
+    assert.equal(value(metrics, 'estimated_tokens_total', { model: 'm' }), 5)
+    assert.deepEqual(samplesOf(metrics, 'vllm_router_tokens_total', { kind: 'prompt' }), [])
+  })
+
+  test('measure by tokens, of which an event may hold several', async () => {
+    const { open, read } = setUp()
+    for (const completion of [10, 4, 1_000_000]) {
+      const record = open()
+      for (let event = 0; event < 4; event++) record.tokens(1, 100 * event)
+      record.usage = { prompt: 1, completion, cached: undefined }
+      record.end('completed')
+    }
+    const metrics = await read()
+    // The 3 gaps of 4 events each, and 6, none and no more than 400 tokens that came together with others.
+    assert.equal(value(metrics, 'inter_token_latency_seconds_count', { model: 'm' }), 9 + 6 + 400)
+    assert.ok(Math.abs(value(metrics, 'inter_token_latency_seconds_sum', { model: 'm' }) - 0.9) < 1e-9)
+    assert.equal(value(metrics, 'estimated_tokens_total'), 0)
+  })
+
   test('say nothing of cached tokens where the worker does not', async () => {
     const { open, read } = setUp()
     const record = open()

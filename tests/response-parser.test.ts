@@ -133,6 +133,31 @@ describe('a response', () => {
   }
 })
 
+describe('a header value', () => {
+  const trimmedValue = (written: string) =>
+    parse([`${ok}X-A:${written}\r\nContent-Length: 0\r\n\r\n`]).parts.headers[0]?.[1]
+
+  test('loses spaces and tabs at its ends, and nothing else', () => {
+    for (const [written, value] of [
+      [' voil\xc3\xa0', 'voil\xc3\xa0'],
+      ['\xa0x\x85', '\xa0x\x85'],
+      [' \t a \t b\t ', 'a \t b'],
+      ['', ''],
+      [' \t ', ''],
+    ] as const)
+      assert.equal(trimmedValue(written), value, JSON.stringify(written))
+  })
+
+  test('may hold no control character, at its ends neither', () => {
+    for (let code = 0; code <= 0x7f; code++) {
+      const char = String.fromCharCode(code)
+      if (char === '\t' || (code >= 0x20 && code < 0x7f)) continue
+      for (const written of [`a${char}b`, `${char}a`, `a${char}`])
+        assert.throws(() => trimmedValue(written), TransportError, JSON.stringify(written))
+    }
+  })
+})
+
 describe('a faulty response is refused', () => {
   const faulty: [code: string, bytes: string][] = [
     ['BAD_STATUS_LINE', 'HTTP/2 200 OK\r\n\r\n'],

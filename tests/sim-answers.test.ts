@@ -58,18 +58,14 @@ describe('counts', () => {
     const off = await sim(t, { prefixCache: false })
     const prompt = 'x'.repeat(200)
     const cached = async (port: number, text: string) =>
-      (await post(port, '/v1/completions', { prompt: text })).json.usage.prompt_tokens_details
-    assert.deepEqual(await cached(on.port, prompt), { cached_tokens: 0 })
-    assert.deepEqual(await cached(on.port, prompt), { cached_tokens: 48 })
-    assert.deepEqual(await cached(on.port, `${'x'.repeat(64)}${'y'.repeat(136)}`), { cached_tokens: 16 })
-    assert.deepEqual(
-      await cached(on.port, 'x'.repeat(128)),
-      { cached_tokens: 16 },
-      'the last token is computed',
-    )
+      (await post(port, '/v1/completions', { prompt: text })).json.usage.prompt_tokens_details?.cached_tokens
+    assert.equal(await cached(on.port, prompt), 0)
+    assert.equal(await cached(on.port, prompt), 48)
+    assert.equal(await cached(on.port, `${'x'.repeat(64)}${'y'.repeat(136)}`), 16)
+    assert.equal(await cached(on.port, 'x'.repeat(128)), 16, 'the last token is computed')
     await post(on.port, '/reset_prefix_cache', {})
-    assert.deepEqual(await cached(on.port, prompt), { cached_tokens: 0 })
-    assert.equal(await cached(off.port, prompt), null)
+    assert.equal(await cached(on.port, prompt), 0)
+    assert.equal(await cached(off.port, prompt), undefined)
   })
 })
 

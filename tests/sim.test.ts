@@ -33,15 +33,15 @@ describe('a chat stream', () => {
     const { head, text } = await post(port, chat, json, { 'X-Request-Id': 'r-1' })
     const created = /"created":(\d+)/.exec(text)?.[1]
     const [first, second] = [message.content.split(' ')[0], ` ${message.content.split(' ')[1]}`]
-    const event = (delta: string, finish = 'null') =>
+    const event = (delta: string, finish = 'null,"token_ids":null', rest = '') =>
       `data: {"id":"chatcmpl-r-1","object":"chat.completion.chunk","created":${created},` +
       `"model":"facebook/opt-350m","choices":[{"index":0,"delta":${delta},"logprobs":null,` +
-      `"finish_reason":${finish}}]}\n\n`
+      `"finish_reason":${finish}}]${rest}}\n\n`
     assert.equal(
       text,
-      event('{"role":"assistant","content":""}') +
+      event('{"role":"assistant","content":""}', 'null', ',"prompt_token_ids":null,"prompt_text":null') +
         event(`{"content":"${first}"}`) +
-        event(`{"content":"${second}"}`, '"length","stop_reason":null') +
+        event(`{"content":"${second}"}`, '"length","stop_reason":null,"token_ids":null') +
         'data: [DONE]\n\n',
     )
     assert.equal(head.status, 200)

@@ -131,12 +131,12 @@ function not(...right: (keyof typeof kinds)[]): fc.Arbitrary<unknown> {
   return fc.oneof(...Object.values<fc.Arbitrary<unknown>>(others))
 }
 
-const noNumber = not('null', 'number', 'fraction')
+const noNumber = not('null', 'number', 'fraction', 'boolean')
 
 /** Per field of a chat request: the values that are surely wrong. */
 const wrong: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
-  model: not('text'),
-  messages: fc.oneof(not('array'), fc.constant([])),
+  model: not('text', 'null'),
+  messages: not('array'),
   stream: not('null', 'boolean'),
   stream_options: not('null', 'object'),
   temperature: fc.oneof(noNumber, kinds.number),
@@ -175,7 +175,10 @@ test('chat: a wrong message is named by its place, whichever it is', async () =>
   const wrongMessage = fc.oneof(
     fc.tuple(fc.constant(''), not('object')),
     fc.tuple(fc.constant('.role'), fc.record({ role: not('text'), content: text })),
-    fc.tuple(fc.constant('.content'), fc.record({ role: text, content: not('text', 'array', 'null') })),
+    fc.tuple(
+      fc.constant('.content'),
+      fc.record({ role: text, content: not('text', 'array', 'object', 'null') }),
+    ),
   )
   await fc.assert(
     fc.asyncProperty(chatMessages, wrongMessage, fc.nat(), async (messages, [field, message], where) => {

@@ -85,11 +85,8 @@ const accepted: readonly (readonly [Path, string, unknown])[] = [
 
 /** Bodies that are surely wrong: the path of the field, and a word of the message. */
 const refused: readonly (readonly [Path, unknown, string, RegExp])[] = [
-  ['/v1/chat/completions', { messages: [user] }, 'model', /missing/],
-  ['/v1/chat/completions', { ...chat, model: null }, 'model', /string, received null/],
   ['/v1/chat/completions', { ...chat, model: ['m'] }, 'model', /received an array/],
   ['/v1/chat/completions', { model: 'm' }, 'messages', /missing/],
-  ['/v1/chat/completions', { ...chat, messages: [] }, 'messages', /non-empty/],
   ['/v1/chat/completions', { ...chat, messages: 'hi' }, 'messages', /received a string/],
   ['/v1/chat/completions', { ...chat, messages: [user, 'hi'] }, 'messages[1]', /an object/],
   [
@@ -110,13 +107,13 @@ const refused: readonly (readonly [Path, unknown, string, RegExp])[] = [
     'messages[0].content',
     /a number/,
   ],
-  ['/v1/chat/completions', { ...chat, stream: 'true' }, 'stream', /true or false, received a string/],
-  ['/v1/chat/completions', { ...chat, stream: 1 }, 'stream', /true or false/],
+  ['/v1/chat/completions', { ...chat, stream: 'maybe' }, 'stream', /true or false, received a string/],
+  ['/v1/chat/completions', { ...chat, stream: 2 }, 'stream', /true or false/],
   ['/v1/chat/completions', { ...chat, stream_options: true }, 'stream_options', /object/],
   ['/v1/chat/completions', { ...chat, temperature: 2.1 }, 'temperature', /from 0 to 2, received 2.1/],
   ['/v1/chat/completions', { ...chat, temperature: -0.1 }, 'temperature', /from 0 to 2/],
   ['/v1/chat/completions', { ...chat, temperature: 'hot' }, 'temperature', /received a string/],
-  ['/v1/chat/completions', { ...chat, temperature: true }, 'temperature', /received a boolean/],
+  ['/v1/chat/completions', { ...chat, n: false }, 'n', /received a boolean/],
   ['/v1/chat/completions', { ...chat, top_p: 0 }, 'top_p', /above 0/],
   ['/v1/chat/completions', { ...chat, top_p: 1.01 }, 'top_p', /up to 1/],
   ['/v1/chat/completions', { ...chat, n: 0 }, 'n', /at least 1, received 0/],
@@ -145,7 +142,10 @@ const refused: readonly (readonly [Path, unknown, string, RegExp])[] = [
   ['/v1/responses', { model: 'm' }, 'input', /unless `prompt`/],
   ['/v1/responses', { model: 'm', input: ['x'] }, 'input[0]', /an object/],
   ['/generate', { model: 5 }, 'model', /string/],
-  ['/v1/rerank', { stream: 'yes' }, 'stream', /true or false/],
+  ['/v1/rerank', { stream: 'perhaps' }, 'stream', /true or false/],
+  ['/v1/embeddings', { model: 'm', input: [user, 'x'] }, 'input[1]', /an object with a role/],
+  ['/v1/embeddings', { model: 'm', input: [[user], [{}]] }, 'input[1]', /an array of messages/],
+  ['/v1/embeddings', { model: 'm', messages: [[user], user] }, 'messages[1]', /an array of messages/],
 ]
 
 describe('bodies that pass', () => {
@@ -168,8 +168,10 @@ describe('bodies that are refused, with the path of the field', () => {
     })
   }
 
-  test('Anthropic needs max_tokens, a role and a content', async () => {
+  test('Anthropic needs a model, max_tokens, a role and a content', async () => {
     const wrong = [
+      { messages: [user], max_tokens: 1 },
+      { ...chat, max_tokens: 1, model: null },
       chat,
       { ...chat, max_tokens: 0 },
       { model: 'm', max_tokens: 1, messages: [{ role: 'user' }] },
@@ -179,7 +181,10 @@ describe('bodies that are refused, with the path of the field', () => {
       assert.equal(response.status, 400)
       const answer = (await response.json()) as { error: { type: string; message: string } }
       assert.equal(answer.error.type, 'invalid_request_error')
-      assert.match(answer.error.message, /max_tokens|messages\[0\]\.content/)
+      assert.match(
+        answer.error.message,
+        /`(?:model|max_tokens|messages\[0\]\.content)` (?:is missing|must be)/,
+      )
     }
   })
 

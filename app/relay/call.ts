@@ -2,6 +2,8 @@ import type { Dialect } from '../../middleware/errors.ts'
 import type { RequestBody } from '../../middleware/request-body.ts'
 import type { HeaderFields } from '../runtime/http-client.ts'
 import type { RequestRecord } from '../telemetry/request-record.ts'
+import type { Worker } from '../workers/worker.ts'
+import type { Answer } from './exchange.ts'
 import type { LongHold } from './long-hold.ts'
 import type { RequestKind } from './request-kind.ts'
 
@@ -22,6 +24,12 @@ export interface Call extends StreamFacts {
   readonly headers: HeaderFields
   /** The client's own bytes. */
   readonly body: RequestBody | undefined
+  /** It changes the worker: what has been sent once is not sent to another. */
+  readonly once?: boolean | undefined
+  /** The only worker that can answer: it has what the request is about. Undefined: any that serves the model. */
+  readonly home?: Worker | undefined
+  /** Whether such an answer means that another worker may have what this one has not. */
+  readonly elsewhere?: ((answer: Answer, worker: Worker) => boolean) | undefined
   /** The client asked for a stream: the deadlines of streams count. */
   readonly stream: boolean
   /** What the pool is told of it. */

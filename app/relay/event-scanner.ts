@@ -61,6 +61,15 @@ export class EventScanner {
     return events
   }
 
+  /** What is held back, at the end of the stream: an event without the empty line behind it. */
+  takeRest(): Uint8Array | undefined {
+    if (this.#heldBytes === 0) return undefined
+    const rest = Buffer.concat(this.#pieces)
+    this.#pieces = []
+    this.#heldBytes = 0
+    return rest
+  }
+
   #hold(chunk: Uint8Array): void {
     if (chunk.byteLength === 0) return
     this.#pieces.push(chunk)

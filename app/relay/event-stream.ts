@@ -5,7 +5,7 @@ import type { EndReason } from '../telemetry/request-record.ts'
 import type { Lease } from '../workers/lease.ts'
 import type { StreamFacts } from './call.ts'
 import type { AskPulse } from './engine-pulse.ts'
-import { type EventScanner, eachEvent } from './event-scanner.ts'
+import { bufferOver, type EventScanner, eachEvent } from './event-scanner.ts'
 import { glanceAtEvent, readEvent } from './grammar.ts'
 import type { HeldEvents } from './hold.ts'
 import { faultWithin, settleFault } from './judge.ts'
@@ -223,10 +223,23 @@ export class EventStream implements ByteSource {
   }
 
   #endOfSource(): void {
+    const within = this.#scanner.isWithinEvent
+    const rest = this.#scanner.takeRest()
+    if (rest !== undefined && !within && !this.#complete && this.#isEndMarker(rest)) {
+      // The marker without the empty line behind it: nothing is missing but that.
+      this.#complete = true
+      this.#endComplete()
+      this.#lastWords = rest
+      return
+    }
     // An incomplete last event: only after the marker may it be dropped without a word.
-    const whole = this.#scanner.heldBytes === 0 && !this.#scanner.isWithinEvent
+    const whole = rest === undefined && !within
     if (this.#complete || (whole && (!this.#facts.endMarker || this.#finished()))) this.#endComplete()
     else this.#break('the stream ended without its end marker')
+  }
+
+  #isEndMarker(rest: Uint8Array): boolean {
+    return glanceAtEvent(bufferOver(rest), this.#facts.dialect) === 'end'
   }
 
   /** A server without end markers has at least said why it stopped. */

@@ -271,7 +271,9 @@ function isShort({ headers }: IncomingAnswer, maxBytes: number): boolean {
   return length !== undefined && Number(length) <= maxBytes
 }
 
+/** A compressed one cannot be watched: it is passed on as it is, like any other answer. */
 function isEventStream({ headers }: IncomingAnswer): boolean {
+  if ((headerOf(headers, 'content-encoding') ?? 'identity') !== 'identity') return false
   return headerOf(headers, 'content-type')?.toLowerCase().startsWith('text/event-stream') ?? false
 }
 

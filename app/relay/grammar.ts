@@ -30,7 +30,7 @@ const role = Buffer.from('"role":"')
 
 /** Reads one event by its first bytes: for the many events after the commit. */
 export function glanceAtEvent(event: Buffer, dialect: Dialect): Meaning {
-  const data = startsAt(event, 0, 'data:') ? 0 : event.indexOf(dataField)
+  const data = dataFieldOf(event)
   if (data === -1) return 'silent'
   const at = event[data + 5] === 0x20 ? data + 6 : data + 5
   if (startsAt(event, at, '[DONE]')) return 'end'
@@ -55,6 +55,8 @@ const typedSilent = new Set([
   'content_block_start',
   'ping',
 ])
+/** The seal on what the model thought: no token. Within a text, its quotes would be escaped. */
+const signature = Buffer.from('"signature_delta"')
 /** Events that follow the last token, and are none. */
 const typedClosing = /^(?:response\.(?:.*\.)?done|content_block_stop|message_delta)$/
 
@@ -74,6 +76,7 @@ function glanceAtTyped(event: Buffer, dataAt: number): Meaning {
   const type = /^event: ?(\S+)/m.exec(head)?.[1] ?? /"type": ?"([^"]+)"/.exec(head)?.[1] ?? ''
   if (typedEnds.has(type)) return 'end'
   if (typedErrors.has(type)) return 'error'
+  if (type === 'content_block_delta' && event.includes(signature)) return 'silent'
   return typedSilent.has(type) || typedClosing.test(type) ? 'silent' : 'content'
 }
 
@@ -89,6 +92,8 @@ function bearsContent(choice: unknown): boolean {
   if (!isObject(choice)) return true
   // Log probabilities without text belong to a token that is only a part of a character.
   if (choice.finish_reason != null || choice.logprobs != null) return true
+  // Tokens in, tokens out: no text at all; or the ids beside a text that is not complete yet.
+  if (Array.isArray(choice.token_ids) && choice.token_ids.length > 0) return true
   if (typeof choice.text === 'string') return choice.text !== ''
   if (!isObject(choice.delta)) return choice.delta !== undefined && choice.delta !== null
   return Object.entries(choice.delta).some(([name, value]) => !emptyFields.has(name) && !isEmpty(value))
@@ -98,9 +103,22 @@ function isEmpty(value: unknown): boolean {
   return value === null || value === undefined || value === '' || (Array.isArray(value) && value.length === 0)
 }
 
+/** Where the data begins; -1 where there is none. The same text within a comment or another field is no data. */
+function dataFieldOf(event: Buffer): number {
+  if (startsAt(event, 0, 'data:')) return 0
+  let at = event.indexOf(dataField)
+  while (at !== -1 && !lineEnds.has(event[at - 1])) at = event.indexOf(dataField, at + 1)
+  return at
+}
+
+/** What stands before the first byte of a line: a line end, or the last byte of a byte order mark. */
+const lineEnds = new Set<number | undefined>([0x0a, 0x0d, 0xbf])
+
 function dataOf(event: Buffer): string {
   let data = ''
-  for (const line of event.toString('utf8').split(/\r\n|\r|\n/)) {
+  const text = event.toString('utf8')
+  // A stream may begin with a byte order mark (WHATWG HTML, section 9.2.5).
+  for (const line of (text.charCodeAt(0) === 0xfeff ? text.slice(1) : text).split(/\r\n|\r|\n/)) {
     if (line.startsWith('data:')) data += `${data === '' ? '' : '\n'}${line.slice(line[5] === ' ' ? 6 : 5)}`
   }
   return data

@@ -46,19 +46,23 @@ function namesFields(connection: string): boolean {
 type Field = HeaderFields[number]
 
 export interface RequestHeaderOptions {
+  /** Under which the worker's engine knows the request. */
   readonly requestId: string
   /** Key for the workers, used when the client sends none of its own. */
   readonly workerKey: string | undefined
   /** The client's key is one for the router: workers do not get to see it. */
   readonly dropClientKey: boolean
+  /** The body is sent on decoded: what the client says of its encoding is no longer true. */
+  readonly bodyDecoded: boolean
 }
 
-const keyFields = new Set(['authorization', 'x-api-key'])
+/** Those that carry a key. */
+export const keyFields: ReadonlySet<string> = new Set(['authorization', 'x-api-key'])
 
 /** The header of a request to a worker: the client's, less what was between the client and the router. */
 export function requestHeaders(
   headers: HeaderFields,
-  { requestId, workerKey, dropClientKey }: RequestHeaderOptions,
+  { requestId, workerKey, dropClientKey, bodyDecoded }: RequestHeaderOptions,
 ): HeaderFields {
   let list: Field[] = []
   let namesMore = false
@@ -66,6 +70,7 @@ export function requestHeaders(
     const name = field[0].toLowerCase()
     if (name === 'connection') namesMore ||= namesFields(field[1])
     if (keptFromWorkers.has(name) || (dropClientKey && keyFields.has(name))) continue
+    if (bodyDecoded && name === 'content-encoding') continue
     list.push(field)
   }
   if (namesMore) list = withoutNamed(list, headers)
@@ -90,14 +95,19 @@ const keptFromClients: ReadonlySet<string> = new Set([
   'x-router-attempts',
 ])
 
-/** The header of a worker's answer as the client gets it; names in lower case. */
-export function responseHeaders(headers: HeaderFields): HeaderFields {
+/**
+ * The header of a worker's answer as the client gets it; names in lower case.
+ *
+ * @param ownCors the router has a list of its own of what browsers may do: what a worker allows them does not count
+ */
+export function responseHeaders(headers: HeaderFields, ownCors = false): HeaderFields {
   const list: Field[] = []
   let namesMore = false
   for (const field of headers) {
     const name = field[0].toLowerCase()
     if (name === 'connection') namesMore ||= namesFields(field[1])
-    if (!keptFromClients.has(name)) list.push([name, field[1]])
+    if (keptFromClients.has(name) || (ownCors && name.startsWith('access-control-'))) continue
+    list.push([name, field[1]])
   }
   return namesMore ? withoutNamed(list, headers) : list
 }

@@ -65,9 +65,10 @@ class Run {
 
   async toCommit(): Promise<Answer> {
     const { pool, exchange: exchangeOptions } = this.#options
-    const { record, kind } = this.#call
+    const { record, kind, home } = this.#call
     record.stop.throwIfStopped()
-    let lease = pool.acquire(kind) ?? (await this.#afterFirstProbes())
+    let lease = home === undefined ? pool.acquire(kind) : this.#atHome(home)
+    lease ??= await this.#afterFirstProbes()
     try {
       for (;;) {
         record.attempts += 1
@@ -75,8 +76,12 @@ class Run {
         try {
           // The one retry that is left after a death must not be lost on a connection that is dead already.
           const answer = await exchange(this.#call, lease, exchangeOptions, this.#deaths > 0)
-          this.#served = answer.status < 400
-          return answer
+          const other = this.#elsewhere(lease.worker, answer)
+          if (other === undefined) {
+            this.#served = answer.status < 400
+            return answer
+          }
+          lease = other
         } catch (error) {
           if (!(error instanceof AttemptFailure)) {
             lease.settle('neutral')
@@ -107,6 +112,22 @@ class Run {
     throw nobodyAvailable(pool, kind.model)
   }
 
+  /** What the request is about is at this worker alone. */
+  #atHome(home: Worker): Lease {
+    const lease = this.#options.pool.claim(home, this.#call.kind)
+    if (lease === undefined) throw notAtHome()
+    return lease
+  }
+
+  /** Where a worker has not what it was asked for, another may: that is no failure, and costs no retry. */
+  #elsewhere(worker: Worker, answer: Answer): Lease | undefined {
+    const { elsewhere, kind, record } = this.#call
+    if (answer.status < 400 || elsewhere?.(answer, worker) !== true) return undefined
+    record.stop.throwIfStopped()
+    this.#tried.add(worker)
+    return this.#options.pool.acquire(kind, { tried: this.#tried })
+  }
+
   /** Keeps the books of a failed attempt. */
   #close(lease: Lease, failure: AttemptFailure): void {
     const { fault, reason, retryAfterMs = 0 } = failure.details
@@ -132,6 +153,9 @@ class Run {
     const { again } = failure.verdict
     this.#call.record.stop.throwIfStopped()
     if (again === 'never' || this.#deaths >= maxDeaths || retry.maxAttempts === 1) return undefined
+    // What changes a worker is not sent to another, unless nobody saw it.
+    if (this.#call.home !== undefined || (this.#call.once && failure.details.fault !== 'unreachable'))
+      return undefined
     // A worker whose breaker is open is the last one there is: it is asked once for each request.
     if (isForced) return undefined
     if (again === 'free') {
@@ -222,6 +246,11 @@ const aliveMs = 30_000
 
 function isBusy({ details }: AttemptFailure): boolean {
   return details.fault === 'busy' || details.fault === 'shutting_down'
+}
+
+function notAtHome(): RouterError {
+  const message = 'the worker that has this response cannot take the request now'
+  return new RouterError('no_available_worker', message, { retryAfter: 1 })
 }
 
 function nobodyAvailable(pool: Pool, model: string | undefined): RouterError {

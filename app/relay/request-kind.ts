@@ -13,24 +13,30 @@ export interface RequestKindOptions {
 
 /** What the pool knows of a request, and keeps for as long as it runs: not its body. */
 export class RequestKind implements PoolRequest {
-  readonly model: string | undefined
-  readonly stream: boolean
-  readonly #path: string
-  readonly #headers: HeaderFields
-  readonly #bodyBytes: number
+  readonly #options: RequestKindOptions
 
-  constructor({ model, stream, path, headers, bodyBytes }: RequestKindOptions) {
-    this.model = model
-    this.stream = stream
-    this.#path = path
-    this.#headers = headers
-    this.#bodyBytes = bodyBytes
+  constructor(options: RequestKindOptions) {
+    this.#options = options
+  }
+
+  get model(): string | undefined {
+    return this.#options.model
+  }
+
+  get stream(): boolean {
+    return this.#options.stream
+  }
+
+  /** The same for whichever worker turns out to serve it. */
+  forAnyModel(): RequestKind {
+    return new RequestKind({ ...this.#options, model: undefined })
   }
 
   /** The same key, route and size, to a factor of two: such requests are likely to fail alike. */
   kind(): string {
-    const key = headerOf(this.#headers, 'authorization') ?? headerOf(this.#headers, 'x-api-key') ?? ''
-    const size = Math.round(Math.log2(this.#bodyBytes + 1))
-    return `${key} ${this.#path.split('?', 1)[0]} ${size}`
+    const { path, headers, bodyBytes } = this.#options
+    const key = headerOf(headers, 'authorization') ?? headerOf(headers, 'x-api-key') ?? ''
+    const size = Math.round(Math.log2(bodyBytes + 1))
+    return `${key} ${path.split('?', 1)[0]} ${size}`
   }
 }

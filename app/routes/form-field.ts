@@ -4,21 +4,27 @@ import { bufferOver } from '../relay/event-scanner.ts'
 /** Longest head of a part, and longest value, that is looked at; a model's name is far shorter. */
 const maxBytes = 512
 
+/** Bytes of the longest form without files that is looked at. */
+const maxPlainForm = 64 * 1024
+
 /**
- * The text of one field of a `multipart/form-data` body (RFC 7578), found without looking into the files in it: routing
- * needs the model's name, and what is sent on are the client's own bytes. Undefined when it is not there.
+ * The text of one field of a form: routing needs the model's name, and what is sent on are the client's own bytes.
+ * Undefined when it is not there.
  */
-export function formField(
-  body: RequestBody | undefined,
-  contentType: string | undefined,
-  name: string,
-): string | undefined {
-  const boundary = /^multipart\/form-data\s*;(?:.*;)?\s*boundary=(?:"([^"]+)"|([^\s;"]+))/i.exec(
-    contentType ?? '',
-  )
-  if (body === undefined || boundary === null) return undefined
-  const bytes = bufferOver(body.bytes())
-  const delimiter = `\r\n--${boundary[1] ?? boundary[2]}`
+export function formField(body: RequestBody | undefined, contentType = '', name: string): string | undefined {
+  if (body === undefined) return undefined
+  if (/^application\/x-www-form-urlencoded\s*(?:;|$)/i.test(contentType)) {
+    if (body.byteLength > maxPlainForm) return undefined
+    return new URLSearchParams(bufferOver(body.bytes()).toString()).get(name) ?? undefined
+  }
+  const boundary = /^multipart\/form-data\s*;(?:.*;)?\s*boundary=(?:"([^"]+)"|([^\s;"]+))/i.exec(contentType)
+  return boundary === null
+    ? undefined
+    : partOf(bufferOver(body.bytes()), `\r\n--${boundary[1] ?? boundary[2]}`, name)
+}
+
+/** Of `multipart/form-data` (RFC 7578), found without looking into the files in it. */
+function partOf(bytes: Buffer, delimiter: string, name: string): string | undefined {
   // The first delimiter has no line end before it.
   let part = bytes.indexOf(delimiter.slice(2))
   while (part !== -1) {

@@ -1,19 +1,28 @@
 import type { Context, Handler } from 'hono'
-import { dialectOf } from '../../middleware/errors.ts'
+import { dialectOf, modelNotFound } from '../../middleware/errors.ts'
 import type { Incoming } from '../../middleware/incoming.ts'
 import type { RequestBody } from '../../middleware/request-body.ts'
+import { laxBoolean } from '../../middleware/schemas/lax-boolean.ts'
 import type { Clock } from '../clock.ts'
 import type { GatewayContext } from '../gateway-context.ts'
 import type { Call, StreamFacts } from '../relay/call.ts'
 import { type Answer, bodiless } from '../relay/exchange.ts'
-import { headerOf, requestHeaders, responseHeaders } from '../relay/headers.ts'
+import { headerOf, requestHeaders } from '../relay/headers.ts'
 import { type Interruptible, KeepAlive } from '../relay/keep-alive.ts'
 import { LongHold } from '../relay/long-hold.ts'
 import { type RelayOptions, relay } from '../relay/relay.ts'
 import { RequestKind } from '../relay/request-kind.ts'
 import { findUsage } from '../relay/usage.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import type { RequestRecord } from '../telemetry/request-record.ts'
+import type { ModelDirectory } from '../workers/model-directory.ts'
+import { answerHeaders } from './answer-headers.ts'
+import { elsewhere, saysNoModel } from './elsewhere.ts'
+import { EngineIds } from './engine-ids.ts'
 import { formField } from './form-field.ts'
+import { impliedModel } from './implied-model.ts'
+import { proxyFault, proxyPage } from './proxy-page.ts'
+import { ResponseState } from './response-state.ts'
 
 export interface InferenceOptions {
   readonly relay: RelayOptions
@@ -27,52 +36,123 @@ export interface InferenceOptions {
   readonly holdCommentAfterMs: number
   /** Milliseconds of silence of a committed stream after which a comment is put in; infinite: never. */
   readonly keepAliveMs: number
+  readonly directory: ModelDirectory
+  /** Workers are asked for models that none of them lists, too. */
+  readonly askUnlisted: boolean
+  /** The router says what browsers may do, not the workers. */
+  readonly ownCors: boolean
+  /** Told of the page that a proxy in front of a worker sent for an answer. */
+  readonly onProxyPage: (record: RequestRecord, page: string) => void
 }
 
 /** Routes whose streams end with a marker: without it, a clean end is a broken stream all the same. */
-const markedStreams = new Set(['/v1/chat/completions', '/v1/completions', '/v1/responses', '/v1/messages'])
+const markedStreams = new Set([
+  '/v1/chat/completions',
+  '/v1/completions',
+  '/v1/responses',
+  '/v1/messages',
+  '/inference/v1/generate',
+  '/cohere/v2/chat',
+])
 
 /** Relays a request of any path to a worker. There is no other way in. */
 export function inference(options: InferenceOptions): Handler<GatewayContext> {
+  const engineIds = new EngineIds()
+  const responses = new ResponseState(options.relay.pool)
   return async function relayRequest(c) {
-    const call = callOf(c, options)
-    const { record } = call
+    const asked = callOf(c, options, { engineIds, responses })
+    const { record } = asked
+    const { model } = asked.kind
+    const listed = model === undefined || record.model === model
+    const call = listed ? asked : await locate(asked, model, options)
     options.metrics.overhead.of().observe((options.clock.now() - record.startedAt) / 1000)
-    const answered = relay(call, options.relay).then((answer) => kept(answer, options))
-    return respond(c, call, await (call.longHold?.race(answered) ?? answered))
+    const answered = answerOf(c, call, model, options)
+    const answer = await (call.longHold?.race(answered) ?? answered)
+    return respond(c, call, answer, { responses, ownCors: options.ownCors })
+  }
+
+  async function answerOf(
+    c: Context<GatewayContext>,
+    call: Call,
+    model: string | undefined,
+    { relay: relayOptions, directory, onProxyPage, ...rest }: InferenceOptions,
+  ): Promise<Answer> {
+    const answer = await relay(call, relayOptions)
+    const listed = model === undefined || call.record.model === model
+    if (!listed) noteUnlisted(call, model, answer, directory)
+    const page = proxyPage(answer, c.env.incoming.headers)
+    if (page === undefined) return kept(answer, rest)
+    onProxyPage(call.record, page)
+    throw proxyFault(answer.status)
   }
 }
 
 /** The answer with comments in its silences, where that is wanted. */
-function kept(answer: Answer, { keepAliveMs: everyMs, clock }: InferenceOptions): Answer {
+function kept(
+  answer: Answer,
+  { keepAliveMs: everyMs, clock }: Pick<InferenceOptions, 'keepAliveMs' | 'clock'>,
+): Answer {
   if (everyMs === Number.POSITIVE_INFINITY || answer.isEventStream !== true) return answer
   return { ...answer, body: new KeepAlive(answer.body as Interruptible, { everyMs, clock }) }
 }
 
-function callOf(c: Context<GatewayContext>, options: InferenceOptions): Call {
+/** For a model that no worker lists: it may have been loaded a moment ago, or be loaded when it is asked for. */
+async function locate(call: Call, model: string, options: InferenceOptions): Promise<Call> {
+  const { relay, directory, askUnlisted } = options
+  const { pool } = relay
+  if (pool.mayServe(model)) return call
+  await directory.lookAgain()
+  if (pool.serves(model)) call.record.model = model
+  // Any worker may turn out to have it.
+  return askUnlisted && !pool.mayServe(model) ? { ...call, kind: call.kind.forAnyModel() } : call
+}
+
+function noteUnlisted(call: Call, model: string, answer: Answer, directory: ModelDirectory): void {
+  if (answer.status < 300) directory.served(call.record.workerId, model)
+  // All have been asked: that is the router's word, whichever worker was the last.
+  else if (call.kind.model === undefined && saysNoModel(answer)) throw modelNotFound(model)
+}
+
+/** What is known of the requests before. */
+interface Memory {
+  readonly engineIds: EngineIds
+  readonly responses: ResponseState
+}
+
+function callOf(c: Context<GatewayContext>, options: InferenceOptions, memory: Memory): Call {
   const { relay, workerKey, dropClientKey } = options
+  const { pool } = relay
   const { incoming } = c.env
   const record = c.get('record')
   const payload = c.get('payload')
   const body = c.get('body')
-  const { model, stream } = payload === undefined ? formFields(incoming, body) : payload
-  const path = pathAndQuery(c.req.url)
-  if (typeof model === 'string' && relay.pool.serves(model)) record.model = model
-  record.stream = stream === true
+  const { model: named, stream } = payload === undefined ? formFields(incoming, body) : payload
+  const model =
+    typeof named === 'string' && named !== '' ? named : impliedModel(pool, c.req.method, c.req.path)
+  if (model !== undefined && pool.serves(model)) record.model = model
+  record.stream = laxBoolean(stream) === true
+  const responseId = memory.responses.idIn(c.req.path, payload)
+  const home = responseId === undefined ? undefined : memory.responses.makerOf(responseId)
   const headers = requestHeaders(incoming.headers, {
-    requestId: c.get('requestId'),
+    requestId: claimEngineId(memory.engineIds, record),
     workerKey,
     dropClientKey: dropClientKey || c.get('keyConsumed') === true,
+    bodyDecoded: c.get('bodyDecoded') === true,
   })
+  const seeksResponse = responseId !== undefined && home === undefined
+  const path = pathAndQuery(c.req.url)
   const facts = { dialect: dialectOf(c.req.path), endMarker: markedStreams.has(c.req.path), record }
   return {
     method: c.req.method,
     path,
+    once: c.get('changesWorker'),
+    home,
+    elsewhere: elsewhere({ directory: options.directory, headers, workerKey, model, seeksResponse }),
     headers,
     body,
     stream: record.stream,
     kind: new RequestKind({
-      model: typeof model === 'string' ? model : undefined,
+      model,
       stream: record.stream,
       path,
       headers,
@@ -89,61 +169,68 @@ function longHold(stream: StreamFacts, { holdCommentAfterMs: afterMs, clock }: I
   return new LongHold({ stream, afterMs, clock })
 }
 
-/** What routing needs to know, from a body that is no checked JSON. */
+function claimEngineId(engineIds: EngineIds, record: RequestRecord): string {
+  const id = engineIds.claim(record.requestId)
+  if (id !== record.requestId) record.engineId = id
+  record.onEnd(() => engineIds.release(id))
+  return id
+}
+
+/** What routing needs to know, from a body that is no JSON. */
 function formFields({ headers }: Incoming, body: RequestBody | undefined) {
   const contentType = headerOf(headers, 'content-type')
   return {
     model: formField(body, contentType, 'model'),
-    stream: formField(body, contentType, 'stream') === 'true',
+    stream: formField(body, contentType, 'stream'),
   }
 }
 
-function respond(c: Context<GatewayContext>, call: Call, answer: Answer): Response {
+interface Reply {
+  readonly responses: ResponseState
+  readonly ownCors: boolean
+}
+
+function respond(c: Context<GatewayContext>, call: Call, answer: Answer, reply: Reply): Response {
+  const { responses, ownCors } = reply
   const { status, headers, body, reportsError = false, isEventStream = false } = answer
   const { record } = call
-  const init = { status, headers: answerHeaders(headers, call) }
+  const init = { status, headers: answerHeaders(headers, record, ownCors) }
   record.status = status
   c.set('requestIdSent', true)
+  const stored = status < 300 && responses.concerns(c.req.path)
   if (body instanceof Uint8Array) {
     record.eventStream = reportsError
     if (reportsError) record.end('worker_error')
-    record.usage = status < 300 && isJson(headers) ? findUsage(body) : undefined
+    if (stored) responses.learn(record, body)
+    record.usage =
+      status < 300 && generates(call, c.req.path) && isJson(headers) ? findUsage(body) : undefined
     return new Response(bodiless.has(status) ? null : body, init)
   }
   record.live = true
   record.eventStream = isEventStream
-  return new Response(c.env.incoming.openStream(body), init)
+  const source = stored ? responses.learnFrom(record, body) : body
+  return new Response(c.env.incoming.openStream(source), init)
 }
 
-/** A plain object where it will do: on Node, `Headers` would be built only to be taken apart again. */
-function answerHeaders(headers: Answer['headers'], { record }: Call): Headers | Record<string, string> {
-  const fields = responseHeaders(headers)
-  const list: Record<string, string> = {}
-  for (const field of fields) {
-    const name = field[0]
-    if (list[name] !== undefined)
-      return new Headers([...fields, ...Object.entries(ownHeaders(record))] as [string, string][])
-    list[name] = field[1]
-  }
-  return Object.assign(list, ownHeaders(record))
-}
-
-function ownHeaders({ requestId, workerId, attempts }: Call['record']): Record<string, string> {
-  return {
-    'x-request-id': requestId,
-    'x-router-worker': workerId ?? '',
-    'x-router-attempts': String(attempts),
-  }
+/** Whoever fetches a stored response gets its usage once more, and it was counted when it was made. */
+function generates({ method }: Call, path: string): boolean {
+  return method === 'POST' && !path.startsWith('/v1/responses/')
 }
 
 function isJson(headers: Answer['headers']): boolean {
   return headerOf(headers, 'content-type')?.includes('json') ?? false
 }
 
-/** Of an absolute URL, without parsing it again. */
+/**
+ * Of an absolute URL, without parsing it again. Without a slash at the end of the path: vLLM would answer with a redirect
+ * to its own address.
+ */
 function pathAndQuery(url: string): string {
   const start = url.indexOf('/', url.indexOf('//') + 2)
   if (start === -1) return '/'
   const end = url.indexOf('#', start)
-  return end === -1 ? url.slice(start) : url.slice(start, end)
+  const whole = end === -1 ? url.slice(start) : url.slice(start, end)
+  const query = whole.indexOf('?')
+  const last = (query === -1 ? whole.length : query) - 1
+  return last > 0 && whole[last] === '/' ? whole.slice(0, last) + whole.slice(last + 1) : whole
 }

@@ -1,13 +1,47 @@
 import type { Handler } from 'hono'
-import { modelNotFound } from '../../middleware/errors.ts'
+import { modelNotFound, RouterError } from '../../middleware/errors.ts'
+import type { Incoming } from '../../middleware/incoming.ts'
 import { decoded } from '../development-routes.ts'
 import type { GatewayContext } from '../gateway-context.ts'
+import { keyFields } from '../relay/headers.ts'
+import type { HeaderFields } from '../runtime/http-client.ts'
+import { hidesModels, type ModelDirectory } from '../workers/model-directory.ts'
 import type { Pool } from '../workers/pool.ts'
 import type { ModelEntry } from '../workers/worker.ts'
 
-/** The models of all workers merged, from what each listed last: it works while any of them is down. */
-export function listModels(pool: Pool): Handler<GatewayContext> {
-  return (c) => c.json({ object: 'list', data: [...merged(pool).values()] })
+export interface ListModelsOptions {
+  readonly pool: Pool
+  readonly directory: ModelDirectory
+  /** The key that a client presents may be one for workers. */
+  readonly keysForWorkers: boolean
+}
+
+/**
+ * The models of all workers merged, from what each listed last: it works while any of them is down. Workers that list
+ * none without a key are asked with the client's own. Behind the answer, the lists are read again: whoever looks for an
+ * adapter that was loaded or unloaded a moment ago asks more than once.
+ */
+export function listModels({ pool, directory, keysForWorkers }: ListModelsOptions): Handler<GatewayContext> {
+  return async (c) => {
+    void directory.lookAgain()
+    const models = merged(pool)
+    if (keysForWorkers && pool.workers.some(hidesModels)) {
+      const lists = await directory.hiddenLists(keyOf(c.env.incoming.headers))
+      for (const entry of lists.flatMap((list) => list ?? []))
+        if (!models.has(entry.id)) models.set(entry.id, entry)
+      if (models.size === 0 && lists.includes(undefined)) throw keyWanted()
+    }
+    return c.json({ object: 'list', data: [...models.values()] })
+  }
+}
+
+function keyOf(headers: Incoming['headers']): HeaderFields {
+  return headers.filter(([name]) => keyFields.has(name.toLowerCase()))
+}
+
+function keyWanted(): RouterError {
+  const message = 'The workers list their models only to those who present a key that they know.'
+  return new RouterError('invalid_api_key', message)
 }
 
 export function oneModel(pool: Pool): Handler<GatewayContext> {

@@ -1,5 +1,11 @@
 import { fieldName, TransportError } from './http-client.ts'
 
+/**
+ * What a value may hold (RFC 9110, section 5.5): also bytes above 0x7f, but no control character save the tab. Neither
+ * runtime sends such a one on in the same way.
+ */
+const fieldValue = /^[\t -~\x80-\xff]*$/
+
 /** The header fields of a head, and what they say about the end of the message and of the connection. */
 export class ResponseFields {
   readonly list: [string, string][] = []
@@ -22,9 +28,10 @@ export class ResponseFields {
   #add(line: string): void {
     const colon = line.indexOf(':')
     const name = line.slice(0, Math.max(colon, 0))
-    const value = line.slice(colon + 1).trim()
+    const raw = line.slice(colon + 1)
     // A folded line begins with a space, and is refused with it (RFC 9112, section 5.2).
-    if (!fieldName.test(name) || /[\0\r\n]/.test(value)) throw fault('BAD_HEADER')
+    if (!fieldName.test(name) || !fieldValue.test(raw)) throw fault('BAD_HEADER')
+    const value = trimmed(raw)
     this.list.push([name, value])
     switch (name.length) {
       case 10:
@@ -54,6 +61,19 @@ export class ResponseFields {
     if (this.chunked || value.toLowerCase() !== 'chunked') throw fault('BAD_TRANSFER_ENCODING')
     this.chunked = true
   }
+}
+
+/** Without spaces and tabs at both ends: `trim` would also take bytes above 0x7f, which belong to the value. */
+function trimmed(value: string): string {
+  let start = 0
+  let end = value.length
+  while (isBlank(value.charCodeAt(start))) start++
+  while (end > start && isBlank(value.charCodeAt(end - 1))) end--
+  return value.slice(start, end)
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09
 }
 
 /** What is no HTTP. */

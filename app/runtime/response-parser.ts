@@ -128,6 +128,7 @@ export class ResponseParser {
     const end = bytes.indexOf('\r\n\r\n')
     if (end === -1 || end > this.#maxHeadBytes - this.#interimBytes) {
       if (bytes.length > this.#maxHeadBytes - this.#interimBytes) throw fault('HEADERS_TOO_LARGE')
+      refuseWhatIsNoHead(bytes)
       this.#pending = bytes
       return noBytes
     }
@@ -232,6 +233,18 @@ export class ResponseParser {
   #end(): void {
     this.#state = 'done'
     this.#parts.onEnd()
+  }
+}
+
+const firstBytes = Buffer.from('HTTP/1.')
+
+/** Of a peer that speaks something else, the rest of a head may never come: its first bytes are enough. */
+function refuseWhatIsNoHead(bytes: Buffer): void {
+  const known = Math.min(bytes.length, firstBytes.length)
+  if (firstBytes.compare(bytes, 0, known, 0, known) !== 0) throw fault('BAD_STATUS_LINE')
+  const first = bytes.indexOf(LF)
+  for (let lf = first; lf !== -1; lf = bytes.indexOf(LF, lf + 1)) {
+    if (bytes[lf - 1] !== CR) throw fault(lf === first ? 'BAD_STATUS_LINE' : 'BAD_HEADER')
   }
 }
 

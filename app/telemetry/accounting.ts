@@ -6,6 +6,9 @@ import type { Metrics } from './metrics.ts'
 import { type RequestLog, requestLog } from './request-log.ts'
 import { RequestRecord } from './request-record.ts'
 
+/** Tokens that one event may stand for, at most: what a usage claims beyond that is not believed. */
+const mostMerged = 100
+
 /** Opens a record for each client request and closes the books on it: metrics and one log line. */
 export class Accounting {
   readonly #metrics: Metrics
@@ -59,7 +62,7 @@ export class Accounting {
 
   #count(record: RequestRecord): void {
     const metrics = this.#metrics
-    const { route, model, endReason, errorCode } = record
+    const { route, model, endReason, errorCode, tokenEvents } = record
     metrics.requests.of(route, String(record.status)).inc()
     if (record.attempts > 0) metrics.duration.of(route).observe((this.#clock.now() - record.startedAt) / 1000)
     const code =
@@ -74,6 +77,11 @@ export class Accounting {
       metrics.tokens.of(model, 'prompt').inc(prompt)
       metrics.tokens.of(model, 'completion').inc(completion)
       if (cached !== undefined) metrics.tokens.of(model, 'cached').inc(cached)
+      if (tokenEvents > 0) record.merged(Math.min(completion - tokenEvents, tokenEvents * mostMerged))
+    } else if (tokenEvents > 0) {
+      // Nobody asked for the usage. The request stays as the client wrote it, and the events are counted.
+      metrics.tokens.of(model, 'completion').inc(tokenEvents)
+      metrics.estimatedTokens.of(model).inc(tokenEvents)
     }
   }
 
@@ -82,9 +90,10 @@ export class Accounting {
       record.status >= 500 || (record.endReason !== 'completed' && record.endReason !== 'client_closed')
     const level = failed ? 'warn' : 'info'
     if (!this.#log.isLevelEnabled(level)) return
-    const { firstTokenAt, startedAt, usage } = record
+    const { firstTokenAt, startedAt, usage, tokenEvents } = record
     this.#writeRequest(level, {
       request_id: record.requestId,
+      worker_request_id: record.engineId,
       method: record.method,
       route: record.route,
       status: record.status,
@@ -97,7 +106,8 @@ export class Accounting {
       duration_ms: round(this.#clock.now() - startedAt),
       first_token_ms: firstTokenAt === undefined ? undefined : round(firstTokenAt - startedAt),
       prompt_tokens: usage?.prompt,
-      completion_tokens: usage?.completion,
+      completion_tokens: usage?.completion ?? (tokenEvents > 0 ? tokenEvents : undefined),
+      tokens_estimated: usage === undefined && tokenEvents > 0 ? true : undefined,
     })
   }
 }

@@ -132,6 +132,11 @@ export function createMetrics() {
       'model',
       'kind',
     ),
+    estimatedTokens: counter(
+      'estimated_tokens_total',
+      'Completion tokens of streams without usage, counted by their events; part of tokens_total.',
+      'model',
+    ),
     streamsEnded: counter('streams_ended_total', 'Streams that had begun, by what ended them.', 'reason'),
     queueDepth: gauge('sum', 'queue_depth', 'Requests that wait for a slot.'),
     queueWait: histogram('queue_wait_seconds', 'Time that requests waited for a slot.', durations),

@@ -7,6 +7,7 @@ import type { Pool, PoolEvents } from '../workers/pool.ts'
 import type { ProbeEvents } from '../workers/probe.ts'
 import type { RegistryEvents, WorkerRegistry } from '../workers/registry.ts'
 import type { Worker } from '../workers/worker.ts'
+import { lockedModels } from '../workers/worker-state.ts'
 import type { CounterSeries } from './bound-counter.ts'
 import { EventLoopLag } from './event-loop-lag.ts'
 import type { Log } from './log.ts'
@@ -150,6 +151,10 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
       { worker: worker.url, error: worker.lastError?.message },
       'worker still not up; keeps being asked',
     )
+  }
+
+  modelsLocked(worker: Worker): void {
+    this.#log.warn({ worker: worker.url, reason: lockedModels }, 'worker does not list its models')
   }
 
   drainingChanged(worker: Worker): void {

@@ -16,6 +16,8 @@ export class RequestRecord {
   /** Milliseconds on the router's clock. */
   readonly startedAt: number
   requestId = ''
+  /** Under which the workers know it, where that is not the same. */
+  engineId: string | undefined
   /** When the request must have ended, on the router's clock; undefined: no limit. */
   deadline: number | undefined
   /** The route's pattern, never the client's own path: it becomes a label. */
@@ -61,6 +63,14 @@ export class RequestRecord {
     for (let extra = 1; extra < count; extra++) this.#onGap?.(0)
     this.tokenEvents += count
     this.#lastTokenAt = now
+  }
+
+  /**
+   * Tokens of the answer beyond those events: a worker puts several that come fast into one, without any gap. Only the
+   * usage at the end tells.
+   */
+  merged(count: number): void {
+    for (let extra = 0; extra < count; extra++) this.#onGap?.(0)
   }
 
   /** Calls `listener` once, at the end. */

@@ -66,6 +66,8 @@ export class Pool {
   readonly #choices = new Map<string | typeof unlisted | undefined, Choice>()
   /** Every model that a worker has listed; undefined until somebody asks. */
   #listed: ReadonlySet<string> | undefined
+  /** The same with those that workers have shown to have. */
+  #known: ReadonlySet<string> | undefined
 
   constructor(options: PoolOptions) {
     this.#options = options
@@ -131,7 +133,17 @@ export class Pool {
   }
 
   #keyOf(model: string | undefined): string | typeof unlisted | undefined {
-    return model === undefined || this.serves(model) ? model : unlisted
+    return model === undefined || this.knows(model) ? model : unlisted
+  }
+
+  /**
+   * Claims this very worker, for a request about what only it has; undefined when it cannot take one now. One that drains
+   * can: it still has it.
+   */
+  claim(worker: Worker, request: PoolRequest): Lease | undefined {
+    const reason = worker.unavailable(undefined)
+    const able = reason === undefined || (reason === 'draining' && worker.breaker?.allows() !== false)
+    return able ? new Lease(worker, request, this.#options.events, this.#opinion) : undefined
   }
 
   /** The worker can take requests again: after a probe, or a trial. */
@@ -142,6 +154,7 @@ export class Pool {
   readonly #forget = (): void => {
     this.#choices.clear()
     this.#listed = undefined
+    this.#known = undefined
   }
 
   /**
@@ -214,6 +227,12 @@ export class Pool {
   serves(model: string): boolean {
     this.#listed ??= new Set(this.#workers.flatMap(({ models }) => [...(models ?? [])]))
     return this.#listed.has(model)
+  }
+
+  /** Some worker has listed this model, or has answered for it. */
+  knows(model: string): boolean {
+    this.#known ??= new Set(this.#workers.flatMap(({ models, shownModels }) => [...(models ?? shownModels)]))
+    return this.#known.has(model)
   }
 
   /** False only when it is certain: every worker has listed its models and none has this one. */

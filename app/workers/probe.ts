@@ -1,8 +1,9 @@
 import type { Clock } from '../clock.ts'
 import type { HeaderFields, HttpClient } from '../runtime/http-client.ts'
 import { type AskResult, ask } from './ask.ts'
+import { takeModelList } from './model-list.ts'
 import { ProgressWatch } from './progress.ts'
-import type { Health, ModelEntry, UnhealthyCause, Worker } from './worker.ts'
+import type { Health, UnhealthyCause, Worker } from './worker.ts'
 import { readLoad } from './worker-metrics.ts'
 
 export interface ProbeOptions {
@@ -31,6 +32,8 @@ export interface ProbeOptions {
 export interface ProbeEvents {
   healthChanged(worker: Worker, from: Health, to: Health): void
   slowStart(worker: Worker): void
+  /** It does not list its models to the router. */
+  modelsLocked?(worker: Worker): void
 }
 
 type Finding =
@@ -186,11 +189,9 @@ export class Probe {
     const due = clock.now() - this.#modelsAt >= modelsIntervalMs || this.#worker.health.name !== 'healthy'
     if (!due) return
     const answer = await this.#ask('/v1/models')
-    if ('failed' in answer || answer.status !== 200) return
-    const list = parseModels(answer.body)
-    if (list === undefined) return
-    this.#modelsAt = clock.now()
-    this.#worker.listModels(list)
+    const wasLocked = this.#worker.modelsLocked
+    if (takeModelList(this.#worker, answer)) this.#modelsAt = clock.now()
+    if (this.#worker.modelsLocked && !wasLocked) this.#options.events.modelsLocked?.(this.#worker)
   }
 
   async #isStalled(): Promise<boolean> {
@@ -222,16 +223,5 @@ export class Probe {
     const { clock, timeoutMs, headers } = this.#options
     const options = { client: this.#client, clock, timeoutMs, headers }
     return ask(this.#worker, path, body === undefined ? options : { ...options, body })
-  }
-}
-
-function parseModels(text: string): readonly ModelEntry[] | undefined {
-  try {
-    const { data } = JSON.parse(text) as { data?: unknown }
-    return Array.isArray(data)
-      ? data.filter((entry): entry is ModelEntry => typeof entry?.id === 'string')
-      : undefined
-  } catch {
-    return undefined
   }
 }

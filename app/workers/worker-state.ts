@@ -17,6 +17,8 @@ export interface WorkerState {
   readonly breaker: BreakerView
   readonly last_error: { readonly at: string; readonly message: string } | null
   readonly models: readonly string[] | null
+  /** Why the router does not know them, and what would help. */
+  readonly models_hidden?: string | null
   readonly load: LoadView | null
 }
 
@@ -34,7 +36,7 @@ export interface LoadView {
 }
 
 export function workerState(worker: Worker): WorkerState {
-  const { id, url, health, inFlight, draining, lastError, models, load } = worker
+  const { id, url, health, inFlight, draining, lastError, models, modelsLocked, load } = worker
   const unavailable = worker.unavailable(undefined)
   return {
     id,
@@ -51,6 +53,7 @@ export function workerState(worker: Worker): WorkerState {
     last_error:
       lastError === undefined ? null : { at: lastError.at.toISOString(), message: lastError.message },
     models: models === undefined ? null : [...models],
+    models_hidden: modelsLocked ? lockedModels : null,
     load:
       load === undefined
         ? null
@@ -62,6 +65,10 @@ export function workerState(worker: Worker): WorkerState {
           },
   }
 }
+
+/** In the state of a worker, and in the log. */
+export const lockedModels =
+  'GET /v1/models wants a key: give the router --api-key; until then it learns from answers who serves which model'
 
 function breakerView({ breaker, breakerState: state }: Worker): BreakerView {
   if (breaker === undefined) return { state: 'disabled', reason: null, until: null }

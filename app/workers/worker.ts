@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Breaker, BreakerState } from '../../policies/resilience/breaker.ts'
 import type { Candidate } from '../../policies/selection/policy.ts'
 import type { Lease } from './lease.ts'
+import { ShownModels } from './shown-models.ts'
 import { FleetSigns, type Kind, SignsOfLife } from './signs-of-life.ts'
 import { StandBack } from './stand-back.ts'
 import type { WorkerLoad } from './worker-metrics.ts'
@@ -35,6 +36,7 @@ export type Unavailable =
   | 'unhealthy'
   | 'breaker_open'
   | 'full'
+  | 'key_refused'
   | 'other_model'
 
 /** Why others are chosen first, although the worker can get a request. */
@@ -76,6 +78,10 @@ export class Worker implements Candidate {
   badSince: number | undefined
   /** The same list as the worker wrote it. */
   modelEntries: readonly ModelEntry[] = []
+  /** It wants a key for its list of models that the router does not have. */
+  modelsLocked = false
+  readonly #shown = new ShownModels()
+  #keyRefused = false
   /** The last failure of a request or a probe, for operators. */
   lastError: { readonly at: Date; readonly message: string } | undefined
   /** What it said of its load the last time it was asked; it is asked while it has requests. */
@@ -170,7 +176,8 @@ export class Worker implements Candidate {
     if (this.draining) return 'draining'
     if (health.name === 'starting') return 'starting'
     if (health.name === 'unhealthy' && !(panic && health.cause === 'silent')) return 'unhealthy'
-    if (model !== undefined && this.models !== undefined && !this.models.has(model)) return 'other_model'
+    if (this.#keyRefused) return 'key_refused'
+    if (model !== undefined && !this.#mayHave(model)) return 'other_model'
     if (this.inFlight >= this.#maxInFlight) return 'full'
     // The last one: this reason alone does not keep a request from the only worker there is.
     return this.breaker === undefined || this.breaker.allows() ? undefined : 'breaker_open'
@@ -240,6 +247,35 @@ export class Worker implements Candidate {
     if (this.#models?.size === names.size && this.#models.isSubsetOf(names)) return
     this.#models = names
     this.#onChange()
+  }
+
+  /** It does not take the router's own key. */
+  get keyRefused(): boolean {
+    return this.#keyRefused
+  }
+
+  set keyRefused(refused: boolean) {
+    if (refused === this.#keyRefused) return
+    this.#keyRefused = refused
+    this.#onChange()
+  }
+
+  /** Models that it has shown to have, where it does not list them. */
+  get shownModels(): ReadonlySet<string> {
+    return this.#shown.names
+  }
+
+  /** Its answer to a request has shown whether it has a model. */
+  learnModel(model: string, has: boolean): void {
+    if (this.#shown.learn(model, has)) this.#onChange()
+  }
+
+  forgetLacking(): void {
+    if (this.#shown.forgetLacking()) this.#onChange()
+  }
+
+  #mayHave(model: string): boolean {
+    return this.#models === undefined ? !this.#shown.lacks(model) : this.#models.has(model)
   }
 
   fail(message: string): void {

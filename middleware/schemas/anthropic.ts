@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { generation, integerFrom, model, requiredIntegerFrom } from './fields.ts'
+import { generation, integerFrom, requiredIntegerFrom, requiredModel } from './fields.ts'
 import { anthropicMessages } from './messages.ts'
 
 const system = v.nullish(
@@ -9,12 +9,13 @@ const system = v.nullish(
   ),
 )
 
-export const anthropicCountTokens = v.object({ model, messages: anthropicMessages, system })
+export const anthropicCountTokens = v.object({ model: requiredModel, messages: anthropicMessages, system })
 
 export const anthropicRequest = v.object({
   ...generation,
   messages: anthropicMessages,
-  // Required here, unlike in OpenAI's API.
+  // These two are required here, unlike in OpenAI's API.
+  model: requiredModel,
   max_tokens: requiredIntegerFrom(1),
   system,
   top_k: integerFrom(-1),

@@ -2,9 +2,10 @@
  * The fields that several requests share. The message of a schema says what is allowed: it completes "must be ...".
  *
  * The look is a loose one: what any vLLM in use might take passes, and the worker has the last word. So a number may
- * come as a numeric string (Python's validation converts it), and `null` is as good as absent.
+ * come as a numeric string or as a boolean (Python's validation converts them), and `null` is as good as absent.
  */
 import * as v from 'valibot'
+import { laxBoolean } from './lax-boolean.ts'
 
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -16,6 +17,8 @@ function numberWhere(allows: (value: number) => boolean, allowed: string) {
 
 function toNumber(value: unknown): number {
   if (typeof value === 'number') return value
+  // Python's true is a 1.
+  if (typeof value === 'boolean') return Number(value)
   return typeof value === 'string' && value.trim() !== '' ? Number(value) : Number.NaN
 }
 
@@ -36,9 +39,16 @@ export const integer = v.nullish(numberWhere(Number.isInteger, 'a whole number')
 /** OpenAI allows 0, which vLLM refuses at every version. */
 export const topP = v.nullish(numberWhere((value) => value > 0 && value <= 1, 'a number above 0 and up to 1'))
 
-export const model = v.custom<string>((value) => typeof value === 'string', 'the name of a model, a string')
+const modelName = 'the name of a model, a string'
 
-export const boolean = v.nullish(v.custom<boolean>((value) => typeof value === 'boolean', 'true or false'))
+/** Without a name, vLLM takes the model that it was started with; whether the fleet can do so, routing knows. */
+export const model = v.nullish(v.custom<string>((value) => typeof value === 'string', modelName))
+
+export const requiredModel = v.custom<string>((value) => typeof value === 'string', modelName)
+
+export const boolean = v.nullish(
+  v.custom<unknown>((value) => laxBoolean(value) !== undefined, 'true or false'),
+)
 
 export const object = v.nullish(v.custom<object>(isObject, 'an object'))
 

@@ -4,32 +4,46 @@ import { isObject } from './fields.ts'
 
 const notAnObject: Fault = { allowed: 'an object with a role' }
 const noRole: Fault = { key: 'role', allowed: 'a string' }
+const notAConversation: Fault = { allowed: 'an array of messages, as the first element is' }
 
-const list = v.custom<unknown>(
-  (value) => Array.isArray(value) && value.length > 0,
-  'a non-empty array of messages',
-)
+const list = v.custom<unknown>(Array.isArray, 'an array of messages')
 
-function messages(isContent: (content: unknown) => boolean, allowed: string) {
+function checkMessage(isContent: (content: unknown) => boolean, allowed: string) {
   const badContent: Fault = { key: 'content', allowed }
-  return v.pipe(
-    list,
-    each((message) => {
-      if (!isObject(message)) return notAnObject
-      // Any role: chat templates and clients have roles of their own.
-      if (typeof message.role !== 'string') return noRole
-      return isContent(message.content) ? undefined : badContent
-    }),
-  )
+  return (message: unknown): Fault | undefined => {
+    if (!isObject(message)) return notAnObject
+    // Any role: chat templates and clients have roles of their own.
+    if (typeof message.role !== 'string') return noRole
+    return isContent(message.content) ? undefined : badContent
+  }
 }
 
 /** An assistant's message that only calls tools has no content, or null. */
-export const chatMessages = messages(
-  (content) => typeof content === 'string' || Array.isArray(content) || content == null,
+export const chatMessage = checkMessage(
+  (content) => typeof content === 'string' || typeof content === 'object' || content === undefined,
   'a string, an array of parts, or null',
 )
 
-export const anthropicMessages = messages(
-  (content) => typeof content === 'string' || Array.isArray(content),
-  'a string or an array of blocks',
+export const chatMessages = v.pipe(list, each(chatMessage))
+
+const conversation = v.custom<unknown>(Array.isArray, 'an array of messages, or of conversations')
+
+/** One conversation, or several: each an array of messages. The first element tells which. */
+export const chatBatch = v.pipe(conversation, each(chatOrConversation))
+
+/** An element of what may be one conversation or several. */
+export function chatOrConversation(item: unknown, first: unknown): Fault | undefined {
+  if (!Array.isArray(first)) return chatMessage(item)
+  const isConversation = Array.isArray(item) && item.every((message) => chatMessage(message) === undefined)
+  return isConversation ? undefined : notAConversation
+}
+
+export const anthropicMessages = v.pipe(
+  list,
+  each(
+    checkMessage(
+      (content) => typeof content === 'string' || Array.isArray(content),
+      'a string or an array of blocks',
+    ),
+  ),
 )

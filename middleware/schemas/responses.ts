@@ -5,7 +5,8 @@ import { oneOf } from './one-of.ts'
 
 const input = v.pipe(
   v.custom<unknown>(
-    (value) => typeof value === 'string' || Array.isArray(value),
+    // An object without items is an array of none to vLLM.
+    (value) => typeof value === 'string' || (typeof value === 'object' && value !== null),
     'a string or an array of items',
   ),
   each((item) => (isObject(item) ? undefined : { allowed: 'an object' })),

@@ -8,14 +8,29 @@ const notAToken: Fault = { allowed: 'a token id, a whole number, as the first el
 const notTokens: Fault = { allowed: 'an array of token ids, as the first element is' }
 const noText: Fault = { allowed: 'a string, a token id, or an array of token ids' }
 
-/** `prompt` of completions and `input` of embeddings. The first element tells what the others must be. */
-export const text = v.pipe(
-  v.custom<unknown>((value) => typeof value === 'string' || Array.isArray(value), allowed),
-  each((item, first) => {
-    if (typeof first === 'string') return typeof item === 'string' ? undefined : notAString
-    if (typeof first === 'number') return Number.isInteger(item) ? undefined : notAToken
-    if (Array.isArray(first))
-      return Array.isArray(item) && item.every(Number.isInteger) ? undefined : notTokens
-    return noText
-  }),
+export const textOrArray = v.custom<unknown>(
+  (value) => typeof value === 'string' || Array.isArray(value),
+  allowed,
 )
+
+/** `prompt` of completions and `input` of embeddings. The first element tells what the others must be. */
+export const text = v.pipe(textOrArray, each(textOrTokens))
+
+/** An element of a text that is an array. */
+export function textOrTokens(item: unknown, first: unknown): Fault | undefined {
+  // A token id may be written as a string, too: such a list is one of strings, or one of token ids.
+  if (typeof first === 'string')
+    return typeof item === 'string' || (isToken(first) && isToken(item)) ? undefined : notAString
+  if (isToken(first)) return isToken(item) ? undefined : notAToken
+  if (Array.isArray(first)) return Array.isArray(item) && item.every(isToken) ? undefined : notTokens
+  return noText
+}
+
+/** As loosely as Python's validation takes a whole number. */
+function isToken(item: unknown): boolean {
+  return (
+    Number.isInteger(item) ||
+    typeof item === 'boolean' ||
+    (typeof item === 'string' && /^\s*-?\d+\s*$/.test(item))
+  )
+}

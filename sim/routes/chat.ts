@@ -1,5 +1,5 @@
 /** `POST /v1/chat/completions`. */
-import { type Answer, usageJson } from '../answer.ts'
+import { type Answer, fingerprint, transferFields, usageJson } from '../answer.ts'
 import { answerId, type Call, modelOf, now, type SimContext } from '../call.ts'
 import { type ChatEnvelope, chatStream } from '../chat-stream.ts'
 import { choicesOf, eventStream, lengthOf, reportedCache, usageWish } from '../generation.ts'
@@ -42,17 +42,23 @@ export function chat(sim: SimContext, call: Call): Answer {
   }
 }
 
+const unusedFields = '"refusal":null,"annotations":null,"audio":null,"function_call":null'
+
 function plainBody(envelope: ChatEnvelope, cachedTokens: number, text: (choice: number) => string): string {
   const { id, created, model, prompt, choices, steps, tool, reason } = envelope
   let list = ''
   for (let index = 0; index < choices; index++) {
     const content = tool
-      ? `"content":null,"tool_calls":[${tool.json}]`
-      : `"content":"${text(index)}","refusal":null,"tool_calls":[]`
+      ? `"content":null,${unusedFields},"tool_calls":[${tool.json}],"reasoning":null`
+      : `"content":"${text(index)}",${unusedFields},"reasoning":null`
     list +=
       `${index === 0 ? '' : ','}{"index":${index},"message":{"role":"assistant",${content}},"logprobs":null,` +
-      `"finish_reason":"${reason}","stop_reason":null}`
+      `"finish_reason":"${reason}","stop_reason":null,"token_ids":null,"routed_experts":null}`
   }
   const usage = usageJson(prompt.tokens, steps * choices, envelope.cached(cachedTokens))
-  return `{"id":${id},"object":"chat.completion","created":${created},"model":${model},"choices":[${list}],"usage":${usage}}`
+  return (
+    `{"id":${id},"object":"chat.completion","created":${created},"model":${model},"choices":[${list}],` +
+    `"service_tier":null,${fingerprint},"usage":${usage},"prompt_logprobs":null,"prompt_token_ids":null,` +
+    `"prompt_text":null,${transferFields}}`
+  )
 }

@@ -1,5 +1,13 @@
 /** `POST /v1/completions`. */
-import { type Answer, type StreamFormat, usageJson } from '../answer.ts'
+import {
+  type Answer,
+  finalUsageJson,
+  fingerprint,
+  runningUsageJson,
+  type StreamFormat,
+  transferFields,
+  usageJson,
+} from '../answer.ts'
 import { answerId, type Call, modelOf, now, type SimContext } from '../call.ts'
 import { choicesOf, eventStream, lengthOf, openAiFailure, reportedCache, usageWish } from '../generation.ts'
 import { joined, promptsOf } from '../prompt.ts'
@@ -57,9 +65,11 @@ function plainBody(
   for (const [index, seed] of seeds.entries()) {
     list +=
       `${index === 0 ? '' : ','}{"index":${index},"text":"${textOf(seed, steps)}","logprobs":null,` +
-      `"finish_reason":"${reason}","stop_reason":null,"prompt_logprobs":null}`
+      `"finish_reason":"${reason}","stop_reason":null,"token_ids":null,"prompt_logprobs":null,` +
+      `"prompt_token_ids":null,"routed_experts":null}`
   }
-  return `${head}${list}],"usage":${usageJson(promptTokens, steps * seeds.length, cached(cachedTokens))}}`
+  const usage = usageJson(promptTokens, steps * seeds.length, cached(cachedTokens))
+  return `${head}${list}],"service_tier":null,${fingerprint},"usage":${usage},${transferFields}}`
 }
 
 function completionStream(completion: Completion, body: Json): StreamFormat {
@@ -67,12 +77,12 @@ function completionStream(completion: Completion, body: Json): StreamFormat {
   const usage = usageWish(body)
 
   function chunks(text: (seed: number) => string, finish: string, generated: number): string {
-    const tail = usage.always ? `],"usage":${usageJson(promptTokens, generated, undefined)}}\n\n` : ']}\n\n'
+    const tail = usage.always ? `],"usage":${runningUsageJson(promptTokens, generated)}}\n\n` : ']}\n\n'
     let events = ''
     for (const [index, seed] of seeds.entries()) {
       events +=
         `data: ${head}{"index":${index},"text":"${text(seed)}","logprobs":null,"finish_reason":${finish},` +
-        `"stop_reason":null}${tail}`
+        `"stop_reason":null,"prompt_token_ids":null,"token_ids":null}${tail}`
     }
     return events
   }
@@ -87,7 +97,7 @@ function completionStream(completion: Completion, body: Json): StreamFormat {
       const all = steps * seeds.length
       const stop = reason === 'stop' ? chunks(() => '', '"stop"', all) : ''
       const end = usage.atEnd
-        ? `data: ${head}],"usage":${usageJson(promptTokens, all, cached(cachedTokens))}}\n\n`
+        ? `data: ${head}],"usage":${finalUsageJson(promptTokens, all, cached(cachedTokens))},${fingerprint}}\n\n`
         : ''
       return `${stop}${end}data: [DONE]\n\n`
     },

@@ -35,7 +35,13 @@ export function embeddings(sim: SimContext, call: Call): Answer {
 
 /** The usage of an API that generates nothing. */
 export function usageOf(tokens: number): unknown {
-  return { prompt_tokens: tokens, total_tokens: tokens, completion_tokens: 0, prompt_tokens_details: null }
+  return {
+    prompt_tokens: tokens,
+    total_tokens: tokens,
+    completion_tokens: 0,
+    prompt_tokens_details: null,
+    completion_tokens_details: null,
+  }
 }
 
 /** A unit vector seeded with the text. */

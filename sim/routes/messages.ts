@@ -55,14 +55,14 @@ function promptWithSystem(body: Json): Prompt {
 function plainBody({ id, model, seed, inputTokens, steps }: Message): string {
   return (
     `{"id":${id},"type":"message","role":"assistant","content":[{"type":"text","text":"${textOf(seed, steps)}"}],` +
-    `"model":${model},"stop_reason":"max_tokens","stop_sequence":null,` +
+    `"model":${model},"stop_reason":"max_tokens",` +
     `"usage":{"input_tokens":${inputTokens},"output_tokens":${steps}}}`
   )
 }
 
 function messageStream({ id, model, seed, inputTokens, steps }: Message): StreamFormat {
   const delta =
-    'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"'
+    'event: content_block_delta\ndata: {"type":"content_block_delta","delta":{"type":"text_delta","text":"'
   return {
     opening: () =>
       event(
@@ -70,9 +70,9 @@ function messageStream({ id, model, seed, inputTokens, steps }: Message): Stream
         `"message":{"id":${id},"type":"message","role":"assistant","content":[],"model":${model},"stop_reason":null,` +
           `"stop_sequence":null,"usage":{"input_tokens":${inputTokens},"output_tokens":0}}`,
       ) +
-      event('content_block_start', '"index":0,"content_block":{"type":"text","text":""}') +
+      event('content_block_start', '"content_block":{"type":"text","text":""},"index":0') +
       event('ping'),
-    event: (step) => `${delta}${tokenAt(seed, step)}"}}\n\n`,
+    event: (step) => `${delta}${tokenAt(seed, step)}"},"index":0}\n\n`,
     closing: () =>
       event('content_block_stop', '"index":0') +
       event(

@@ -21,7 +21,11 @@ export function rerank(sim: SimContext, call: Call): Answer {
     model,
     usage: { prompt_tokens: prompt.tokens, total_tokens: prompt.tokens },
     results: documents
-      .map((text, index) => ({ index, document: { text }, relevance_score: similarity(query, text) }))
+      .map((text, index) => ({
+        index,
+        document: { text, multi_modal: null },
+        relevance_score: similarity(query, text),
+      }))
       .sort((a, b) => b.relevance_score - a.relevance_score)
       .slice(0, topN),
   }))

@@ -5,7 +5,7 @@ import type { SimContext } from '../call.ts'
 import { metricsText } from '../metrics.ts'
 import type { Handler } from './index.ts'
 
-const empty = immediate('')
+const empty = immediate('', '')
 const getAndPost = (handler: Handler) => ({ GET: handler, POST: handler })
 const accepted: Record<string, Handler> = { POST: () => empty }
 
@@ -27,7 +27,22 @@ function card({ settings, startedAt }: SimContext, id: string): unknown {
     root: id,
     parent: null,
     max_model_len: Number.isFinite(settings.maxModelLen) ? settings.maxModelLen : 131_072,
-    permission: [],
+    permission: [
+      {
+        id: `modelperm-${settings.id}`,
+        object: 'model_permission',
+        created: startedAt,
+        allow_create_engine: false,
+        allow_sampling: true,
+        allow_logprobs: true,
+        allow_search_indices: false,
+        allow_view: true,
+        allow_fine_tuning: false,
+        organization: '*',
+        group: null,
+        is_blocking: false,
+      },
+    ],
   }
 }
 

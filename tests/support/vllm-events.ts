@@ -37,7 +37,17 @@ const tool = '{"id":"chatcmpl-tool-1","type":"function","index":0,"function":{"n
 const token = '{"content":[{"token":"\\\\xf0","logprob":-0.1,"bytes":[240],"top_logprobs":[]}]}'
 const stopped = '"logprobs":null,"finish_reason":"stop","stop_reason":null'
 
+/** Of `/inference/v1/generate`, which takes token ids and gives token ids. */
+const tokenIds = (ids: string) =>
+  `data: {"request_id":"r","choices":[{"index":0,"logprobs":null,"finish_reason":null,"token_ids":${ids}}]}\n\n`
+
 const openai: readonly Row[] = [
+  ['token ids without text', tokenIds('[7]'), 'content'],
+  [
+    'the ids of tokens that make no text yet',
+    chatChunk('{"content":""}', '"logprobs":null,"finish_reason":null,"token_ids":[240]'),
+    'content',
+  ],
   ['a role', chatChunk('{"role":"assistant","content":""}'), 'silent'],
   ['a role without text', chatChunk('{"role":"assistant"}'), 'silent'],
   ['a role with nulls', chatChunk('{"role":"assistant","content":null,"tool_calls":[]}'), 'silent'],
@@ -166,6 +176,7 @@ const closings: readonly (readonly [Dialect, string])[] = [
   ['responses', typed('response.function_call_arguments.done', '"arguments":"{}"')],
   ['responses', typed('response.content_part.done', '"part":{"type":"output_text","text":"Hi"}')],
   ['responses', typed('response.output_item.done', '"item":{"type":"message"}')],
+  ['anthropic', typed('content_block_delta', '"delta":{"type":"signature_delta","signature":"ab"}')],
   ['anthropic', typed('content_block_stop')],
   ['anthropic', typed('message_delta', '"delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}')],
 ]

@@ -1,6 +1,6 @@
 import { seconds, wholeNumber } from '../number-kinds.ts'
 import { setting } from '../setting.ts'
-import { howMany } from '../switch-kinds.ts'
+import { howMany, onOff } from '../switch-kinds.ts'
 import { list, text } from '../text-kinds.ts'
 import { parseWorkerUrl } from '../worker-url.ts'
 import { parseAllowPattern } from '../worker-url-allow.ts'
@@ -17,6 +17,12 @@ export const workers = {
     default: 0,
     help: 'route to simulated vLLM servers, 7 unless told',
     common: true,
+  }),
+  askUnlistedModels: setting({
+    kind: onOff(),
+    default: false,
+    help: 'ask workers also for models that none lists: adapters that vLLM loads at their first request',
+    danger: 'a made-up name costs one question to each worker',
   }),
   workerUrlAllow: setting({
     kind: list('hosts, host:port, *.suffix or IPv4 ranges such as 10.0.0.0/8', parseAllowPattern),

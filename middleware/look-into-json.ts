@@ -1,0 +1,36 @@
+import type { JsonObject, JsonValue } from './gateway-env.ts'
+import type { RequestBody } from './request-body.ts'
+import { isObject } from './schemas/fields.ts'
+
+const openingBrace = 0x7b
+const byteOrderMark = [0xef, 0xbb, 0xbf]
+
+/**
+ * What a body says that need not be JSON: routing wants the model's name on every route, also on one that the next vLLM
+ * brings. By the first byte, not by the content type: some routes of vLLM read JSON under any. Undefined where it is no
+ * JSON object; the worker has the last word on it.
+ */
+export function lookIntoJson(
+  body: RequestBody | undefined,
+  parse: (body: RequestBody) => JsonValue,
+): JsonObject | undefined {
+  if (body === undefined || !beginsAnObject(body.pieces[0])) return undefined
+  try {
+    const value = parse(body)
+    return isObject(value) ? (value as JsonObject) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function beginsAnObject(bytes: Uint8Array | undefined): boolean {
+  if (bytes === undefined) return false
+  let at = byteOrderMark.every((byte, index) => bytes[index] === byte) ? byteOrderMark.length : 0
+  while (isSpace(bytes[at])) at++
+  return bytes[at] === openingBrace
+}
+
+/** RFC 8259, section 2. */
+function isSpace(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
+}
