@@ -159,7 +159,7 @@ class Run {
     // A worker whose breaker is open is the last one there is: it is asked once for each request.
     if (isForced) return undefined
     if (again === 'free') {
-      const lease = this.#untried()
+      const lease = this.#untried(isBusy(failure))
       if (lease !== undefined) return lease
       if (isBusy(failure)) {
         // All are: the client hears so at once.
@@ -172,7 +172,7 @@ class Run {
       events.retriesExhausted(this.#call)
       return undefined
     }
-    return (again === 'free' ? undefined : this.#untried()) ?? (await this.#afterPause())
+    return (again === 'free' ? undefined : this.#untried(false)) ?? (await this.#afterPause())
   }
 
   #withdraw(): boolean {
@@ -181,10 +181,13 @@ class Run {
     return granted
   }
 
-  /** An untried worker is taken at once. */
-  #untried(): Lease | undefined {
+  /**
+   * An untried worker is taken at once.
+   * @param withRoom after a refusal a worker that refuses too is of no use; after a failure it is better than the same one
+   */
+  #untried(withRoom: boolean): Lease | undefined {
     const { pool, events } = this.#options
-    const lease = pool.acquire(this.#call.kind, { tried: this.#tried, withRoom: true })
+    const lease = pool.acquire(this.#call.kind, { tried: this.#tried, withRoom })
     if (lease !== undefined) events.retried(this.#call, this.#call.record.attempts, 0)
     return lease
   }

@@ -154,6 +154,9 @@ class BunConnection implements Connection {
         yield chunk
       }
       this.rest()
+    } catch {
+      // Bun resets the client's connection for any throw, and prints what is an Error: the source has told the log.
+      throw undefined
     } finally {
       source.cancel()
     }

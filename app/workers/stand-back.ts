@@ -52,7 +52,9 @@ export class StandBack {
     // Refusals of requests that were sent together are one.
     if (wantedMs === 0 && this.active && !this.#trying) return
     this.#trying = false
-    this.#pauseMs = this.#pauseMs === 0 ? firstPauseMs : Math.min(this.#pauseMs * 2, longestPauseMs)
+    if (this.#pauseMs === 0) this.#pauseMs = firstPauseMs
+    // A worker that says when to come again needs no guess of ours.
+    else if (wantedMs === 0) this.#pauseMs = Math.min(this.#pauseMs * 2, longestPauseMs)
     const ms = wantedMs === 0 ? this.#jittered() : Math.min(wantedMs, longestRetryAfterMs)
     this.#until = Math.max(this.#until, this.#now() + ms)
   }
