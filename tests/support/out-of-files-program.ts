@@ -15,9 +15,12 @@ async function faultAt(host: string): Promise<string> {
 }
 
 const files: number[] = []
-while (!outOfFiles()) files.push(openSync('/dev/null', 'r'))
 const without: string[] = []
-for (const host of process.argv.slice(2)) without.push(await faultAt(host))
+for (const host of process.argv.slice(2)) {
+  // Before each attempt anew: the runtime may have closed files of its own since the last one.
+  while (!outOfFiles()) files.push(openSync('/dev/null', 'r'))
+  without.push(await faultAt(host))
+}
 for (const file of files) closeSync(file)
 const withFiles = await faultAt('127.0.0.1')
 process.stdout.write(`${JSON.stringify({ without, with: withFiles })}\n`)
