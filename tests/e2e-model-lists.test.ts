@@ -150,6 +150,15 @@ test("a worker that does not take the router's own key is out until it does", { 
   )
 })
 
+test('a worker that forbids one request takes the others', { timeout }, async (t) => {
+  const worker = await modelWorker(t, 'a', ['m'])
+  const router = await routerOver([worker], { t, args: ['--api-key', 'k'] })
+  worker.route(`POST ${path}`, answer(403, '{"error":"forbidden"}'))
+  assert.equal((await complete(router, 'm')).status, 403)
+  worker.route(`POST ${path}`, undefined)
+  assert.equal((await complete(router, 'm')).status, 200)
+})
+
 describe('an adapter', () => {
   test('that was loaded a moment ago is found at its first use', { timeout }, async (t) => {
     const workers = [await modelWorker(t, 'a', ['base']), await modelWorker(t, 'b', ['base'])] as const

@@ -20,9 +20,12 @@ export function takeModelList(worker: Worker, answer: AskResult): boolean {
   return true
 }
 
-/** The key presented, or none, is not the one that the worker wants. */
+/**
+ * The key presented, or none, is not the one that the worker wants. Not 403: that is said of what is asked for, by servers
+ * that know the key, and by proxies.
+ */
 export function wantsKey(status: number): boolean {
-  return status === 401 || status === 403
+  return status === 401
 }
 
 /** Undefined for what is no list. */
