@@ -1,7 +1,8 @@
 /** A long prefill behind load balancers: comments keep the connection, and the request can still be saved. */
 
 import assert from 'node:assert/strict'
-import { describe, test } from 'node:test'
+import { describe, type TestContext, test } from 'node:test'
+import Anthropic from '@anthropic-ai/sdk'
 import OpenAI from 'openai'
 import { type Api, apiRequest, apis } from './support/api-bodies.ts'
 import { within } from './support/deadline.ts'
@@ -107,24 +108,30 @@ describe('a stream without a first token', () => {
     assert.ok(text.endsWith([...prelude, ...tokens, ...finish].join('')), text)
   })
 
-  test("is read by OpenAI's client, comments and all", { timeout }, async (t) => {
-    const worker = await startScriptedWorker(undefined, { t, tokenMs: 250 })
-    worker.use((request) => [streamHead(), wait(700), ...worker.healthy(request).slice(1)])
-    const router = await routerOver([worker], { t, args: [...early, '--sse-keepalive-secs', '0.1'] })
-    const client = new OpenAI({
-      baseURL: `http://127.0.0.1:${router.apiPort}/v1`,
-      apiKey: 'none',
-      maxRetries: 0,
-    })
+  describe('is read, comments and all,', () => {
     const messages = [{ role: 'user' as const, content: 'hi' }]
-    let text = ''
-    for await (const part of await client.chat.completions.create({
-      model: 'test-model',
-      messages,
-      stream: true,
-    }))
-      text += part.choices[0]?.delta.content ?? ''
-    assert.ok(text.length > 0)
+    const rest = { apiKey: 'none', maxRetries: 0 }
+
+    async function slowRouter(t: TestContext) {
+      const worker = await startScriptedWorker(undefined, { t, tokenMs: 250 })
+      worker.use((request) => [streamHead(), wait(700), ...worker.healthy(request).slice(1)])
+      return routerOver([worker], { t, args: [...early, '--sse-keepalive-secs', '0.1'] })
+    }
+
+    test("by OpenAI's client", { timeout }, async (t) => {
+      const client = new OpenAI({ baseURL: `${(await slowRouter(t)).api}/v1`, ...rest })
+      const stream = await client.chat.completions.create({ model: 'test-model', messages, stream: true })
+      let text = ''
+      for await (const { choices } of stream) text += choices[0]?.delta.content ?? ''
+      assert.notEqual(text, '')
+    })
+
+    test("by Anthropic's client", { timeout }, async (t) => {
+      const client = new Anthropic({ baseURL: (await slowRouter(t)).api, ...rest })
+      const stream = client.messages.stream({ model: 'test-model', messages, max_tokens: 5 })
+      const { content } = await stream.finalMessage()
+      assert.ok(content.some((part) => part.type === 'text' && part.text !== ''))
+    })
   })
 })
 
