@@ -10,6 +10,7 @@ import { glanceAtEvent, readEvent } from './grammar.ts'
 import type { HeldEvents } from './hold.ts'
 import { faultWithin, settleFault } from './judge.ts'
 import { Patience } from './patience.ts'
+import type { StopReason } from './stop.ts'
 import { findUsage } from './usage.ts'
 import type { Fault } from './verdicts.ts'
 import type { WorkerError } from './worker-error.ts'
@@ -93,14 +94,16 @@ export class EventStream implements ByteSource {
     this.#held = held.bytes
     const giveUp = this.#interrupt
     this.#patience = new Patience({ lease, idleMs, pulse, clock, giveUp })
-    stream.record.stop.waiting = (reason) =>
-      reason === 'client_closed' ? this.cancel() : this.#interrupt(reason)
+    stream.record.stop.waiting = this.#onStop
   }
 
   /** What has been read ends in the middle of an event: nothing may be put in here. */
   get isWithinEvent(): boolean {
     return this.#scanner.isWithinEvent
   }
+
+  readonly #onStop = (reason: StopReason): void =>
+    reason === 'client_closed' ? this.cancel() : this.#interrupt(reason)
 
   async read(): Promise<Uint8Array | undefined> {
     if (this.#held !== undefined) {

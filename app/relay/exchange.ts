@@ -93,10 +93,7 @@ class Attempt {
     this.#startedAt = options.clock.now()
     this.#pending = this.#send(fresh)
     call.record.stop.waiting = this.#onStop
-    lease.onLetGo = () => {
-      this.#letGo = true
-      this.#pending.abort()
-    }
+    lease.onLetGo = this.#onLetGo
     if (call.stream) {
       this.#cancelTimer = options.clock.after(options.firstTokenMs, () => {
         this.#timedOut = true
@@ -135,6 +132,11 @@ class Attempt {
   #disarm(): void {
     this.#cancelTimer()
     if (this.#call.record.stop.waiting === this.#onStop) this.#call.record.stop.waiting = undefined
+  }
+
+  readonly #onLetGo = (): void => {
+    this.#letGo = true
+    this.#pending.abort()
   }
 
   readonly #onStop = (reason: StopReason): void => {

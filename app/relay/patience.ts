@@ -40,10 +40,13 @@ export class Patience {
       },
       onSilence: () => void this.#onSilence(),
     })
-    options.lease.onLetGo = () => {
-      if (this.#letGoAt === undefined) this.#silence.startAnew(Math.min(graceMs, options.idleMs))
-      this.#letGoAt ??= options.clock.now()
-    }
+    options.lease.onLetGo = this.#onLetGo
+  }
+
+  readonly #onLetGo = (): void => {
+    const { idleMs, clock } = this.#options
+    if (this.#letGoAt === undefined) this.#silence.startAnew(Math.min(graceMs, idleMs))
+    this.#letGoAt ??= clock.now()
   }
 
   /** Somebody waits for the worker from now on. */

@@ -6,6 +6,7 @@ import type { Lease } from '../workers/lease.ts'
 import type { AskPulse } from './engine-pulse.ts'
 import { faultWithin, settleFault } from './judge.ts'
 import { Patience } from './patience.ts'
+import type { StopReason } from './stop.ts'
 import type { Fault } from './verdicts.ts'
 
 export interface PlainStreamOptions {
@@ -38,8 +39,10 @@ export class PlainStream implements ByteSource {
     this.#status = status
     const giveUp = (code: EndReason, fault: Fault) => this.#break(code, fault, code)
     this.#patience = new Patience({ lease, idleMs, pulse, clock, giveUp })
-    record.stop.waiting = (reason) => this.#break(reason, undefined, reason)
+    record.stop.waiting = this.#onStop
   }
+
+  readonly #onStop = (reason: StopReason): void => this.#break(reason, undefined, reason)
 
   async read(): Promise<Uint8Array | undefined> {
     try {
