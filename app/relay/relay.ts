@@ -45,10 +45,10 @@ export function relay(call: Call, options: RelayOptions): Promise<Answer> {
 class Run {
   readonly #call: Call
   readonly #options: RelayOptions
-  /** Workers that have failed this request. */
-  readonly #tried = new Set<Worker>()
+  /** Workers that have failed this request; nearly always there is none. */
+  #tried: Set<Worker> | undefined
   /** Leases whose fault may be the request's: not judged until another worker has had the same request. */
-  #suspects: Suspect[] = []
+  #suspects: Suspect[] | undefined
   /** Some worker could answer it: there is nothing wrong with the request. */
   #served = false
   /** No other worker could be asked for a second opinion, although there are others. */
@@ -94,7 +94,7 @@ class Run {
         }
       }
     } finally {
-      if (this.#suspects.length > 0) this.#judgeSuspects()
+      if (this.#suspects !== undefined) this.#judgeSuspects(this.#suspects)
     }
   }
 
@@ -124,8 +124,12 @@ class Run {
     const { elsewhere, kind, record } = this.#call
     if (answer.status < 400 || elsewhere?.(answer, worker) !== true) return undefined
     record.stop.throwIfStopped()
-    this.#tried.add(worker)
-    return this.#options.pool.acquire(kind, { tried: this.#tried })
+    return this.#options.pool.acquire(kind, { tried: this.#triedWith(worker) })
+  }
+
+  #triedWith(worker: Worker): ReadonlySet<Worker> {
+    this.#tried ??= new Set()
+    return this.#tried.add(worker)
   }
 
   /** Keeps the books of a failed attempt. */
@@ -133,11 +137,12 @@ class Run {
     const { fault, reason, retryAfterMs = 0 } = failure.details
     const { blame, deadly } = failure.verdict
     const { worker } = lease
-    this.#tried.add(worker)
+    this.#triedWith(worker)
     if (blame === 'nobody' || blame === 'worker') {
       lease.settle(blame === 'worker' ? 'failure' : 'neutral', reason)
     } else {
       lease.end()
+      this.#suspects ??= []
       this.#suspects.push({ lease, reason, blame })
     }
     if (deadly) this.#deaths += 1
@@ -200,7 +205,7 @@ class Run {
     const delay = this.#nextDelay()
     events.retried(this.#call, record.attempts, delay)
     await record.stop.sleep(delay, exchangeOptions.clock)
-    this.#tried.clear()
+    this.#tried = new Set()
     return pool.acquire(kind, { tried: this.#tried })
   }
 
@@ -224,16 +229,15 @@ class Run {
    * input must not open the breakers of the fleet. Nor is a worker blamed that no other could speak against, because
    * such a client has used up the retry budget: a worker that is truly ill is found out by the retries there are.
    */
-  #judgeSuspects(): void {
-    const workers = new Set(this.#suspects.map(({ lease }) => lease.worker))
+  #judgeSuspects(suspects: readonly Suspect[]): void {
+    const workers = new Set(suspects.map(({ lease }) => lease.worker))
     // Nor where the client left, or its time was up, before another worker could answer.
     const unheard = this.#unheard || this.#call.record.stop.reason !== undefined
     const innocent = !this.#served && (workers.size > 1 || unheard)
-    for (const { lease, reason, blame } of this.#suspects) {
+    for (const { lease, reason, blame } of suspects) {
       const alive = blame === 'unless_alike' || lease.worker.silentMs < aliveMs
       lease.judge(innocent && alive ? 'neutral' : 'failure', reason)
     }
-    this.#suspects = []
   }
 }
 

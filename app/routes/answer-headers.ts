@@ -18,16 +18,15 @@ export function answerHeaders(
   for (const field of fields) {
     const name = field[0]
     if (list[name] !== undefined)
-      return new Headers([...fields, ...Object.entries(ownHeaders(record))] as [string, string][])
+      return new Headers([...fields, ...Object.entries(withOwn({}, record))] as [string, string][])
     list[name] = field[1]
   }
-  return Object.assign(list, ownHeaders(record))
+  return withOwn(list, record)
 }
 
-function ownHeaders({ requestId, workerId, attempts }: RequestRecord): Record<string, string> {
-  return {
-    'x-request-id': requestId,
-    'x-router-worker': workerId ?? '',
-    'x-router-attempts': String(attempts),
-  }
+function withOwn(list: Record<string, string>, record: RequestRecord): Record<string, string> {
+  list['x-request-id'] = record.requestId
+  list['x-router-worker'] = record.workerId ?? ''
+  list['x-router-attempts'] = String(record.attempts)
+  return list
 }

@@ -119,7 +119,7 @@ export class ClientConnection implements ExchangeConnection {
       }
       this.#socket.write(message)
     } else {
-      this.#socket.cork()
+      this.#cork()
       this.#socket.write(head, 'latin1')
       this.#unsent = [...body.pieces]
       this.#writeSlice()
@@ -129,7 +129,7 @@ export class ClientConnection implements ExchangeConnection {
   /** Writes as much as is written at once; the rest follows when the socket has taken that, unless an answer begins. */
   readonly #writeSlice = (): void => {
     let bytes = 0
-    this.#socket.cork()
+    this.#cork()
     while (bytes < sliceBytes && this.#unsent.length > 0) {
       const piece = this.#unsent[0]!
       const room = sliceBytes - bytes
@@ -139,11 +139,15 @@ export class ClientConnection implements ExchangeConnection {
       bytes += slice.byteLength
       this.#socket.write(slice)
     }
-    // All of it in one system call, and what was corked before: within a call no reset can be met.
+    // Where it is corked, all of it in one system call: within a call no reset can be met.
     while (this.#socket.writableCorked > 0) this.#socket.uncork()
     if (this.#unsent.length === 0) return
     if (this.#socket.writableNeedDrain) this.#socket.once('drain', this.#writeNext)
     else this.#writeNext()
+  }
+
+  #cork(): void {
+    if (this.#options.corked === true) this.#socket.cork()
   }
 
   readonly #writeNext = (): void => {

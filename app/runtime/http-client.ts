@@ -63,6 +63,11 @@ export interface HttpClientOptions {
   readonly idleSocketMs: number
   /** Largest response head in bytes. */
   readonly maxHeadBytes: number
+  /**
+   * What is written together goes out in one system call. Default false. For Node, where a reset between two calls loses
+   * an answer that has arrived already; Bun loses none, and joins what is corked: a third more for a prompt of 220 KB.
+   */
+  readonly corked?: boolean
 }
 
 /**

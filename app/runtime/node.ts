@@ -22,7 +22,7 @@ import { workerClient } from './worker-client.ts'
 export const node: Runtime = {
   name: 'node',
   version: process.versions.node,
-  createClient: workerClient,
+  createClient: (options) => workerClient({ ...options, corked: true }),
   listen,
 }
 
