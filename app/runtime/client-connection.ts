@@ -37,8 +37,13 @@ export interface ConnectionEvents {
  * before the answer in it is read. So a large body goes out in slices, with time in between in which an answer would be
  * read, and the rest stays here once one begins. Without the pause, 3 of 10 such answers were lost on loopback.
  */
-const sliceBytes = 256 * 1024
+const sliceBytes = 512 * 1024
+/** Of the first one, which goes out together with the head: most early answers are to the head. */
+const firstSliceBytes = 64 * 1024
 const slicePauseMs = 1
+
+/** Bodies beyond this size go out in slices. */
+const largeBytes = 256 * 1024
 
 /** Bodies up to this size are copied behind their head: one write costs less than two. */
 const copiedBytes = 16 * 1024
@@ -104,6 +109,10 @@ export class ClientConnection implements ExchangeConnection {
     })
   }
 
+  get #corks(): boolean {
+    return this.#options.corked === true
+  }
+
   #write(head: string, { method, body }: OutgoingRequest): void {
     // Not before: what arrives ahead of the request cannot be its answer.
     const { maxHeadBytes } = this.#options
@@ -119,35 +128,32 @@ export class ClientConnection implements ExchangeConnection {
       }
       this.#socket.write(message)
     } else {
-      this.#cork()
+      const sliced = body.byteLength > largeBytes
+      if (sliced || this.#corks) this.#socket.cork()
       this.#socket.write(head, 'latin1')
       this.#unsent = [...body.pieces]
-      this.#writeSlice()
+      this.#writeSlice(sliced ? firstSliceBytes : largeBytes)
     }
   }
 
   /** Writes as much as is written at once; the rest follows when the socket has taken that, unless an answer begins. */
-  readonly #writeSlice = (): void => {
+  #writeSlice(most = sliceBytes): void {
     let bytes = 0
-    this.#cork()
-    while (bytes < sliceBytes && this.#unsent.length > 0) {
+    if (this.#corks) this.#socket.cork()
+    while (bytes < most && this.#unsent.length > 0) {
       const piece = this.#unsent[0]!
-      const room = sliceBytes - bytes
+      const room = most - bytes
       if (piece.byteLength > room) this.#unsent[0] = piece.subarray(room)
       else this.#unsent.shift()
       const slice = piece.byteLength > room ? piece.subarray(0, room) : piece
       bytes += slice.byteLength
       this.#socket.write(slice)
     }
-    // Where it is corked, all of it in one system call: within a call no reset can be met.
+    // Within one system call no reset can be met.
     while (this.#socket.writableCorked > 0) this.#socket.uncork()
     if (this.#unsent.length === 0) return
     if (this.#socket.writableNeedDrain) this.#socket.once('drain', this.#writeNext)
     else this.#writeNext()
-  }
-
-  #cork(): void {
-    if (this.#options.corked === true) this.#socket.cork()
   }
 
   readonly #writeNext = (): void => {
