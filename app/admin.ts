@@ -6,8 +6,8 @@ import type { RouterControl } from './router-control.ts'
 
 export interface AdminOptions {
   readonly control: RouterControl
-  /** Refuses those who may not; undefined lets everyone in. */
-  readonly access: Handler<GatewayContext> | undefined
+  /** Refuse those who may not, in this order. */
+  readonly access: readonly Handler<GatewayContext>[]
 }
 
 type C = Context<GatewayContext>
@@ -25,7 +25,7 @@ const routes = [
 /** Membership and state of the workers, in the words of the Rust router and as REST. */
 export function adminRoutes({ control, access }: AdminOptions): Hono<GatewayContext> {
   const app = new Hono<GatewayContext>()
-  if (access !== undefined) for (const route of routes) app.use(route, access)
+  for (const route of routes) for (const check of access) app.use(route, check)
 
   app.post('/add_worker', async (c) => {
     const { url } = await control.addAndAwait(urlParameter(c), c.env.incoming.signal)

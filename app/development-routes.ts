@@ -48,7 +48,7 @@ export function developmentKind(path: string): Kind | undefined {
 }
 
 /** Whatever the spelling: the worker decodes the path before it looks it up. */
-function plainPath(path: string): string {
+export function plainPath(path: string): string {
   let plain = decoded(path)
   // Looked for first: the two replacements cost as much as the rest of this.
   if (plain.includes('//')) plain = plain.replace(/\/{2,}/g, '/')

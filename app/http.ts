@@ -28,6 +28,7 @@ import { spareConnections } from './spare-connections.ts'
 import type { Accounting } from './telemetry/accounting.ts'
 import type { Log } from './telemetry/log.ts'
 import { ModelDirectory } from './workers/model-directory.ts'
+import { refuseWorkerPages } from './worker-pages.ts'
 
 export interface HttpOptions {
   readonly config: Config
@@ -77,15 +78,16 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
   // RFC 9110, sections 9.3.6 and 9.3.8: one asks for a tunnel, the other for its own header back, keys included.
   app.on(['CONNECT', 'TRACE'], '*', methodNotAllowed('GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'))
   // Before keys: kubelets have none.
-  app.route('/', probes(control))
+  app.route('/', probes(control, { addresses: false }))
   // Before admission and bodies, with a key of their own.
-  app.route('/', adminRoutes({ control, access: adminAccess(config) }))
+  app.route('/', adminRoutes({ control, access: [adminAccess(config)] }))
   for (const { middleware } of placed('before')) app.use(widen(middleware))
   if (config.routerApiKeys.length > 0) app.use(widen(apiKey({ keys: config.routerApiKeys })))
   app.use(
     sequence(
       guardDevelopmentRoutes(config.adminApiKey),
       widen(refuseWebSocket()),
+      ...(config.relayWorkerPages ? [] : [refuseWorkerPages()]),
       // Before admission: a request waits with its body read, so that an upload does not hold a slot.
       widen(readBody({ limit: config.maxPayloadSize })),
       widen(decodeBody({ limit: config.maxPayloadSize })),
@@ -121,14 +123,16 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
   return app
 }
 
-/** On the API listener, admin routes are open on loopback or with a key. */
-function adminAccess({ adminApiKey, host }: Config): Handler<GatewayContext> | undefined {
+/**
+ * On the API listener, admin routes are there with a key only. That it listens on loopback says nothing: a proxy on the
+ * same host passes the whole world on.
+ */
+function adminAccess({ adminApiKey }: Config): Handler<GatewayContext> {
   if (adminApiKey !== undefined) return widen(apiKey({ keys: [adminApiKey], what: 'admin key' }))
-  if (host === '127.0.0.1' || host === '::1' || host === 'localhost') return undefined
   return () => {
     throw new RouterError(
       'forbidden',
-      'admin routes are off on this address: set --admin-api-key, or use the operations listener',
+      'admin routes are off on this listener: set --admin-api-key, or use the operations listener (--prometheus-port)',
     )
   }
 }

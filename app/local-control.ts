@@ -21,7 +21,7 @@ export class LocalControl implements RouterControl {
       draining: this.#lifecycle.draining,
       total: pool.workers.length,
       available: pool.availableCount,
-      workers: pool.workers.map(({ url, health }) => ({ url, health: health.name })),
+      workers: pool.workers.map(({ id, url, health }) => ({ id, url, health: health.name })),
     }
   }
 

@@ -6,7 +6,7 @@ export interface Vitals {
   readonly total: number
   /** Workers that can take a request now. */
   readonly available: number
-  readonly workers: readonly { readonly url: string; readonly health: WorkerState['health'] }[]
+  readonly workers: readonly Pick<WorkerState, 'id' | 'url' | 'health'>[]
 }
 
 export interface FlushResult {

@@ -59,5 +59,6 @@ function check(headers: Incoming['headers'], maxBytes: number): void {
 }
 
 function ambiguous(rule: string): RouterError {
-  return new RouterError('invalid_request', `The request headers are ambiguous: ${rule}.`)
+  // Where the next request begins is as doubtful as this one: the connection is not used again.
+  return new RouterError('invalid_request', `The request headers are ambiguous: ${rule}.`, { close: true })
 }

@@ -151,16 +151,10 @@ describe('the admin routes', () => {
     ['DELETE', '/workers/x'],
   ] as const
 
-  test('are on the API too while it listens on loopback', { timeout }, async () => {
-    const { one, two, router } = await setup()
-    const { head, body } = await send(router.apiPort, { path: '/list_workers' })
-    assert.deepEqual([head.status, JSON.parse(body.bytes.toString())], [200, { urls: [one.url, two.url] }])
-  })
-
-  test('are refused on an API that others can reach, with a word on how to allow them', {
+  test('are refused on the API without an admin key, with a word on how to allow them', {
     timeout,
-  }, async (t) => {
-    const router = await routerOver([], { t, args: ['--host', '0.0.0.0'] })
+  }, async () => {
+    const { router } = await setup()
     for (const [method, path] of lines) {
       const { head, body } = await send(router.apiPort, { method, path })
       assert.equal(head.status, 403, path)

@@ -49,6 +49,7 @@ describe('an ambiguous request', () => {
       const exchange = connection.request({ method: 'POST', bytes })
       const { status } = await within(5000, exchange.head, 'an answer')
       assert.equal(status, 400)
+      await within(5000, connection.closed, 'the end of the connection')
       const next = await send(router.apiPort, { path: '/v1/completions', json: JSON.parse(body) })
       assert.equal(next.head.status, 200)
       const reached = worker.requests.slice(before)

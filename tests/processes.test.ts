@@ -21,9 +21,11 @@ const sent = 60
 
 const setup = shared(async (t) => {
   const workers = await Promise.all([0, 1].map(() => startScriptedWorker(undefined, { t })))
-  const router = await routerOver(workers, { t, args: ['--processes', '2'] })
+  const env = { VLLM_ROUTER_ADMIN_API_KEY: 'admin-key' }
+  const router = await routerOver(workers, { t, env, args: ['--processes', '2'] })
+  const headers = { authorization: 'Bearer admin-key' }
   const ask = (request: RawRequestOptions, port = router.operationsPort) =>
-    within(5000, rawRequest({ port, ...request }).text(), request.path ?? '')
+    within(5000, rawRequest({ port, headers, ...request }).text(), request.path ?? '')
   const complete = () => ask({ path, json: { model: 'test-model', prompt: 'hi' } }, router.apiPort)
   return { workers, router, ask, complete }
 })
@@ -82,7 +84,12 @@ describe('two processes', () => {
       assert.equal((await ask({ path: '/liveness' }, port)).text, 'OK')
       assert.equal((await ask({ path: '/health' }, port)).text, 'All servers healthy')
       const ready = await ask({ path: '/readiness' }, port)
-      assert.deepEqual(JSON.parse(ready.text), { status: 'ready', workers: { total: 2, available: 2 } })
+      assert.deepEqual(JSON.parse(ready.text), {
+        status: 'ready',
+        workers: { total: 2, available: 2 },
+        healthy_workers: 2,
+        total_workers: 2,
+      })
     }
   })
 

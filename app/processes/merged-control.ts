@@ -35,16 +35,17 @@ export class MergedControl implements RouterControl {
       if (draining) return []
       throw error
     })
-    const workers = new Map<string, WorkerState['health']>()
-    for (const { url, health } of all.flatMap((vitals) => vitals.workers)) {
-      const before = workers.get(url)
-      workers.set(url, before === undefined ? health : worstHealth(before, health))
+    const workers = new Map<string, Vitals['workers'][number]>()
+    for (const worker of all.flatMap((vitals) => vitals.workers)) {
+      const { url, health } = worker
+      const before = workers.get(url)?.health ?? health
+      workers.set(url, { ...worker, health: worstHealth(before, health) })
     }
     return {
       draining,
       total: workers.size,
       available: Math.max(0, ...all.map(({ available }) => available)),
-      workers: [...workers].map(([url, health]) => ({ url, health })),
+      workers: [...workers.values()],
     }
   }
 

@@ -66,7 +66,8 @@ async function serve(
   server: Bun.Server<undefined>,
 ): Promise<Response> {
   // HTTP/1.0 without Host: Bun's URL is then a bare path, which everything behind this would misread. 400, as on Node.
-  if (request.url.startsWith('/')) return new Response(null, { status: 400 })
+  if (request.url.startsWith('/'))
+    return new Response(null, { status: 400, headers: { connection: 'close' } })
   const connection = new BunConnection(request, server)
   const response = await fetch(request, { incoming: connection })
   if (connection.streams) return response

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { getRequestListener } from '@hono/node-server'
+import { getRequestListener, RequestError } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { RouterError } from '../../middleware/errors.ts'
 import { BodyCollector, type RequestBody } from '../../middleware/request-body.ts'
@@ -38,7 +38,10 @@ async function listen({ host, port, fetch, shared = false }: ListenOptions): Pro
       maxHeaderSize: 64 * 1024,
       noDelay: true,
     },
-    getRequestListener((_, env) => handle(fetch, _, env as NodeEnv), { overrideGlobalObjects: true }),
+    getRequestListener((_, env) => handle(fetch, _, env as NodeEnv), {
+      overrideGlobalObjects: true,
+      errorHandler: refused,
+    }),
   )
   const connections = spareUnsentAnswers(server)
   await new Promise<void>((resolve, reject) => {
@@ -70,6 +73,12 @@ async function listen({ host, port, fetch, shared = false }: ListenOptions): Pro
       clearTimeout(deadline)
     },
   }
+}
+
+/** What could not become a request, or not be answered: where the next one begins is doubtful, too. */
+function refused(error: unknown): Response {
+  const status = error instanceof RequestError ? 400 : 500
+  return new Response(null, { status, headers: { connection: 'close' } })
 }
 
 interface NodeEnv {
