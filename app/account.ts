@@ -43,6 +43,7 @@ export function account({
     const path = c.req.path
     const record = accounting.open(c.req.method, path)
     record.requestId = c.get('requestId')
+    record.client = incoming.remoteAddress
     if (knownRoutes.has(path)) record.route = path
     c.set('record', record)
     c.set('onEnd', (listener) => record.onEnd(listener))
@@ -63,6 +64,7 @@ export function account({
       record.end(record.errorCode)
       record.stop.because('client_closed')
     }
+    record.requestBytes = c.get('body')?.byteLength
     record.status = record.errorCode === 'client_closed' ? 499 : c.res.status
     if (!record.live) record.end(record.errorCode ?? 'completed')
   }

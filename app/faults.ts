@@ -13,7 +13,10 @@ export function renderFault(error: unknown, path: string, record?: RequestRecord
     log?.error({ err: error, request_id: record?.requestId }, 'unexpected error')
   }
   const fault = known ?? new RouterError('internal_error', 'the router failed to handle this request')
-  if (record !== undefined) record.errorCode = fault.code
+  if (record !== undefined) {
+    record.errorCode = fault.code
+    record.errorMessage = fault.message
+  }
   return renderError(fault, dialectOf(path))
 }
 

@@ -204,6 +204,7 @@ export class Supervisor {
     )
     residentMemory.set(process.memoryUsage.rss())
     eventLoopLag.set(this.#observer.lag.takeWorst())
+    this.#observer.countDroppedLines()
     return this.#samples.exposition(this.#metrics)
   }
 

@@ -73,6 +73,7 @@ class Run {
       for (;;) {
         record.attempts += 1
         record.workerId = lease.worker.id
+        record.workerUrl = lease.worker.url
         try {
           // The one retry that is left after a death must not be lost on a connection that is dead already.
           const answer = await exchange(this.#call, lease, exchangeOptions, this.#deaths > 0)

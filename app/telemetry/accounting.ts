@@ -8,6 +8,7 @@ import { RequestRecord } from './request-record.ts'
 
 /** Tokens that one event may stand for, at most: what a usage claims beyond that is not believed. */
 const mostMerged = 100
+const probes: ReadonlySet<string> = new Set(['/health', '/liveness', '/readiness'])
 
 /** Opens a record for each client request and closes the books on it: metrics and one log line. */
 export class Accounting {
@@ -88,7 +89,8 @@ export class Accounting {
   #write(record: RequestRecord): void {
     const failed =
       record.status >= 500 || (record.endReason !== 'completed' && record.endReason !== 'client_closed')
-    const level = failed ? 'warn' : 'info'
+    // Kubelets and load balancers ask every few seconds: nobody wants to read that.
+    const level = failed && !probes.has(record.route) ? 'warn' : probes.has(record.route) ? 'debug' : 'info'
     if (!this.#log.isLevelEnabled(level)) return
     const { firstTokenAt, startedAt, usage, tokenEvents } = record
     this.#writeRequest(level, {
@@ -96,12 +98,17 @@ export class Accounting {
       worker_request_id: record.engineId,
       method: record.method,
       route: record.route,
+      path: record.route === 'other' ? record.path.slice(0, 200) : undefined,
+      client: record.client,
+      request_bytes: record.requestBytes,
       status: record.status,
       end_reason: record.endReason,
       error_code: record.errorCode,
+      error: record.errorMessage,
       model: record.model,
       stream: record.stream,
       worker_id: record.workerId,
+      worker: record.workerUrl,
       attempts: record.attempts,
       duration_ms: round(this.#clock.now() - startedAt),
       first_token_ms: firstTokenAt === undefined ? undefined : round(firstTokenAt - startedAt),

@@ -1,6 +1,6 @@
-import pino, { type Logger, type LoggerOptions } from 'pino'
-import pretty from 'pino-pretty'
+import pino, { type DestinationStream, type Logger, type LoggerOptions } from 'pino'
 import { LineBuffer } from './line-buffer.ts'
+import { PeopleLines } from './people-lines.ts'
 
 export type Log = Logger
 
@@ -31,33 +31,39 @@ export function createLog(settings: LogOptions): Log {
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   }
-  if (!forPeople) return buffered(options, manyWriters ? onePieceBytes : undefined)
-  const stream = pretty({
-    colorize: colour,
-    translateTime: 'SYS:HH:MM:ss.l',
-    // A request is a line here too: a screen should hold more than three of them.
-    singleLine: true,
-    ignore: 'pid,hostname',
-    sync: true,
-  })
-  return pino(options, stream)
+  const buffer = new LineBuffer(manyWriters ? onePieceBytes : undefined)
+  const log = flushed(options, buffer, forPeople ? new PeopleLines(buffer, { colour }) : buffer)
+  buffer.onDropped = (lines) =>
+    log.warn({ dropped: lines }, 'log lines were dropped: nobody read them fast enough')
+  return log
 }
 
 /** Lines are collected for a moment, errors excepted. */
-function buffered(options: LoggerOptions, maxWrite?: number): Log {
-  const stream = new LineBuffer(maxWrite)
+function flushed(options: LoggerOptions, buffer: LineBuffer, stream: DestinationStream): Log {
   return pino(
     {
       ...options,
       hooks: {
         logMethod(args, method, level) {
           method.apply(this, args)
-          if (level >= 50) stream.flush()
+          if (level >= 50) buffer.flush()
         },
       },
     },
     stream,
   )
+}
+
+/** What a log writes to, where it is one of this program's own. */
+export function streamOf(log: Log): LineBuffer | PeopleLines | undefined {
+  const stream = (log as unknown as Record<symbol, unknown>)[pino.symbols.streamSym]
+  return stream instanceof LineBuffer || stream instanceof PeopleLines ? stream : undefined
+}
+
+/** Lines that were lost until now since nobody read them. */
+export function droppedLines(log: Log): number {
+  const stream = streamOf(log)
+  return (stream instanceof PeopleLines ? stream.buffer : stream)?.dropped ?? 0
 }
 
 /** For the library, where nobody asked for a log. */

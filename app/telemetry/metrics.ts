@@ -157,6 +157,7 @@ export function createMetrics() {
       'event_loop_lag_seconds',
       'Longest time since the last scrape for which a process was busy without a pause.',
     ),
+    logDropped: counter('log_lines_dropped_total', 'Lines of the log that were lost since nobody read them.'),
     discoveryAge: gauge(
       'max',
       'discovery_age_seconds',

@@ -10,7 +10,7 @@ import type { Worker } from '../workers/worker.ts'
 import { lockedModels } from '../workers/worker-state.ts'
 import type { CounterSeries } from './bound-counter.ts'
 import { EventLoopLag } from './event-loop-lag.ts'
-import type { Log } from './log.ts'
+import { droppedLines, type Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 
 const outcomes: readonly Outcome[] = ['success', 'failure', 'neutral']
@@ -40,6 +40,7 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
   readonly #policy: string
   readonly #series = new Map<Worker, WorkerSeries>()
   readonly #urls = new Set<string>()
+  #droppedLines = 0
   #readMembership = (): void => {}
 
   constructor({ metrics, log, policy }: { metrics: Metrics; log: Log; policy: string }) {
@@ -143,12 +144,15 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
   healthChanged(worker: Worker, from: Worker['health'], to: Worker['health']): void {
     const reason = to.name === 'unhealthy' ? { reason: to.reason } : {}
     const level = to.name === 'unhealthy' ? 'warn' : 'info'
-    this.#log[level]({ worker: worker.url, from: from.name, to: to.name, ...reason }, `worker ${to.name}`)
+    this.#log[level](
+      { worker: worker.url, worker_id: worker.id, from: from.name, to: to.name, ...reason },
+      `worker ${to.name}`,
+    )
   }
 
   slowStart(worker: Worker): void {
     this.#log.warn(
-      { worker: worker.url, error: worker.lastError?.message },
+      { worker: worker.url, worker_id: worker.id, error: worker.lastError?.message },
       'worker still not up; keeps being asked',
     )
   }
@@ -159,7 +163,7 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
 
   drainingChanged(worker: Worker): void {
     this.#log.info(
-      { worker: worker.url, in_flight: worker.inFlight },
+      { worker: worker.url, worker_id: worker.id, in_flight: worker.inFlight },
       worker.draining ? 'worker draining' : 'worker serving again',
     )
   }
@@ -197,6 +201,7 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
       {
         request_id: record.requestId,
         worker: worker.url,
+        worker_id: worker.id,
         attempt: record.attempts,
         reason: failure.details.reason,
       },
@@ -217,12 +222,20 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
     }
   }
 
+  /** Of the log; to be called before the metrics are shown. */
+  countDroppedLines(): void {
+    const dropped = droppedLines(this.#log)
+    this.#metrics.logDropped.of().inc(dropped - this.#droppedLines)
+    this.#droppedLines = dropped
+  }
+
   /** Reads the gauges from the parts themselves; call right before the registry is printed. */
   refreshGauges(pool: Pool): void {
     const { activeWorkers, workerHealth, workerBusy, running, breakerState } = this.#metrics
     const { residentMemory, eventLoopLag } = this.#metrics
     residentMemory.set(process.memoryUsage.rss())
     eventLoopLag.set(this.lag.takeWorst())
+    this.countDroppedLines()
     this.#readMembership()
     activeWorkers.set(pool.availableCount)
     for (const worker of pool.workers) {

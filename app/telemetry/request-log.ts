@@ -1,20 +1,20 @@
-import pino from 'pino'
-import { LineBuffer } from './line-buffer.ts'
-import type { Log } from './log.ts'
+import { type Log, streamOf } from './log.ts'
+import { PeopleLines } from './people-lines.ts'
 
 /** Fields of the line on a finished request; those that are undefined are left out. */
 export type RequestFields = Readonly<Record<string, string | number | boolean | undefined>>
 
 /** Writes the one line on a finished request. */
-export type RequestLog = (level: 'info' | 'warn', fields: RequestFields) => void
+export type RequestLog = (level: 'debug' | 'info' | 'warn', fields: RequestFields) => void
 
 /**
  * The writer of a log's request lines. There is one for each request, so it counts: where the log is JSON on standard
  * output the line is made in one go, byte for byte what pino writes, at a fifth of the cost (2 instead of 9 us on Bun).
  */
 export function requestLog(log: Log): RequestLog {
-  const stream = (log as unknown as Record<symbol, unknown>)[pino.symbols.streamSym]
-  if (!(stream instanceof LineBuffer)) return (level, fields) => log[level](fields, 'request')
+  const stream = streamOf(log)
+  if (stream === undefined) return (level, fields) => log[level](fields, 'request')
+  if (stream instanceof PeopleLines) return (_, fields) => stream.writeRequest(fields)
   const isoTime = isoTimes()
   const bindings = Object.entries(log.bindings()).map(
     (entry) => `${JSON.stringify(Object.fromEntries([entry])).slice(1, -1)},`,

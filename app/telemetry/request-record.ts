@@ -26,8 +26,14 @@ export class RequestRecord {
   model = 'unknown'
   status = 0
   errorCode: ErrorCode | undefined
+  /** As the client was told it: no prompts, no keys. */
+  errorMessage: string | undefined
+  /** Address of the client, or of the proxy that it came through. */
+  client: string | undefined
+  requestBytes: number | undefined
   attempts = 0
   workerId: string | undefined
+  workerUrl: string | undefined
   /** The client asked for a stream. */
   stream = false
   /** The answer is a committed stream of events. */
