@@ -1,18 +1,22 @@
-#!/usr/bin/env node
 import { parseCommand, runCommand } from './cli.ts'
 import { environment } from './config/environment.ts'
 import { formatFaults } from './config/fault.ts'
 import { loadConfig } from './config/load-config.ts'
 import { serve } from './serve.ts'
+import { isOrder, type Signals } from './signals.ts'
 import { version } from './version.ts'
 
-process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
-  process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
-  return 1
-})
-
 /** The process: command line in, exit code out. */
-async function main(argv: readonly string[]): Promise<number> {
+export async function runProgram(argv: readonly string[], signals: Signals): Promise<number> {
+  try {
+    return await run(argv, signals)
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+    return 1
+  }
+}
+
+async function run(argv: readonly string[], signals: Signals): Promise<number> {
   const env = environment()
   const out = (text: string) => void process.stdout.write(text)
   const err = (text: string) => void process.stderr.write(text)
@@ -21,13 +25,17 @@ async function main(argv: readonly string[]): Promise<number> {
   const colour = env.NO_COLOR === undefined
   if (command.verb === 'process') {
     const { serveProcess } = await import('./processes/serve-process.ts')
-    return serveProcess({ argv: command.argv, env, colour })
+    return serveProcess({ argv: command.argv, env, colour, signals })
   }
-  if (command.verb !== 'serve') return runCommand(command, { version, env, out, err })
+  if (command.verb !== 'serve') {
+    // As a shell says it: 128 and the number of the signal.
+    signals.take((signal) => isOrder(signal) && process.exit(signal === 'SIGINT' ? 130 : 143))
+    return runCommand(command, { version, env, out, err })
+  }
   const loaded = await loadConfig({ argv: command.argv, env })
   if (!loaded.ok) {
     err(`${formatFaults(loaded.faults)}\n`)
     return 2
   }
-  return serve(loaded.config, { colour, argv: command.argv })
+  return serve(loaded.config, { colour, argv: command.argv, signals })
 }

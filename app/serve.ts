@@ -6,19 +6,19 @@ import { guardProcess } from './guard-process.ts'
 import { processCount } from './processes/process-count.ts'
 import type { RouterControl } from './router-control.ts'
 import { ListenError } from './runtime/runtime.ts'
+import { isOrder, type Signals } from './signals.ts'
 import { createLog, type Log } from './telemetry/log.ts'
 import { version } from './version.ts'
 import type { WorkerState } from './workers/worker-state.ts'
 
 /** Milliseconds that the banner waits for the first probes, so that it can show states and models. */
 const firstProbesMs = 1000
-/** Milliseconds in which Ctrl-C counts once: the terminal sends it to `bun run` too, which hands it on. */
-const echoMs = 500
 
 export interface ServeOptions {
   readonly colour: boolean
   /** The flags of the command line. */
   readonly argv: readonly string[]
+  readonly signals: Signals
 }
 
 /** One process or several: what a router is to whoever runs it. */
@@ -31,42 +31,42 @@ interface Router {
 }
 
 /** Runs a router until a signal ends it; resolves with the exit code. */
-export async function serve(config: Config, { colour, argv }: ServeOptions): Promise<number> {
+export async function serve(config: Config, { colour, argv, signals }: ServeOptions): Promise<number> {
   const terminal = process.stdout.isTTY === true
   const { logLevel: level, logFormat: format } = config
   const processes = processCount(config)
   const manyWriters = processes > 1
   const log = createLog({ level, format, terminal, colour: terminal && colour, manyWriters })
+  const ending = new Ending(signals, log)
   const fleet = config.demo > 0 ? await startDemo(config.demo) : undefined
   try {
     const workerUrls = fleet?.urls ?? config.workerUrls
     const router = await createRouter({ ...config, demo: 0, workerUrls }, { processes, argv, log })
+    ending.abandon = () => router.abandon()
     const urls = await router.start()
     // Not before: what goes wrong up to here must end the process.
     guardProcess(log)
-    const signal = nextSignal()
+    // Nobody has been told yet that it is there.
+    const early = ending.ordered
     if (terminal && config.logFormat !== 'json') {
-      await Promise.race([firstProbes(router.control), signal])
+      await Promise.race([firstProbes(router.control), ending.order])
       const workers = await router.control.workers()
       process.stdout.write(welcome(config, urls, { workers, demo: fleet !== undefined, colour }))
     }
     const workers = (await router.control.workers()).length
     log.info({ ...urls, version, policy: config.policy, workers, processes }, 'listening')
-    const first = await signal
-    log.info({ signal: first }, 'draining')
-    const again = nextSignal({ echoOf: first })
+    if (workers === 0 && !looksForWorkers(config)) log.warn(noWorkers)
+    const signal = await ending.order
+    log.info({ signal }, 'draining')
     // A person's Ctrl-C: no load balancer has to notice first.
-    const stopped = router.stop({ settle: first !== 'SIGINT' })
-    const forced = await Promise.race([stopped.then(() => undefined), again])
-    if (forced !== undefined) {
-      router.abandon()
-      return stopAtOnce(log, forced)
-    }
+    await router.stop({ settle: signal !== 'SIGINT' && !early })
     log.info('stopped')
     return 0
   } catch (error) {
     if (!(error instanceof ListenError || error instanceof ConfigError)) throw error
-    process.stderr.write(`${error instanceof ConfigError ? formatFaults(error.faults) : error.message}\n`)
+    process.stderr.write(
+      `${error instanceof ConfigError ? formatFaults(error.faults) : `${error.message}${flagOf(error, config)}`}\n`,
+    )
     return error instanceof ConfigError ? 2 : 1
   } finally {
     await fleet?.close()
@@ -126,21 +126,43 @@ function welcome(
   })
 }
 
-function nextSignal({ echoOf }: { echoOf?: NodeJS.Signals } = {}): Promise<NodeJS.Signals> {
-  const started = performance.now()
-  return new Promise((resolve) => {
-    const settle = (signal: NodeJS.Signals): void => {
-      if (signal === 'SIGINT' && echoOf === signal && performance.now() - started < echoMs) return
-      process.off('SIGTERM', settle)
-      process.off('SIGINT', settle)
-      resolve(signal)
-    }
-    process.on('SIGTERM', settle)
-    process.on('SIGINT', settle)
-  })
+const noWorkers =
+  'there are no workers yet: start with --worker-urls http://host:8000, --worker-urls-file, --worker-dns or --service-discovery, add some with POST /workers on the operations listener, or try --demo'
+
+function flagOf({ port }: ListenError, config: Config): string {
+  const flag = port === config.port ? '--port' : '--prometheus-port'
+  return ` (choose another one with ${flag}; 0 takes a free one)`
 }
 
-function stopAtOnce(log: Log, signal: NodeJS.Signals): never {
-  log.warn({ signal }, 'second signal: stopping at once')
-  process.exit(1)
+/** Whether there is a source that may name workers later. */
+function looksForWorkers(config: Config): boolean {
+  return config.workerUrlsFile !== undefined || config.workerDns.length > 0 || config.serviceDiscovery
+}
+
+/** The end of the program as signals order it: the first one in good order, the second one at once. */
+class Ending {
+  /** Resolves with the first order. */
+  readonly order: Promise<NodeJS.Signals>
+  /** The first order has come. */
+  ordered = false
+  /** Leaves nothing behind. */
+  abandon = (): void => {}
+
+  constructor(signals: Signals, log: Log) {
+    const first = Promise.withResolvers<NodeJS.Signals>()
+    this.order = first.promise
+    signals.take((signal) => {
+      if (signal === 'SIGHUP')
+        log.warn('SIGHUP: there is no reload yet; restart to read the configuration anew')
+      if (!isOrder(signal)) return
+      if (!this.ordered) {
+        this.ordered = true
+        first.resolve(signal)
+        return
+      }
+      this.abandon()
+      log.warn({ signal }, 'second signal: stopping at once')
+      process.exit(1)
+    })
+  }
 }

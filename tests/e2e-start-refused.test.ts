@@ -101,13 +101,15 @@ test('a port in use ends it with code 1 and says so', { timeout }, async (t) => 
   await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve))
   t.after(() => new Promise((resolve) => taken.close(resolve)))
   const port = String(portOf(taken))
-  for (const args of [
-    ['--port', port, '--prometheus-port', '0'],
-    ['--port', '0', '--prometheus-port', port],
+  for (const [flag = '', other = ''] of [
+    ['--port', '--prometheus-port'],
+    ['--prometheus-port', '--port'],
   ]) {
-    const { code, stderr, stdout } = await runRouter({ args })
+    const { code, stderr, stdout } = await runRouter({ args: [flag, port, other, '0'] })
     assert.equal(code, 1)
-    assert.equal(stderr.trim(), `cannot listen on 127.0.0.1:${port}: the port is in use by another process`)
+    const why = 'the port is in use by another process'
+    const remedy = `choose another one with ${flag}; 0 takes a free one`
+    assert.equal(stderr.trim(), `cannot listen on 127.0.0.1:${port}: ${why} (${remedy})`)
     assert.doesNotMatch(stdout, /listening/)
   }
 })

@@ -40,7 +40,7 @@ export class RouterProcess {
   constructor({ id, number, command, argv, handlers }: RouterProcessOptions) {
     this.id = id
     this.number = number
-    // Not in a group of its own: a terminal that is closed ends all of them.
+    // Not in a group of its own: what is sent to the whole group reaches all of them.
     const child = spawn(command.file, [...command.args, processVerb, ...argv], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })

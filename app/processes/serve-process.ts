@@ -1,6 +1,7 @@
 import type { Environment } from '../config/environment.ts'
 import type { Config } from '../config/settings.ts'
 import { guardProcess } from '../guard-process.ts'
+import type { Signals } from '../signals.ts'
 import { createLog } from '../telemetry/log.ts'
 import { OwnProcess } from './own-process.ts'
 
@@ -8,10 +9,11 @@ export interface ServeProcessOptions {
   readonly argv: readonly string[]
   readonly env: Environment
   readonly colour: boolean
+  readonly signals: Signals
 }
 
 /** Runs this process as one of several until its supervisor ends it, or is gone; resolves with the exit code. */
-export async function serveProcess({ argv, env, colour }: ServeProcessOptions): Promise<number> {
+export async function serveProcess({ argv, env, colour, signals }: ServeProcessOptions): Promise<number> {
   if (process.send === undefined) {
     process.stderr.write('the verb "process" is for the router itself: use --processes\n')
     return 2
@@ -35,10 +37,9 @@ export async function serveProcess({ argv, env, colour }: ServeProcessOptions): 
       return log
     },
   })
-  // A terminal sends Ctrl-C to all of them: the supervisor decides.
-  process.on('SIGINT', () => {})
-  // Meant for this process alone, or sent to all of a service by its manager. Either way no stream is cut.
-  process.on('SIGTERM', () => own.stop({ settle: true }))
+  // SIGTERM is meant for this process alone, or sent to all of a service by its manager. Either way no stream is cut.
+  // Of all others, Ctrl-C included, a terminal sends one to each of them: the supervisor decides.
+  signals.take((signal) => signal === 'SIGTERM' && own.stop({ settle: true }))
   // The supervisor is gone, and perhaps another one is waiting for the port.
   process.on('disconnect', () => own.stop({ settle: false }))
   await own.ended

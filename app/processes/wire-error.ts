@@ -10,6 +10,7 @@ export interface WireError {
   readonly param?: string | null
   readonly retryAfter?: number | undefined
   readonly faults?: readonly Fault[]
+  readonly port?: number
 }
 
 export function asWireError(error: unknown): WireError {
@@ -19,13 +20,17 @@ export function asWireError(error: unknown): WireError {
     return { kind: 'router', code, message, param, retryAfter }
   }
   if (error instanceof ConfigError) return { kind: 'config', message: error.message, faults: error.faults }
-  if (error instanceof ListenError) return { kind: 'listen', message: error.message }
+  if (error instanceof ListenError) {
+    const { message, port } = error
+    return { kind: 'listen', message, port }
+  }
   return { kind: 'other', message: error instanceof Error ? (error.stack ?? error.message) : String(error) }
 }
 
-export function fromWireError({ kind, message, code, param, retryAfter, faults }: WireError): Error {
+export function fromWireError(error: WireError): Error {
+  const { kind, message, code, param, retryAfter, faults, port = 0 } = error
   if (kind === 'config') return new ConfigError(faults ?? [])
-  if (kind === 'listen') return new ListenError(message)
+  if (kind === 'listen') return new ListenError(message, port)
   if (kind === 'other' || code === undefined) return new Error(message)
   return new RouterError(code, message, {
     ...(param == null ? {} : { param }),

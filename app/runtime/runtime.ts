@@ -49,6 +49,13 @@ export interface Listener {
 /** The port is taken, or the address is not ours: told to the operator without a stack. */
 export class ListenError extends Error {
   override readonly name = 'ListenError'
+  readonly port: number
+
+  /** @param port the one that was asked for */
+  constructor(message: string, port: number, options?: ErrorOptions) {
+    super(message, options)
+    this.port = port
+  }
 }
 
 export function listenError(error: unknown, host: string, port: number): ListenError {
@@ -61,7 +68,7 @@ export function listenError(error: unknown, host: string, port: number): ListenE
         : code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND'
           ? 'this machine does not have that address'
           : (error as Error).message
-  return new ListenError(`cannot listen on ${host}:${port}: ${reason}`, { cause: error })
+  return new ListenError(`cannot listen on ${host}:${port}: ${reason}`, port, { cause: error })
 }
 
 /** How a host is written within a URL: IPv6 addresses stand in brackets. */

@@ -8,6 +8,7 @@ import { RequestRecord } from './request-record.ts'
 
 /** Tokens that one event may stand for, at most: what a usage claims beyond that is not believed. */
 const mostMerged = 100
+
 const probes: ReadonlySet<string> = new Set(['/health', '/liveness', '/readiness'])
 
 /** Opens a record for each client request and closes the books on it: metrics and one log line. */
