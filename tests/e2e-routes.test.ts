@@ -104,7 +104,8 @@ describe('a request to', () => {
       ['/readiness', 'GET'],
       ['/list_workers', 'GET'],
     ] as const) {
-      const { head, body } = await send(router.apiPort, { method: 'POST', path, body: '' })
+      const port = path === '/list_workers' ? router.operationsPort : router.apiPort
+      const { head, body } = await send(port, { method: 'POST', path })
       assert.deepEqual([head.status, head.header('allow')], [405, allow], path)
       assert.equal(JSON.parse(body.bytes.toString()).error.code, 'method_not_allowed')
     }

@@ -111,7 +111,7 @@ describe('seven workers under 50 requests a second', () => {
       { what: 'metrics that show the dead worker' },
     )
     const healthIs = async (said: string) =>
-      (await send(router.apiPort, { path: '/health' })).body.bytes.equals(Buffer.from(said))
+      (await send(router.operationsPort, { path: '/health' })).body.bytes.equals(Buffer.from(said))
     await eventually(() => healthIs(`Unhealthy servers: [${victim.url}]`), {
       what: 'a health that names the dead worker',
     })

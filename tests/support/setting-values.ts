@@ -35,6 +35,7 @@ const texts: Partial<Record<SettingKey, fc.Arbitrary<string>>> = {
   retryMaxBackoffMs: fc.integer({ min: 50, max: 100_000 }).map(String),
   apiKey: key,
   adminApiKey: key,
+  adminHosts: several(fc.constantFrom('router.example.com', 'vllm-router', 'a_b.svc')),
   routerApiKeys: several(key),
   workerUrlsFile: fc.constantFrom('workers.yaml', '/etc/vllm-router/workers.json', 'none'),
   workerDns: several(fc.constantFrom('dns://vllm:8000', 'vllm.ml.svc:80', 'dns+srv://_http._tcp.vllm.ml')),
