@@ -1,8 +1,10 @@
 import type { Admission } from '../middleware/admission.ts'
 import { AdmissionQueue } from '../middleware/admission-queue.ts'
+import { HeldBytes } from '../middleware/held-bytes.ts'
 import type { RateLimiter } from '../middleware/rate-limit.ts'
 import { TokenBucket } from '../middleware/token-bucket.ts'
 import { selectionPolicies } from '../policies/selection/index.ts'
+import { bufferedBytesOf } from './buffered-bytes.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { ConfigError, type Fault } from './config/fault.ts'
 import { resolveOptions } from './config/resolve-options.ts'
@@ -182,6 +184,9 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
   const limiter =
     shared?.limiter ?? (perSecond === undefined ? undefined : new TokenBucket({ perSecond, now }))
 
+  const held = new HeldBytes({ limit: bufferedBytesOf(config), onFull: () => observer.buffersFull() })
+  const refreshGauges = () => observer.refreshGauges(pool, held.held)
+
   const listeners: Listener[] = []
   const api = createApi({
     config,
@@ -190,6 +195,7 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     lifecycle,
     clock,
     log,
+    held,
     queue: shared?.admission ?? queue,
     rate: limiter && { limiter, onLimited: () => observer.rateLimited() },
     control: shared?.control ?? control,
@@ -203,7 +209,7 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     control,
     log,
     exposition() {
-      observer.refreshGauges(pool)
+      refreshGauges()
       return exposition(metrics)
     },
   })
@@ -233,7 +239,7 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     registry,
     control,
     samples() {
-      observer.refreshGauges(pool)
+      refreshGauges()
       return samplesOf(metrics)
     },
     fetch: async (request) => serveApi(request, { incoming: plainConnection(request) }),

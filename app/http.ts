@@ -4,6 +4,7 @@ import { type Admission, admission } from '../middleware/admission.ts'
 import { apiKey } from '../middleware/api-key.ts'
 import { decodeBody } from '../middleware/decode-body.ts'
 import { RouterError } from '../middleware/errors.ts'
+import type { HeldBytes } from '../middleware/held-bytes.ts'
 import { type RateLimitOptions, rateLimit } from '../middleware/rate-limit.ts'
 import { readBody } from '../middleware/read-body.ts'
 import { refuseWebSocket } from '../middleware/refuse-websocket.ts'
@@ -27,8 +28,8 @@ import { listModels, oneModel } from './routes/models.ts'
 import { spareConnections } from './spare-connections.ts'
 import type { Accounting } from './telemetry/accounting.ts'
 import type { Log } from './telemetry/log.ts'
-import { ModelDirectory } from './workers/model-directory.ts'
 import { refuseWorkerPages } from './worker-pages.ts'
+import { ModelDirectory } from './workers/model-directory.ts'
 
 export interface HttpOptions {
   readonly config: Config
@@ -36,6 +37,7 @@ export interface HttpOptions {
   readonly lifecycle: Lifecycle
   readonly clock: Clock
   readonly log: Log
+  readonly held: HeldBytes
   readonly queue: Admission
   readonly rate: RateLimitOptions | undefined
   readonly control: RouterControl
@@ -89,7 +91,13 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
       widen(refuseWebSocket()),
       ...(config.relayWorkerPages ? [] : [refuseWorkerPages()]),
       // Before admission: a request waits with its body read, so that an upload does not hold a slot.
-      widen(readBody({ limit: config.maxPayloadSize })),
+      widen(
+        readBody({
+          limit: config.maxPayloadSize,
+          held: options.held,
+          silenceMs: config.uploadIdleTimeoutSecs * 1000,
+        }),
+      ),
       widen(decodeBody({ limit: config.maxPayloadSize })),
       // Middleware of the user's may want to read the prompt; the router itself does not.
       widen(validateByPath(bodySchemas, { outline: placed('after').length === 0 })),

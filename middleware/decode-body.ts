@@ -42,6 +42,7 @@ export function decodeBody({
     if (decoder === undefined) throw unknownEncoding()
     if (body === undefined || body.byteLength === 0) return next()
     return decode(body, decoder, limit).then((decoded) => {
+      c.get('heldPart')?.add(Math.max(0, decoded.byteLength - body.byteLength))
       c.set('body', decoded)
       c.set('bodyDecoded', true)
       return next()

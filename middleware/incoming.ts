@@ -1,5 +1,15 @@
 import { RouterError } from './errors.ts'
+import type { HeldPart } from './held-bytes.ts'
 import { BodyCollector, type RequestBody } from './request-body.ts'
+import { defaultUploadSilenceMs, UploadSilence } from './upload-silence.ts'
+
+/** What an upload may take beside the bytes of its own limit. */
+export interface UploadBounds {
+  /** Where the bytes are counted as they come. Default: nowhere. */
+  readonly held?: HeldPart | undefined
+  /** Milliseconds without a byte after which it is given up. Default 60 s. */
+  readonly silenceMs?: number | undefined
+}
 
 /** The client's request, before anything was made of it. The runtime puts one into Hono's `c.env.incoming`. */
 export interface Incoming {
@@ -11,9 +21,10 @@ export interface Incoming {
    * The entire body, read once; empty when there is none.
    *
    * @param limit bytes; exactly so many are accepted.
-   * @throws RouterError `payload_too_large` beyond the limit, `client_closed` when the upload breaks off.
+   * @throws RouterError `payload_too_large` beyond the limit, `buffers_full` when there is no room for more,
+   * `upload_timeout` when none come, `client_closed` when the upload breaks off.
    */
-  body(limit: number): Promise<RequestBody>
+  body(limit: number, bounds?: UploadBounds): Promise<RequestBody>
   /** Aborts when the client's connection closes before the response has ended. */
   readonly signal: AbortSignal
   readonly remoteAddress: string | undefined
@@ -61,22 +72,35 @@ class RequestIncoming implements Incoming {
     return this.#request.headers.get(name) ?? undefined
   }
 
-  body(limit: number): Promise<RequestBody> {
-    this.#body ??= readAll(this.#request.body, limit)
+  body(limit: number, bounds?: UploadBounds): Promise<RequestBody> {
+    this.#body ??= readAll(this.#request.body, limit, bounds)
     return this.#body
   }
 }
 
-async function readAll(stream: ReadableStream<Uint8Array> | null, limit: number): Promise<RequestBody> {
-  const collector = new BodyCollector(limit)
+async function readAll(
+  stream: ReadableStream<Uint8Array> | null,
+  limit: number,
+  { held, silenceMs = defaultUploadSilenceMs }: UploadBounds = {},
+): Promise<RequestBody> {
+  const collector = new BodyCollector(limit, { held })
+  const reader = stream?.getReader()
+  const silence = new UploadSilence(silenceMs, () => void reader?.cancel().catch(() => {}))
   try {
-    // Leaving the loop cancels the stream, so that the rest of the upload is not read.
-    for await (const chunk of stream ?? []) collector.add(chunk)
+    for (let chunk = await reader?.read(); chunk?.done === false; chunk = await reader?.read()) {
+      silence.heard()
+      collector.add(chunk.value)
+    }
+    if (silence.error !== undefined) throw silence.error
   } catch (error) {
+    // The rest of the upload is not read.
+    reader?.cancel().catch(() => {})
     if (error instanceof RouterError) throw error
     throw new RouterError('client_closed', 'The client went away before its request was complete.', {
       cause: error,
     })
+  } finally {
+    silence.end()
   }
   return collector.body()
 }

@@ -1,4 +1,5 @@
-import type { JsonObject, JsonValue } from './gateway-env.ts'
+import type { JsonObject } from './gateway-env.ts'
+import { type Payload, readJson } from './parse-json.ts'
 import type { RequestBody } from './request-body.ts'
 import { isObject } from './schemas/fields.ts'
 
@@ -12,15 +13,19 @@ const byteOrderMark = [0xef, 0xbb, 0xbf]
  */
 export function lookIntoJson(
   body: RequestBody | undefined,
-  parse: (body: RequestBody) => JsonValue,
-): JsonObject | undefined {
+  outline: boolean,
+): JsonObject | undefined | Promise<JsonObject | undefined> {
   if (body === undefined || !beginsAnObject(body.pieces[0])) return undefined
   try {
-    const value = parse(body)
-    return isObject(value) ? (value as JsonObject) : undefined
+    const read = readJson(body, outline)
+    return read instanceof Promise ? read.then(objectIn, () => undefined) : objectIn(read)
   } catch {
     return undefined
   }
+}
+
+function objectIn({ value }: Payload): JsonObject | undefined {
+  return isObject(value) ? (value as JsonObject) : undefined
 }
 
 function beginsAnObject(bytes: Uint8Array | undefined): boolean {

@@ -3,6 +3,7 @@ import { findJsonFault } from './find-json-fault.ts'
 import type { JsonValue } from './gateway-env.ts'
 import { outlineJson } from './outline-json.ts'
 import type { RequestBody } from './request-body.ts'
+import { type Skim, skimJson } from './skim-json.ts'
 
 /** Python's own parser gives up at about this depth, so that a worker would refuse the body as well. */
 const maxDepth = 1000
@@ -27,9 +28,34 @@ export function parseJson(body: RequestBody | undefined): JsonValue {
   return parseText(decode(body.bytes()))
 }
 
-/** The same, with one character in place of each long string where that is quicker: see `outlineJson`. */
-export function parseJsonOutline(body: RequestBody | undefined): JsonValue {
-  const outline = body === undefined ? undefined : outlineJson(body)
+/** A body read for routing. */
+export interface Payload {
+  readonly value: JsonValue
+  /** Only the fields that routing looks at were read. */
+  readonly skimmed?: true
+}
+
+/** Fields that routing looks at. */
+const routingFields: ReadonlySet<string> = new Set(['model', 'stream', 'previous_response_id'])
+
+/** Bytes. What so short a text can hold is parsed within some 20 ms, however it is made. */
+const shortText = 256 * 1024
+
+/**
+ * The value of a JSON body, at a bounded cost: a million keys would keep the process busy for a second, and all streams
+ * would stand still. Of a body with so many, only the fields that routing needs are read; the worker reads the rest.
+ *
+ * @param outline one character in place of each long string where that is quicker: see `outlineJson`
+ * @throws RouterError as `parseJson`
+ */
+export function readJson(body: RequestBody | undefined, outline: boolean): Payload | Promise<Payload> {
+  const text = outline && body !== undefined ? outlineJson(body) : undefined
+  const length = text?.length ?? body?.byteLength ?? 0
+  if (body === undefined || length <= shortText) return { value: parsed(body, text) }
+  return skimFirst(body, text)
+}
+
+function parsed(body: RequestBody | undefined, outline: string | undefined): JsonValue {
   if (outline === undefined) return parseJson(body)
   try {
     return parseText(outline)
@@ -37,6 +63,24 @@ export function parseJsonOutline(body: RequestBody | undefined): JsonValue {
     // The whole has the last word, and says where in the client's own text the fault is.
     return parseJson(body)
   }
+}
+
+async function skimFirst(body: RequestBody, outline: string | undefined): Promise<Payload> {
+  const pieces = outline === undefined ? body.pieces : [Buffer.from(outline)]
+  const skim = await skimJson(pieces, routingFields)
+  if (skim.containers > maxContainers || (skim.containers > harmless && skim.depth > maxDepth))
+    throw tooNested()
+  return parsingMs(skim) > longestParseMs
+    ? { value: skim.fields, skimmed: true }
+    : { value: parsed(body, outline) }
+}
+
+/** Milliseconds. */
+const longestParseMs = 30
+
+/** Measured on both runtimes: about 1 us for a key that no other object has, 60 ns for a container, 20 ns for a value. */
+function parsingMs({ keys, containers, commas }: Skim): number {
+  return keys * 1e-3 + containers * 6e-5 + commas * 2e-5
 }
 
 function parseText(text: string): JsonValue {

@@ -1,11 +1,16 @@
 import type { MiddlewareHandler } from 'hono'
 import type { GatewayEnv } from './gateway-env.ts'
+import type { HeldBytes } from './held-bytes.ts'
 import { headerOf, type Incoming } from './incoming.ts'
 import { payloadTooLarge } from './request-body.ts'
 
 export interface ReadBodyOptions {
   /** Bytes; exactly so many are accepted. Default 64 MiB. Each request in flight may hold this much memory. */
   readonly limit?: number
+  /** Bounds what all requests hold together, from the first byte to the end of the response. Default: no bound. */
+  readonly held?: HeldBytes
+  /** Milliseconds without a byte after which an upload is given up. Default 60 s. */
+  readonly silenceMs?: number
 }
 
 const usuallyEmpty: ReadonlySet<string> = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS'])
@@ -14,15 +19,23 @@ const usuallyEmpty: ReadonlySet<string> = new Set(['GET', 'HEAD', 'DELETE', 'OPT
  * Reads the whole body once, as bytes, into `c.get('body')`: routing looks at it, and a second attempt sends it again.
  * A GET, HEAD, DELETE or OPTIONS that announces no body gets none.
  *
- * @throws RouterError `payload_too_large`, by the declared length before a byte is read; `client_closed`.
+ * @throws RouterError `payload_too_large`, by the declared length before a byte is read; `buffers_full`, by the bytes
+ * that have come; `upload_timeout`, where none come any more; `client_closed`.
  */
-export function readBody({ limit = 64 * 1024 * 1024 }: ReadBodyOptions = {}): MiddlewareHandler<GatewayEnv> {
+export function readBody({
+  limit = 64 * 1024 * 1024,
+  held,
+  silenceMs,
+}: ReadBodyOptions = {}): MiddlewareHandler<GatewayEnv> {
   return function readBody(c, next) {
     const { incoming } = c.env
     const declared = headerOf(incoming.headers, 'content-length')
     if (declared !== undefined && Number(declared) > limit) throw payloadTooLarge(limit, Number(declared))
     if (usuallyEmpty.has(c.req.method) && !announced(incoming, declared)) return next()
-    return incoming.body(limit).then((body) => {
+    const part = held?.open()
+    if (part !== undefined) c.get('onEnd')(() => part.close())
+    return incoming.body(limit, { held: part, silenceMs }).then((body) => {
+      if (part !== undefined) c.set('heldPart', part)
       c.set('body', body)
       return next()
     })

@@ -1,4 +1,5 @@
 import { RouterError } from './errors.ts'
+import type { HeldPart } from './held-bytes.ts'
 
 /**
  * The body of a request, in the pieces in which it came. Whoever only checks it and sends it on needs no copy in one
@@ -34,24 +35,48 @@ const mergedPieces = 64 * 1024
 /** Of those, so many are held one by one. */
 const mostCrumbs = 256
 
+/**
+ * Bytes. A longer body of a known length gets memory in one block, which goes back to the system when it is over: the
+ * allocator keeps what Node's pieces of 64 KiB took, and 20 bodies of 60 MB left the process 230 MB larger.
+ */
+const blockBytes = 4 * 2 ** 20
+
+export interface CollectorOptions {
+  /** Where the bytes are counted as they come. */
+  readonly held?: HeldPart | undefined
+  /** Bytes that the client has announced, where they are to be collected in one block. */
+  readonly announced?: number | undefined
+}
+
 /** Takes in a body as it comes. */
 export class BodyCollector {
   readonly #limit: number
+  readonly #held: HeldPart | undefined
   readonly #pieces: Uint8Array[] = []
+  readonly #block: Uint8Array | undefined
   /** So many of the last pieces are small, and have so many bytes. */
   #crumbs = 0
   #crumbBytes = 0
   #byteLength = 0
 
-  /** @param limit bytes; exactly so many are accepted */
-  constructor(limit: number) {
+  /**
+   * @param limit bytes; exactly so many are accepted
+   */
+  constructor(limit: number, { held, announced = 0 }: CollectorOptions = {}) {
     this.#limit = limit
+    this.#held = held
+    if (announced >= blockBytes && announced <= limit) this.#block = Buffer.allocUnsafeSlow(announced)
   }
 
-  /** @throws RouterError `payload_too_large` */
+  /** @throws RouterError `payload_too_large`, `buffers_full` */
   add(piece: Uint8Array): void {
     this.#byteLength += piece.byteLength
     if (this.#byteLength > this.#limit) throw payloadTooLarge(this.#limit)
+    this.#held?.add(piece.byteLength)
+    if (this.#block !== undefined && this.#byteLength <= this.#block.byteLength) {
+      this.#block.set(piece, this.#byteLength - piece.byteLength)
+      return
+    }
     if (piece.byteLength >= smallPiece) {
       this.#endCrumbs()
       this.#pieces.push(piece)
@@ -65,6 +90,7 @@ export class BodyCollector {
   }
 
   body(): RequestBody {
+    if (this.#block !== undefined) return new RequestBody([this.#block.subarray(0, this.#byteLength)])
     this.#merge()
     return new RequestBody(this.#pieces)
   }

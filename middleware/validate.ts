@@ -4,7 +4,7 @@ import { RouterError } from './errors.ts'
 import type { GatewayEnv, JsonObject, JsonValue } from './gateway-env.ts'
 import { headerOf } from './incoming.ts'
 import { lookIntoJson } from './look-into-json.ts'
-import { parseJson, parseJsonOutline } from './parse-json.ts'
+import { type Payload, readJson } from './parse-json.ts'
 import { isObject } from './schemas/fields.ts'
 import type { BodySchema } from './schemas/index.ts'
 
@@ -27,13 +27,16 @@ export interface ValidateOptions {
  * @throws RouterError `unsupported_media_type`; `invalid_json`; `invalid_request` with the path of the field as `param`.
  */
 export function validate({ schema, outline = false }: ValidateOptions): MiddlewareHandler<GatewayEnv> {
-  const parse = outline ? parseJsonOutline : parseJson
   return function validate(c, next) {
     checkMediaType(headerOf(c.env.incoming.headers, 'content-type'))
-    const payload = parse(c.get('body'))
-    checkPayload(payload, schema)
-    c.set('payload', payload)
-    return next()
+    const read = readJson(c.get('body'), outline)
+    return read instanceof Promise ? read.then(check) : check(read)
+
+    function check({ value, skimmed }: Payload): Promise<void> {
+      if (skimmed === undefined) checkPayload(value, schema)
+      c.set('payload', value as JsonObject)
+      return next()
+    }
   }
 }
 
@@ -45,13 +48,16 @@ export function validateByPath(
   const checks = new Map(
     Object.entries(schemas).map(([path, schema]) => [path, validate({ ...options, schema })]),
   )
-  const parse = options.outline === true ? parseJsonOutline : parseJson
   return function validateByPath(c, next) {
     const check = c.req.method === 'POST' ? checks.get(c.req.path) : undefined
     if (check !== undefined) return check(c, next)
-    const payload = lookIntoJson(c.get('body'), parse)
-    if (payload !== undefined) c.set('payload', payload)
-    return next()
+    const payload = lookIntoJson(c.get('body'), options.outline === true)
+    return payload instanceof Promise ? payload.then(keep) : keep(payload)
+
+    function keep(found: JsonObject | undefined): Promise<void> {
+      if (found !== undefined) c.set('payload', found)
+      return next()
+    }
   }
 }
 

@@ -5,10 +5,16 @@ import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import type { JsonValue } from '../middleware/gateway-env.ts'
 import { outlineJson } from '../middleware/outline-json.ts'
-import { parseJson, parseJsonOutline } from '../middleware/parse-json.ts'
+import { parseJson, readJson } from '../middleware/parse-json.ts'
 import { RequestBody } from '../middleware/request-body.ts'
 
 const longest = 1024
+
+function parseOutlined(body: RequestBody): JsonValue {
+  const read = readJson(body, true)
+  assert.ok(!(read instanceof Promise))
+  return read.value
+}
 
 /** What the outline should be: `_` for each string that takes more than so many bytes between its quotes. */
 function shortened(value: JsonValue): JsonValue {
@@ -65,7 +71,7 @@ describe('the outline of a large body', () => {
       fc.property(document, fc.boolean(), cuts, (value, spaced, at) => {
         const text = JSON.stringify(value, null, spaced ? 2 : undefined)
         const body = inPieces(bytesOf(text), at)
-        const got = parseJsonOutline(body)
+        const got = parseOutlined(body)
         const whole = JSON.parse(text) as JsonValue
         // Where there are too many quotes to be worth it, the body is parsed as it is.
         assert.deepEqual(got, outlineJson(body) === undefined ? whole : shortened(whole))
@@ -81,7 +87,7 @@ describe('the outline of a large body', () => {
 
   test('accepts the byte order mark that the whole parser accepts', () => {
     const body = bodyOf(`\uFEFF${JSON.stringify({ model: 'm', prompt: 'word '.repeat(20_000) })}`)
-    assert.deepEqual(parseJsonOutline(body), parseJson(body))
+    assert.deepEqual(parseOutlined(body), parseJson(body))
   })
 
   test('keeps a short string that a piece ends in, and leaves out a long one', () => {
@@ -92,7 +98,7 @@ describe('the outline of a large body', () => {
       text.indexOf('word') + 50,
     ]) {
       const body = inPieces(bytesOf(text), [place])
-      assert.deepEqual(parseJsonOutline(body), { prompt: '_', model: 'a "model"', suffix: 'end' })
+      assert.deepEqual(parseOutlined(body), { prompt: '_', model: 'a "model"', suffix: 'end' })
     }
   })
 
@@ -125,7 +131,7 @@ describe('the outline of a large body', () => {
         expected = error
       }
       assert.ok(expected instanceof Error)
-      assert.throws(() => parseJsonOutline(body), { name: expected.name, message: expected.message })
+      assert.throws(() => parseOutlined(body), { name: expected.name, message: expected.message })
     })
   }
 })

@@ -89,6 +89,20 @@ export function bytes({ min, max }: { min: number; max: number }): Kind<number, 
   }
 }
 
+/** A size, or one word that leaves it to the router: `auto`. */
+export function bytesOr<W extends string>(
+  word: W,
+  limits: { min: number; max: number },
+): Kind<number | W, number | string> {
+  const size = bytes(limits)
+  return {
+    ...size,
+    schema: v.union([v.pipe(v.string(), v.trim(), v.toLowerCase(), v.literal(word)), size.schema]),
+    allowed: `${word}, or ${size.allowed}`,
+    show: (value) => (typeof value === 'number' ? size.show(value) : value),
+  }
+}
+
 function showBytes(value: number): string {
   for (const unit of ['GiB', 'MiB', 'KiB']) {
     const size = units[unit.toLowerCase()] ?? 1

@@ -1,3 +1,4 @@
+import { bufferedBytesOf } from '../buffered-bytes.ts'
 import type { Config } from '../config/settings.ts'
 
 /**
@@ -16,6 +17,7 @@ export function shareConfig(config: Config, number: number, count: number): Part
     processes: 1,
     demo: 0,
     config: undefined,
+    maxBufferedBytes: Math.max(1, Math.floor(bufferedBytesOf(config) / count)),
     maxConcurrentRequests: undefined,
     maxConcurrentRequestsPerWorker: ownCap,
     rateLimitTokensPerSecond: undefined,

@@ -1,5 +1,5 @@
 import { RouterError } from '../../middleware/errors.ts'
-import { incomingFromRequest } from '../../middleware/incoming.ts'
+import { incomingFromRequest, type UploadBounds } from '../../middleware/incoming.ts'
 import { RequestBody } from '../../middleware/request-body.ts'
 import type { ByteSource, HeaderFields } from './http-client.ts'
 import {
@@ -17,6 +17,9 @@ import { workerClient } from './worker-client.ts'
 
 /** Seconds a kept-alive connection may be silent between requests; above the 60 s of common load balancers. */
 const keepAliveSeconds = 75
+
+/** Bytes. A declared body of no more is read in one piece, which costs less than a stream. */
+const atOnceBytes = 256 * 1024
 
 export const bun: Runtime = {
   name: 'bun',
@@ -117,15 +120,18 @@ class BunConnection implements Connection {
     return this.#server.requestIP(this.#request)?.address
   }
 
-  async body(limit: number): Promise<RequestBody> {
-    const body = await this.#readBody(limit)
+  async body(limit: number, bounds?: UploadBounds): Promise<RequestBody> {
+    const body = await this.#readBody(limit, bounds)
     this.#server.timeout(this.#request, 0)
     return body
   }
 
-  async #readBody(limit: number): Promise<RequestBody> {
-    // A chunked upload says its length only at its end, and has to be counted.
-    if (this.header('content-length') === undefined) return incomingFromRequest(this.#request).body(limit)
+  async #readBody(limit: number, bounds: UploadBounds | undefined): Promise<RequestBody> {
+    const declared = this.header('content-length')
+    // A chunked upload says its length only at its end, and a long one may never come: they are counted as they come.
+    if (declared === undefined || Number(declared) > atOnceBytes)
+      return incomingFromRequest(this.#request).body(limit, bounds)
+    bounds?.held?.add(Number(declared))
     try {
       return new RequestBody([new Uint8Array(await this.#request.arrayBuffer())])
     } catch (error) {

@@ -3,7 +3,9 @@ import type { AddressInfo } from 'node:net'
 import { getRequestListener, RequestError } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { RouterError } from '../../middleware/errors.ts'
+import type { UploadBounds } from '../../middleware/incoming.ts'
 import { BodyCollector, type RequestBody } from '../../middleware/request-body.ts'
+import { defaultUploadSilenceMs, UploadSilence } from '../../middleware/upload-silence.ts'
 import type { ByteSource, HeaderFields } from './http-client.ts'
 import { spareUnsentAnswers } from './node-connections.ts'
 import { openStream } from './open-stream.ts'
@@ -30,8 +32,8 @@ async function listen({ host, port, fetch, shared = false }: ListenOptions): Pro
   const server = createServer(
     {
       headersTimeout: 10_000,
-      // For the upload alone; an answer may take as long as it likes.
-      requestTimeout: 120_000,
+      // An upload may take as long as it likes: it is limited by its silence.
+      requestTimeout: 0,
       connectionsCheckingInterval: 1_000,
       // Above the 60 s of common load balancers, so that they close idle connections, not we under their hands.
       keepAliveTimeout: 75_000,
@@ -151,14 +153,24 @@ class NodeConnection implements Connection {
     return this.#incoming.socket.remoteAddress
   }
 
-  async body(limit: number): Promise<RequestBody> {
+  async body(
+    limit: number,
+    { held, silenceMs = defaultUploadSilenceMs }: UploadBounds = {},
+  ): Promise<RequestBody> {
     // It has left while something else was waited for: no event would ever tell.
     if (this.#incoming.destroyed && !this.#incoming.readableEnded) throw leftWhileSending()
-    const collector = new BodyCollector(limit)
+    const collector = new BodyCollector(limit, {
+      held,
+      announced: Number(this.#incoming.headers['content-length'] ?? 0),
+    })
+    let silence: UploadSilence | undefined
     try {
       await new Promise<void>((resolve, reject) => {
+        const waiting = new UploadSilence(silenceMs, () => reject(waiting.error))
+        silence = waiting
         this.#incoming
           .on('data', (chunk: Uint8Array) => {
+            waiting.heard()
             try {
               collector.add(chunk)
             } catch (error) {
@@ -172,6 +184,8 @@ class NodeConnection implements Connection {
     } catch (error) {
       if (error instanceof RouterError) throw error
       throw leftWhileSending(error)
+    } finally {
+      silence?.end()
     }
     return collector.body()
   }

@@ -141,6 +141,7 @@ export function createMetrics() {
     queueDepth: gauge('sum', 'queue_depth', 'Requests that wait for a slot.'),
     queueWait: histogram('queue_wait_seconds', 'Time that requests waited for a slot.', durations),
     rejected: counter('rejected_total', 'Requests that were turned away before any attempt.', 'reason'),
+    bufferedBytes: gauge('sum', 'buffered_bytes', 'Bytes that the bodies of requests take up.'),
     overhead: histogram(
       'overhead_seconds',
       'Time the router itself took before the request left for a worker.',

@@ -57,6 +57,10 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
     rejected: (reason) => this.#metrics.rejected.of(reason).inc(),
   }
 
+  buffersFull(): void {
+    this.#metrics.rejected.of('buffers_full').inc()
+  }
+
   rateLimited(): void {
     this.#metrics.rejected.of('rate_limited').inc()
   }
@@ -230,11 +234,13 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
   }
 
   /** Reads the gauges from the parts themselves; call right before the registry is printed. */
-  refreshGauges(pool: Pool): void {
+  /** @param bufferedBytes what the bodies of requests take up now */
+  refreshGauges(pool: Pool, bufferedBytes: number): void {
     const { activeWorkers, workerHealth, workerBusy, running, breakerState } = this.#metrics
     const { residentMemory, eventLoopLag } = this.#metrics
     residentMemory.set(process.memoryUsage.rss())
     eventLoopLag.set(this.lag.takeWorst())
+    this.#metrics.bufferedBytes.set(bufferedBytes)
     this.countDroppedLines()
     this.#readMembership()
     activeWorkers.set(pool.availableCount)

@@ -49,7 +49,7 @@ function override(base: Incoming, changes: Partial<Incoming> = {}): Incoming {
   return {
     headers,
     header: (name) => headerOf(headers, name),
-    body: changes.body ?? ((limit) => base.body(limit)),
+    body: changes.body ?? ((limit, bounds) => base.body(limit, bounds)),
     signal: changes.signal ?? base.signal,
     remoteAddress: changes.remoteAddress ?? base.remoteAddress,
   }

@@ -1,6 +1,6 @@
 import { isIPv6 } from 'node:net'
 import { optional, type Parsed } from '../kind.ts'
-import { bytes, seconds, wholeNumber, wholeNumberOr } from '../number-kinds.ts'
+import { bytes, bytesOr, seconds, wholeNumber, wholeNumberOr } from '../number-kinds.ts'
 import { setting } from '../setting.ts'
 import { list, text } from '../text-kinds.ts'
 
@@ -68,7 +68,20 @@ export const listeners = {
     default: 64 * 2 ** 20,
     unit: 'bytes',
     help: 'largest request body; exactly the limit is accepted, more gets 413',
-    danger: 'bodies are held in memory until a worker has answered',
+    danger: 'bodies are held in memory until the answer has ended',
+  }),
+  maxBufferedBytes: setting({
+    kind: bytesOr('auto', { min: 1, max: 2 ** 40 }),
+    default: 'auto' as number | 'auto',
+    unit: 'bytes',
+    help: 'what the bodies of all requests may take up together; more gets 503 with Retry-After; auto: a quarter of the memory of the container or machine',
+    danger: 'near the memory limit of the container: it is killed when many large prompts come at once',
+  }),
+  uploadIdleTimeoutSecs: setting({
+    kind: seconds({ min: 0.1 }),
+    default: 60,
+    unit: 's',
+    help: 'an upload of which no byte comes for so long gets 408; as long as bytes come it may take any time',
   }),
   requestIdHeaders: setting({
     kind: list('names of HTTP headers', parseHeaderName),

@@ -1,0 +1,8 @@
+import { totalmem } from 'node:os'
+
+/** Bytes of memory that this process may use: the limit of its container, else what the machine has. */
+export function availableMemory(): number {
+  // 0, or more than there can be, where there is no limit.
+  const limit = process.constrainedMemory()
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem()
+}
