@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { systemClock } from '../app/clock.ts'
 import { parseWorkerList } from '../app/config/worker-list.ts'
+import { parseList } from '../app/workers/discovery/parse-list.ts'
 import { eventuallyHolds, pause } from './support/deadline.ts'
 import { discovering, fastClock } from './support/discovering.ts'
 
@@ -23,6 +24,28 @@ function following(t: TestContext, workerUrlsFile: string) {
       eventuallyHolds(() => assert.deepEqual(kit.members(), urls), { what: `the pool is ${urls}` }),
   }
 }
+
+describe('a long list', () => {
+  test('is parsed beside the event loop, with the same result', { timeout: 60_000 }, async () => {
+    const urls = Array.from({ length: 4000 }, (_, index) => `http://10.0.0.1:${index + 1}`)
+    let turns = 0
+    const timer = setInterval(() => turns++, 1)
+    const workers = await parseList(urls.map((url) => `- ${url}\n`).join(''))
+    clearInterval(timer)
+    assert.deepEqual(
+      workers,
+      urls.map((url) => ({ url, draining: false })),
+    )
+    assert.ok(turns > 10, `${turns} turns of the event loop`)
+  })
+
+  test('says what is wrong with it', { timeout: 60_000 }, async () => {
+    await assert.rejects(
+      parseList(`${'- http://a:1\n'.repeat(4000)}- ftp://b\n`),
+      /entry 4001 is not a worker URL/,
+    )
+  })
+})
 
 describe('a list of workers', () => {
   test('is YAML or JSON, of URLs or of objects', () => {
@@ -111,6 +134,23 @@ describe('--worker-urls-file', () => {
     await writeFile(path, '["http://b:1"]')
     await until('http://b:1')
     await says(/^file: read recovered$/)
+  })
+
+  test('what is too large to be a list changes nothing, an endless device either', async (t) => {
+    const path = join(await directory(t), 'workers.yaml')
+    await writeFile(path, '- http://a:1\n')
+    const { until, reports, members } = following(t, path)
+    await until('http://a:1')
+    const says = (pattern: RegExp) =>
+      eventuallyHolds(() => assert.match(reports.at(-1) ?? '', pattern), { what: String(pattern) })
+    await writeFile(path, '- http://b:1\n'.repeat(100_000))
+    await says(/^file: read: .*more than 1048576 bytes/)
+    await writeFile(path, '- http://a:1\n- http://b:1\n')
+    await until('http://a:1', 'http://b:1')
+    await rm(path)
+    await symlink('/dev/zero', path)
+    await says(/^file: read: .*more than 1048576 bytes/)
+    assert.deepEqual(members(), ['http://a:1', 'http://b:1'])
   })
 
   test('a file that appears after the start is found', async (t) => {

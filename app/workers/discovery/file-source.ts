@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import type { Clock } from '../../clock.ts'
-import { parseWorkerList } from '../../config/worker-list.ts'
+import { parseList } from './parse-list.ts'
 import { poll } from './poll.ts'
 import type { Source, SourceReport } from './source.ts'
 
@@ -13,6 +13,9 @@ export interface FileSourceOptions {
 }
 
 const timeoutMs = 10_000
+
+/** Bytes. Ten thousand workers fit; a file that is larger is none of workers. */
+const maxBytes = 2 ** 20
 
 /**
  * A list of workers in a file, read again and again rather than watched: to a reader, an editor's save, an atomic rename,
@@ -51,20 +54,36 @@ class FileLook {
     const first = this.#first
     this.#first = false
     try {
-      const text = await readFile(this.#path, 'utf8')
+      const text = await readStart(this.#path)
       const settled = first || text === this.#seen
       this.#seen = text
-      if (settled) this.#use(text)
+      if (settled) await this.#use(text)
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException
       this.#report.failed('read', `${this.#path}: ${code ?? message}`)
     }
   }
 
-  #use(text: string): void {
-    if (text !== this.#used) this.#report.found(parseWorkerList(text))
+  async #use(text: string): Promise<void> {
+    if (text !== this.#used) this.#report.found(await parseList(text))
     this.#used = text
     this.#report.alive()
     this.#report.recovered('read')
+  }
+}
+
+/** Not more than can be looked at: the path may lead to a log, or to a device that never ends. */
+async function readStart(path: string): Promise<string> {
+  const file = await open(path)
+  try {
+    const buffer = Buffer.alloc(maxBytes + 1)
+    let length = 0
+    for (let read = -1; read !== 0 && length <= maxBytes; length += read) {
+      read = (await file.read(buffer, length, buffer.length - length)).bytesRead
+    }
+    if (length > maxBytes) throw new Error(`more than ${maxBytes} bytes: this is no list of workers`)
+    return buffer.toString('utf8', 0, length)
+  } finally {
+    await file.close()
   }
 }
