@@ -4,7 +4,6 @@ import { HeldBytes } from '../middleware/held-bytes.ts'
 import type { RateLimiter } from '../middleware/rate-limit.ts'
 import { TokenBucket } from '../middleware/token-bucket.ts'
 import { selectionPolicies } from '../policies/selection/index.ts'
-import { bufferedBytesOf } from './buffered-bytes.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { ConfigError, type Fault } from './config/fault.ts'
 import { resolveOptions } from './config/resolve-options.ts'
@@ -17,6 +16,7 @@ import { Lifecycle } from './lifecycle.ts'
 import { LocalControl } from './local-control.ts'
 import { createOperations } from './operations.ts'
 import type { RouterControl } from './router-control.ts'
+import { bufferBound } from './runtime/available-memory.ts'
 import { detectRuntime } from './runtime/detect.ts'
 import type { HeaderFields } from './runtime/http-client.ts'
 import { plainConnection } from './runtime/plain-connection.ts'
@@ -184,7 +184,10 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
   const limiter =
     shared?.limiter ?? (perSecond === undefined ? undefined : new TokenBucket({ perSecond, now }))
 
-  const held = new HeldBytes({ limit: bufferedBytesOf(config), onFull: () => observer.buffersFull() })
+  const held = new HeldBytes({
+    limit: bufferBound(config.maxBufferedBytes),
+    onFull: () => observer.buffersFull(),
+  })
   const refreshGauges = () => observer.refreshGauges(pool, held.held)
 
   const listeners: Listener[] = []

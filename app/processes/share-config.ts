@@ -1,5 +1,5 @@
-import { bufferedBytesOf } from '../buffered-bytes.ts'
 import type { Config } from '../config/settings.ts'
+import { bufferBound } from '../runtime/available-memory.ts'
 
 /**
  * The configuration of one of `count` processes: what would add up is divided, what the supervisor keeps is left out.
@@ -17,7 +17,7 @@ export function shareConfig(config: Config, number: number, count: number): Part
     processes: 1,
     demo: 0,
     config: undefined,
-    maxBufferedBytes: Math.max(1, Math.floor(bufferedBytesOf(config) / count)),
+    maxBufferedBytes: Math.max(1, Math.floor(bufferBound(config.maxBufferedBytes) / count)),
     maxConcurrentRequests: undefined,
     maxConcurrentRequestsPerWorker: ownCap,
     rateLimitTokensPerSecond: undefined,

@@ -6,3 +6,8 @@ export function availableMemory(): number {
   const limit = process.constrainedMemory()
   return limit > 0 ? Math.min(limit, totalmem()) : totalmem()
 }
+
+/** Bytes that the bodies of all requests may take up together; a quarter of all memory where that is left to the router. */
+export function bufferBound(setting: number | 'auto'): number {
+  return setting === 'auto' ? Math.floor(availableMemory() / 4) : setting
+}
