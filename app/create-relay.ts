@@ -5,7 +5,6 @@ import type { HttpOptions } from './http.ts'
 import type { HttpClient } from './runtime/http-client.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 import type { Observer } from './telemetry/observer.ts'
-import type { Discovery } from './workers/discovery/discovery.ts'
 import type { Pool } from './workers/pool.ts'
 import type { Prober } from './workers/prober.ts'
 
@@ -16,7 +15,7 @@ export interface RelayWiring {
   readonly client: HttpClient
   readonly pool: Pool
   readonly prober: Prober
-  readonly discovery: Discovery
+  readonly isStarting: () => boolean
   readonly metrics: Metrics
   readonly observer: Observer
 }
@@ -29,7 +28,7 @@ export function createRelay({
   client,
   pool,
   prober,
-  discovery,
+  isStarting,
   metrics,
   observer,
 }: RelayWiring): HttpOptions['inference'] {
@@ -65,7 +64,7 @@ export function createRelay({
         now: () => clock.now(),
       }),
       probeSoon: (worker) => prober.probeSoon(worker),
-      isStarting: () => pool.isUnknown || (pool.workers.length === 0 && discovery.isStarting),
+      isStarting,
       events: observer,
     },
   }

@@ -3,7 +3,7 @@ import { AdmissionQueue } from '../middleware/admission-queue.ts'
 import { HeldBytes } from '../middleware/held-bytes.ts'
 import type { RateLimiter } from '../middleware/rate-limit.ts'
 import { TokenBucket } from '../middleware/token-bucket.ts'
-import { selectionPolicies } from '../policies/selection/index.ts'
+import { createPolicy } from '../policies/selection/index.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { ConfigError, type Fault } from './config/fault.ts'
 import { resolveOptions } from './config/resolve-options.ts'
@@ -38,6 +38,9 @@ import { WorkerRegistry } from './workers/registry.ts'
 /** Idle connections to workers end before uvicorn closes them after 5 s, perhaps under a request on its way. */
 const idleSocketMs = 4000
 const maxHeadBytes = 64 * 1024
+/** Longest time in milliseconds that `ready` takes, and between two looks. */
+const readyMs = 2000
+const lookMs = 10
 /** Milliseconds for the last bytes of answers to get from our sockets to their clients. */
 const farewellMs = 2000
 
@@ -84,11 +87,17 @@ export interface Gateway {
   samples(): Promise<Samples>
   /** Starts to probe the workers, without listening. */
   probe(): void
+  /** Resolves when every worker has been probed once, after two seconds at the latest: requests find who is there. */
+  ready(): Promise<void>
   /**
-   * Starts to probe and to listen; resolves with the addresses ('' for a listener that it does not have).
+   * Starts to probe and to listen; resolves with the addresses ('' for a listener that it does not have) when the gateway
+   * is `ready`.
+   * @param options.ready false does not wait for that
    * @throws ListenError when an address cannot be had
    */
-  start(): Promise<{ readonly api: string; readonly operations: string }>
+  start(options?: {
+    readonly ready?: boolean
+  }): Promise<{ readonly api: string; readonly operations: string }>
   /**
    * Drains as after SIGTERM; resolves when the last request has ended and everything is closed.
    * @param options.settle false leaves out the time in which new requests are still taken
@@ -139,7 +148,7 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     else if (to === 'open') prober.probeSoon(worker)
   }
   const pool: Pool = new Pool({
-    policy: createPolicy(config, random),
+    policy: createPolicy(config.policy, { own: config.selectionPolicies, random }),
     createBreaker: (url) => createBreaker(url, { config, now, random, onTransition }),
     maxInFlightPerWorker: config.maxConcurrentRequestsPerWorker ?? Number.POSITIVE_INFINITY,
     now,
@@ -188,6 +197,8 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     limit: bufferBound(config.maxBufferedBytes),
     onFull: () => observer.buffersFull(),
   })
+  /** Somebody may yet turn out to be available: not everyone has been asked for the first time. */
+  const isStarting = () => pool.isUnknown || (pool.workers.length === 0 && discovery.isStarting)
   const refreshGauges = () => observer.refreshGauges(pool, held.held)
 
   const listeners: Listener[] = []
@@ -204,7 +215,7 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     control: shared?.control ?? control,
     inference: createRelay({
       ...{ config, clock, random, client },
-      ...{ pool, prober, discovery, metrics, observer },
+      ...{ pool, prober, isStarting, metrics, observer },
     }),
   })
   const operations = createOperations({
@@ -228,6 +239,11 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     discovery.start()
   }
 
+  async function ready(): Promise<void> {
+    const until = now() + readyMs
+    while (isStarting() && now() < until) await new Promise<void>((resolve) => clock.after(lookMs, resolve))
+  }
+
   async function close(graceMs = 0): Promise<void> {
     discovery.stop()
     prober.stop()
@@ -248,7 +264,8 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     fetch: async (request) => serveApi(request, { incoming: plainConnection(request) }),
     operations: async (request) => serveOperations(request, { incoming: plainConnection(request) }),
     probe,
-    async start() {
+    ready,
+    async start({ ready: wait = true } = {}) {
       const { host, port, prometheusHost, prometheusPort } = config
       try {
         listeners.push(await runtime.listen({ host, port, fetch: serveApi, shared: shared !== undefined }))
@@ -261,6 +278,7 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
         throw error
       }
       probe()
+      if (wait) await ready()
       return { api: listeners[0]!.url, operations: listeners[1]?.url ?? '' }
     },
     async stop({ settle = true } = {}) {
@@ -271,10 +289,4 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     },
     close: () => close(),
   }
-}
-
-function createPolicy(config: Config, random: () => number) {
-  const create = config.selectionPolicies[config.policy] ?? selectionPolicies[config.policy]
-  if (create === undefined) throw new TypeError(`no selection policy is called ${config.policy}`)
-  return create({ random })
 }

@@ -24,7 +24,7 @@ export interface ServeOptions {
 /** One process or several: what a router is to whoever runs it. */
 interface Router {
   readonly control: RouterControl
-  start(): Promise<{ readonly api: string; readonly operations: string }>
+  start(options: { readonly ready: boolean }): Promise<{ readonly api: string; readonly operations: string }>
   stop(options: { readonly settle: boolean }): Promise<void>
   /** Leaves nothing behind when this process exits. */
   abandon(): void
@@ -43,7 +43,7 @@ export async function serve(config: Config, { colour, argv, signals }: ServeOpti
     const workerUrls = fleet?.urls ?? config.workerUrls
     const router = await createRouter({ ...config, demo: 0, workerUrls }, { processes, argv, log })
     ending.abandon = () => router.abandon()
-    const urls = await router.start()
+    const urls = await router.start({ ready: false })
     // Not before: what goes wrong up to here must end the process.
     guardProcess(log)
     // Nobody has been told yet that it is there.

@@ -98,11 +98,26 @@ export function asRouterError(error: unknown): RouterError | undefined {
 /** Longest part of a client's word that an error repeats. */
 const maxQuoted = 200
 
-export function modelNotFound(model: string): RouterError {
-  const name = model.length > maxQuoted ? `${model.slice(0, maxQuoted)}...` : model
-  return new RouterError('model_not_found', `no worker serves the model ${JSON.stringify(name)}`, {
+/** Most names that an error lists. */
+const maxListed = 10
+
+/** @param served names of the models that there are */
+export function modelNotFound(model: string, served: Iterable<string> = []): RouterError {
+  const names = [...served]
+  const more = names.length > maxListed ? ` and ${names.length - maxListed} more` : ''
+  const there = names.length === 0 ? '' : `; there are: ${names.slice(0, maxListed).join(', ')}${more}`
+  return new RouterError('model_not_found', `no worker serves the model ${quoted(model)}${there}`, {
     param: 'model',
   })
+}
+
+/** @param path without its query */
+export function routeNotFound(method: string, path: string): RouterError {
+  return new RouterError('not_found', `the worker has no route ${method} ${quoted(path)}`)
+}
+
+function quoted(word: string): string {
+  return JSON.stringify(word.length > maxQuoted ? `${word.slice(0, maxQuoted)}...` : word)
 }
 
 /** The API whose clients will read the error: each SDK parses only its own shape. */

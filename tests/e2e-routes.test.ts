@@ -76,11 +76,16 @@ describe('a request to', () => {
     assert.equal(worker.probes.at(-1)?.target, '/v1/responses/resp_1?include=x')
   })
 
-  test("a path that nobody knows gets the worker's own 404", { timeout }, async () => {
-    const { router } = await plain()
-    const { head, body } = await send(router.apiPort, { path: '/no/such/path' })
-    assert.deepEqual([head.status, body.bytes.toString()], [404, '{"detail":"Not Found"}'])
-    assert.equal(head.header('x-worker-id'), 'scripted')
+  test('a path that the worker does not know gets a 404 that clients can read', { timeout }, async () => {
+    const { worker, router } = await plain()
+    worker.route('POST /no/such/path', answer(404, '{"detail":"Not Found"}'))
+    for (const method of ['GET', 'POST']) {
+      const { head, body } = await send(router.apiPort, { method, path: '/no/such/path?x=secret' })
+      assert.equal(head.status, 404)
+      const { error } = JSON.parse(body.bytes.toString())
+      assert.equal(error.code, 'not_found')
+      assert.equal(error.message, `the worker has no route ${method} "/no/such/path"`)
+    }
     // Such paths come from clients: they must not become series of their own.
     assert.equal(await router.metric('vllm_router_requests_total', { route: '/no/such/path' }), undefined)
   })

@@ -104,7 +104,7 @@ export class OwnProcess {
       pool.workers.every(({ health, lastError }) => health.name !== 'starting' || lastError !== undefined)
     const waitMs = order.awaitAvailable > 0 ? longestWaitMs : firstProbesMs
     await this.#until(() => probed() && pool.availableCount >= order.awaitAvailable, waitMs)
-    if (!this.#stopping) await gateway.start()
+    if (!this.#stopping) await gateway.start({ ready: false })
   }
 
   /** Code cannot be sent: it is loaded from where the supervisor has it from. */

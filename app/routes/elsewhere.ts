@@ -51,3 +51,10 @@ export function saysNoModel({ status, body }: Answer): boolean {
     return false
   }
 }
+
+/** What the web framework of vLLM answers where a route is not there: no client of the API can read it. */
+const noRoute = Buffer.from('{"detail":"Not Found"}')
+
+export function saysNoRoute({ status, body }: Answer): boolean {
+  return status === 404 && body instanceof Uint8Array && noRoute.equals(body)
+}

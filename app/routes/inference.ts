@@ -1,5 +1,5 @@
 import type { Context, Handler } from 'hono'
-import { dialectOf, modelNotFound } from '../../middleware/errors.ts'
+import { dialectOf, modelNotFound, routeNotFound } from '../../middleware/errors.ts'
 import type { Incoming } from '../../middleware/incoming.ts'
 import type { RequestBody } from '../../middleware/request-body.ts'
 import { laxBoolean } from '../../middleware/schemas/lax-boolean.ts'
@@ -17,7 +17,7 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import type { RequestRecord } from '../telemetry/request-record.ts'
 import type { ModelDirectory } from '../workers/model-directory.ts'
 import { answerHeaders } from './answer-headers.ts'
-import { elsewhere, saysNoModel } from './elsewhere.ts'
+import { elsewhere, saysNoModel, saysNoRoute } from './elsewhere.ts'
 import { EngineIds } from './engine-ids.ts'
 import { formField } from './form-field.ts'
 import { impliedModel } from './implied-model.ts'
@@ -84,6 +84,7 @@ export function inference(options: InferenceOptions): Handler<GatewayContext> {
     const { directory, onProxyPage } = options
     const listed = model === undefined || call.record.model === model
     if (!listed) noteUnlisted(call, model, answer, directory)
+    if (saysNoRoute(answer)) throw routeNotFound(call.method, c.req.path)
     const page = proxyPage(answer, c.env.incoming.headers)
     if (page === undefined) return kept(answer, options)
     onProxyPage(call.record, page)

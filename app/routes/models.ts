@@ -48,8 +48,9 @@ export function oneModel(pool: Pool): Handler<GatewayContext> {
   return (c) => {
     // Names of models may hold slashes: all behind the route's own path is the name.
     const id = decoded(c.req.path).slice('/v1/models/'.length)
-    const entry = merged(pool).get(id)
-    if (entry === undefined) throw modelNotFound(id)
+    const models = merged(pool)
+    const entry = models.get(id)
+    if (entry === undefined) throw modelNotFound(id, models.keys())
     return c.json(entry)
   }
 }
