@@ -18,7 +18,6 @@ export function createProber({ config, client, ...parts }: ProberWiring): Prober
     failureThreshold: config.healthFailureThreshold,
     successThreshold: config.healthSuccessThreshold,
     checkIntervalMs: config.workerStartupCheckInterval * 1000,
-    startupTimeoutMs: config.workerStartupTimeoutSecs * 1000,
     stallMs: config.workerStallTimeoutSecs * 1000,
   })
 }

@@ -28,6 +28,7 @@ import { createMetrics, exposition, type Metrics } from './telemetry/metrics.ts'
 import { Observer } from './telemetry/observer.ts'
 import { type Samples, samplesOf } from './telemetry/process-samples.ts'
 import { version } from './version.ts'
+import { readWorkerTls } from './worker-tls.ts'
 import { WorkerControl } from './workers/control.ts'
 import { createDiscovery } from './workers/discovery/index.ts'
 import { LetGo } from './workers/let-go.ts'
@@ -136,6 +137,7 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     connectTimeoutMs: config.connectTimeoutMs,
     idleSocketMs,
     maxHeadBytes,
+    tls: readWorkerTls(config),
   })
   const workerHeaders: HeaderFields =
     config.apiKey === undefined ? [] : [['authorization', `Bearer ${config.apiKey}`]]
@@ -162,7 +164,7 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
       letGo.healthChanged(worker)
       if (to.name === 'healthy') pool.welcome(worker)
     },
-    slowStart: (worker) => observer.slowStart(worker),
+    notUp: (worker) => observer.notUp(worker),
     modelsLocked: (worker) => observer.modelsLocked(worker),
   }
   const prober = createProber({ config, clock, random, client, events: probeEvents, headers: workerHeaders })

@@ -43,6 +43,8 @@ describe('the address of a worker', () => {
       assert.ok('hint' in result, written)
       assert.match(String(result.hint), hint, written)
     }
+    assert.deepEqual(parseWorkerUrl('http://gpu1:8000/v1/'), { hint: 'did you mean "http://gpu1:8000"?' })
+    assert.deepEqual(parseWorkerUrl('http://gpu1/vllm/v1'), { hint: 'did you mean "http://gpu1/vllm"?' })
     assert.ok('hint' in parseWorkerUrl('ftp://gpu1'))
     assert.ok('hint' in parseWorkerUrl('http://'))
   })

@@ -24,18 +24,28 @@ describe('a new worker', () => {
     const worker = await add(url, () => answers.shift() ?? 'refused')
     await clock.pass(30_000, 50)
     assert.equal(worker.health.name, 'starting')
-    assert.deepEqual(reports, [])
+    assert.deepEqual([...new Set(reports)], [`${url}: not up`])
     client.answer(url, well)
     assert.ok((await until(worker, 'healthy', 2000)) <= 1000)
   })
 
-  test('that never comes up is worth one warning, and is asked further', async () => {
-    const { add, clock, client, reports, until } = probing({ startupTimeoutMs: 10_000 })
+  test('that does not come up is told of at once, then at growing pauses, and is asked further', async () => {
+    const { add, clock, client, reports, until } = probing()
     const worker = await add(url, () => 'refused')
-    await clock.pass(9000, 100)
-    assert.deepEqual(reports, [])
-    await clock.pass(60_000, 100)
-    assert.deepEqual(reports, [`${url}: slow start`])
+    assert.deepEqual(reports, [`${url}: not up`])
+    const startedAt = clock.now()
+    for (const [seconds, words] of [
+      [9, 1],
+      [12, 2],
+      [28, 2],
+      [34, 3],
+      [65, 3],
+      [78, 4],
+    ] as const) {
+      await clock.pass(startedAt + seconds * 1000 - clock.now(), 500)
+      assert.equal(reports.length, words, `after ${seconds} s`)
+    }
+    reports.splice(1)
     assert.equal(worker.lastError?.message, 'probe: ECONNREFUSED')
     client.answer(url, well)
     await until(worker, 'healthy', 2000)

@@ -120,6 +120,15 @@ export const rules: readonly Rule[] = [
     },
   },
   {
+    keys: ['workerClientCert', 'workerClientKey'],
+    *check({ workerClientCert: cert, workerClientKey: key }) {
+      if (cert !== undefined && key === undefined)
+        yield { key: 'workerClientKey', problem: 'it is missing, and --worker-client-cert needs it' }
+      if (cert === undefined && key !== undefined)
+        yield { key: 'workerClientCert', problem: 'it is missing, and --worker-client-key needs it' }
+    },
+  },
+  {
     keys: ['adminApiKey', 'routerApiKeys'],
     *check({ adminApiKey, routerApiKeys }) {
       if (adminApiKey === undefined || !routerApiKeys.includes(adminApiKey)) return

@@ -20,6 +20,9 @@ export function parseWorkerUrl(written: string): Parsed<string> {
   // The URL parser lets a comma and more through, so that "http://a,http://b" would be one host.
   if (!/^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)$/.test(url.hostname)) return { hint: 'its host is no host name' }
   if (url.port === '0') return { hint: 'port 0 cannot be connected to' }
+  // The base URL of a client ends so; the router puts the routes, /v1 included, behind the address.
+  const root = url.pathname.replace(/\/+$/, '')
+  if (root.endsWith('/v1')) return { hint: didYouMean(text.replace(/\/v1\/*$/, '')) }
   const port = /^[^/]*\/\/[^/]*:0*(\d+)(?:\/|$)/.exec(text)?.[1]
   const authority = port === undefined ? url.hostname : `${url.hostname}:${port}`
   return { value: `${scheme}://${authority}${url.pathname.replace(/\/+$/, '')}` }

@@ -4,6 +4,7 @@ import type { ClientExchange, ExchangeConnection } from './client-exchange.ts'
 import {
   type HttpClientOptions,
   type OutgoingRequest,
+  type TlsFiles,
   TransportError,
   type TransportFault,
   transportError,
@@ -73,7 +74,7 @@ export class ClientConnection implements ExchangeConnection {
     this.origin = origin
     this.#options = options
     this.#events = events
-    const socket = open(origin, (chunk) => this.#onData(chunk))
+    const socket = open(origin, options.tls, (chunk) => this.#onData(chunk))
     this.#socket = socket
     this.#connectTimer = setTimeout(
       () => this.#fail(new TransportError('unreachable', 'CONNECT_TIMEOUT')),
@@ -248,7 +249,11 @@ export class ClientConnection implements ExchangeConnection {
 /** All sockets are read into this one: a buffer of its own for each chunk costs Node more than the copy. */
 const landing = Buffer.allocUnsafeSlow(64 * 1024)
 
-function open({ secure, hostname, port }: Origin, onData: (chunk: Buffer) => void): Socket {
+function open(
+  { secure, hostname, port }: Origin,
+  tls: TlsFiles | undefined,
+  onData: (chunk: Buffer) => void,
+): Socket {
   if (!secure) {
     const callback = (bytes: number): boolean => {
       onData(Buffer.from(landing.subarray(0, bytes)))
@@ -257,6 +262,11 @@ function open({ secure, hostname, port }: Origin, onData: (chunk: Buffer) => voi
     return connect({ host: hostname, port, onread: { buffer: landing, callback } })
   }
   // RFC 6066, section 3: addresses are not sent as a server name.
-  const socket = connectTls({ host: hostname, port, ...(isIP(hostname) === 0 && { servername: hostname }) })
+  const socket = connectTls({
+    host: hostname,
+    port,
+    ...tls,
+    ...(isIP(hostname) === 0 && { servername: hostname }),
+  })
   return socket.on('data', onData)
 }

@@ -56,7 +56,16 @@ export interface HttpClient {
   close(): Promise<void>
 }
 
+/** PEM texts for connections to workers over TLS. */
+export interface TlsFiles {
+  /** Authorities that are trusted; default: those that the runtime knows. */
+  readonly ca?: string
+  readonly cert?: string
+  readonly key?: string
+}
+
 export interface HttpClientOptions {
+  readonly tls?: TlsFiles | undefined
   /** Milliseconds to open a TCP or TLS connection. */
   readonly connectTimeoutMs: number
   /** Milliseconds after which an idle connection is dropped; below the 5 s after which uvicorn closes it. */

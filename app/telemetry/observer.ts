@@ -6,6 +6,7 @@ import type { Discovery, DiscoveryEvents } from '../workers/discovery/discovery.
 import type { Pool, PoolEvents } from '../workers/pool.ts'
 import type { ProbeEvents } from '../workers/probe.ts'
 import type { RegistryEvents, WorkerRegistry } from '../workers/registry.ts'
+import { remedyFor } from '../workers/remedy.ts'
 import type { Worker } from '../workers/worker.ts'
 import { lockedModels } from '../workers/worker-state.ts'
 import type { CounterSeries } from './bound-counter.ts'
@@ -154,10 +155,11 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
     )
   }
 
-  slowStart(worker: Worker): void {
+  notUp(worker: Worker): void {
+    const error = worker.lastError?.message
     this.#log.warn(
-      { worker: worker.url, worker_id: worker.id, error: worker.lastError?.message },
-      'worker still not up; keeps being asked',
+      { worker: worker.url, worker_id: worker.id, error, remedy: remedyFor(error) },
+      'worker is not up; it keeps being asked',
     )
   }
 

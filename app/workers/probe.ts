@@ -14,8 +14,6 @@ export interface ProbeOptions {
   readonly successThreshold: number
   /** Milliseconds between probes of a worker that is not healthy. */
   readonly checkIntervalMs: number
-  /** Milliseconds a worker may take until it is healthy for the first time before that is worth a warning. */
-  readonly startupTimeoutMs: number
   /** Milliseconds after which a healthy worker is asked for its models again. */
   readonly modelsIntervalMs?: number
   /** Milliseconds without progress after which a worker with requests is given up. */
@@ -31,7 +29,8 @@ export interface ProbeOptions {
 
 export interface ProbeEvents {
   healthChanged(worker: Worker, from: Health, to: Health): void
-  slowStart(worker: Worker): void
+  /** It has never been healthy, and this probe has failed too. Told at once, and then at growing pauses. */
+  notUp(worker: Worker): void
   /** It does not list its models to the router. */
   modelsLocked?(worker: Worker): void
 }
@@ -40,6 +39,9 @@ type Finding =
   | { readonly ok: true }
   | { readonly ok: false; readonly reason: string; readonly cause: UnhealthyCause }
 
+/** Milliseconds between two words about a worker that is not up: they double. */
+const firstWordPauseMs = 10_000
+const longestWordPauseMs = 10 * 60_000
 /** Milliseconds for which a worker's falls are remembered: with each, more good probes are asked for. */
 const flapMemoryMs = 5 * 60_000
 /** Largest factor by which that number grows. */
@@ -50,7 +52,6 @@ export class Probe {
   readonly #worker: Worker
   readonly #client: HttpClient
   readonly #options: ProbeOptions
-  readonly #startedAt: number
   #cancelTimer: () => void = () => {}
   #running = false
   #stopped = false
@@ -61,7 +62,9 @@ export class Probe {
   #progressAt = Number.NEGATIVE_INFINITY
   /** What the last look at it said; it stands until the next one. */
   #stalled = false
-  #warned = false
+  /** When the next word about a worker that is not up is due, and the milliseconds until the one after it. */
+  #nextWordAt = Number.NEGATIVE_INFINITY
+  #wordPauseMs = firstWordPauseMs
   /** When the worker became unhealthy, within the memory. */
   #falls: number[] = []
 
@@ -69,7 +72,6 @@ export class Probe {
     this.#worker = worker
     this.#client = client
     this.#options = options
-    this.#startedAt = options.clock.now()
     this.#progress = new ProgressWatch(options.stallMs, () => options.clock.now())
     this.soon()
   }
@@ -107,7 +109,7 @@ export class Probe {
     if (finding === undefined) {
       // Nothing was found out: what was found last stands.
       this.#worker.fail('probe: this process has no file descriptor left')
-      if (this.#worker.health.name === 'starting') this.#warnWhenSlow()
+      if (this.#worker.health.name === 'starting') this.#sayNotUp()
       return
     }
     if (finding.ok) await this.#refreshModels()
@@ -134,7 +136,7 @@ export class Probe {
     if (!finding.ok) this.#worker.fail(`probe: ${finding.reason}`)
     if (health.name === 'starting') {
       if (finding.ok) this.#change({ name: 'healthy' })
-      else this.#warnWhenSlow()
+      else this.#sayNotUp()
     } else if (health.name === 'unhealthy') {
       if (this.#successes >= this.#successesNeeded()) this.#change({ name: 'healthy' })
       // Whether it may serve in a panic depends on what it is like now.
@@ -165,11 +167,13 @@ export class Probe {
     this.#options.events.healthChanged(this.#worker, from, to)
   }
 
-  #warnWhenSlow(): void {
-    const { clock, startupTimeoutMs, events } = this.#options
-    if (this.#warned || clock.now() - this.#startedAt < startupTimeoutMs) return
-    this.#warned = true
-    events.slowStart(this.#worker)
+  #sayNotUp(): void {
+    const { clock, events } = this.#options
+    const now = clock.now()
+    if (now < this.#nextWordAt) return
+    this.#nextWordAt = now + this.#wordPauseMs
+    this.#wordPauseMs = Math.min(this.#wordPauseMs * 2, longestWordPauseMs)
+    events.notUp(this.#worker)
   }
 
   /** Undefined when this machine has no connection left to ask with. */

@@ -31,12 +31,11 @@ export function registering({ allow = [] }: { readonly allow?: readonly string[]
     failureThreshold: 3,
     successThreshold: 2,
     checkIntervalMs: 1000,
-    startupTimeoutMs: 600_000,
     stallMs: 120_000,
     headers: [],
     clock,
     random: () => 0.5,
-    events: { healthChanged: () => {}, slowStart: () => {} },
+    events: { healthChanged: () => {}, notUp: () => {} },
   })
   const registry = new WorkerRegistry({ pool, prober, allow, events })
   return {

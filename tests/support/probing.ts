@@ -33,14 +33,13 @@ export function probing(options: Partial<ProbeOptions> & { readonly createBreake
     failureThreshold: 3,
     successThreshold: 2,
     checkIntervalMs: 1000,
-    startupTimeoutMs: 600_000,
     stallMs: 120_000,
     headers: [],
     clock,
     random: () => 0.5,
     events: {
       healthChanged: (worker, from, to) => reports.push(`${worker.url}: ${from.name} -> ${to.name}`),
-      slowStart: (worker) => reports.push(`${worker.url}: slow start`),
+      notUp: (worker) => reports.push(`${worker.url}: not up`),
     },
     ...rest,
   })

@@ -1,3 +1,4 @@
+import { optional } from '../kind.ts'
 import { seconds, wholeNumber } from '../number-kinds.ts'
 import { setting } from '../setting.ts'
 import { howMany, onOff } from '../switch-kinds.ts'
@@ -29,6 +30,21 @@ export const workers = {
     default: [],
     help: 'workers added while running must match one of these; none allows any host',
     danger: 'without it, whoever may add workers can make the router call any host it can reach',
+  }),
+  workerCaFile: setting({
+    kind: optional(text('the path of a file', undefined, '<file>'), 'none'),
+    default: undefined,
+    help: "authorities (PEM) that vouch for the workers' https certificates, instead of the usual ones",
+  }),
+  workerClientCert: setting({
+    kind: optional(text('the path of a file', undefined, '<file>'), 'none'),
+    default: undefined,
+    help: 'certificate (PEM) that the router shows to https workers',
+  }),
+  workerClientKey: setting({
+    kind: optional(text('the path of a file', undefined, '<file>'), 'none'),
+    default: undefined,
+    help: 'private key (PEM) of that certificate',
   }),
   intraNodeDataParallelSize: setting({
     kind: wholeNumber({ min: 1, max: 1024 }),
