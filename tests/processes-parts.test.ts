@@ -110,6 +110,15 @@ describe('one worker in the view of several processes', () => {
     last_error: { at: '2026-01-01T00:00:00.000Z', message: 'older' },
     models: ['m'],
     load: null,
+    recent: {
+      seconds: 60,
+      attempts: 10,
+      retries: 1,
+      failures: 2,
+      refusals: 3,
+      first_token_ms: { p50: 100, p95: 200 },
+    },
+    waiting: { requests: 1, quiet_seconds: 4 },
   }
   const other: WorkerState = {
     ...view,
@@ -119,6 +128,8 @@ describe('one worker in the view of several processes', () => {
     breaker: { state: 'open', reason: 'six', until: 'later' },
     last_error: { at: '2026-01-02T00:00:00.000Z', message: 'newer' },
     models: null,
+    recent: { ...view.recent, attempts: 5, first_token_ms: { p50: 50, p95: 900 } },
+    waiting: { requests: 2, quiet_seconds: 9 },
   }
 
   test('has the sum of its requests, the worst of its states, the latest of its news', () => {
@@ -128,6 +139,9 @@ describe('one worker in the view of several processes', () => {
     ]) {
       const merged = mergeWorker(views)
       assert.equal(merged.in_flight, 5)
+      assert.deepEqual([merged.recent.attempts, merged.recent.failures], [15, 4])
+      assert.deepEqual(merged.recent.first_token_ms, { p50: 50, p95: 900 })
+      assert.deepEqual(merged.waiting, { requests: 3, quiet_seconds: 9 })
       assert.equal(merged.breaker.state, 'open')
       assert.equal(merged.last_error?.message, 'newer')
       assert.deepEqual([merged.available, merged.unavailable_reason], [true, null])

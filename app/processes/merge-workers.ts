@@ -1,3 +1,4 @@
+import type { RecentView } from '../workers/recent-minute.ts'
 import type { BreakerView, WorkerState } from '../workers/worker-state.ts'
 
 /** From good to bad; the worst view that any process has of a worker is the one that counts. */
@@ -37,6 +38,11 @@ export function mergeWorker(views: readonly WorkerState[]): WorkerState {
     last_error: latest(views.map(({ last_error }) => last_error)),
     models: mergeModels(views),
     load: latest(views.map(({ load }) => load)),
+    recent: mergeRecent(views.map(({ recent }) => recent)),
+    waiting: {
+      requests: views.reduce((sum, { waiting }) => sum + waiting.requests, 0),
+      quiet_seconds: Math.max(...views.map(({ waiting }) => waiting.quiet_seconds)),
+    },
   }
 }
 
@@ -55,4 +61,22 @@ function latest<T extends { readonly at: string }>(all: readonly (T | null)[]): 
 function mergeModels(views: readonly WorkerState[]): readonly string[] | null {
   const lists = views.flatMap(({ models }) => (models === null ? [] : [models]))
   return lists.length === 0 ? null : [...new Set(lists.flat())]
+}
+
+/** Of the times to first token, those of the process that has seen the slowest. */
+function mergeRecent(views: readonly RecentView[]): RecentView {
+  const sum = (count: 'attempts' | 'retries' | 'failures' | 'refusals') =>
+    views.reduce((all, view) => all + view[count], 0)
+  const times = views.flatMap(({ first_token_ms }) => first_token_ms ?? [])
+  return {
+    seconds: views[0]?.seconds ?? 0,
+    attempts: sum('attempts'),
+    retries: sum('retries'),
+    failures: sum('failures'),
+    refusals: sum('refusals'),
+    first_token_ms: times.reduce<RecentView['first_token_ms']>(
+      (slow, one) => (slow === null || one.p95 > slow.p95 ? one : slow),
+      null,
+    ),
+  }
 }

@@ -61,6 +61,49 @@ export function createMetrics() {
       'Whether the worker refuses work because it is busy, and stands back: 1 or 0.',
       'worker',
     ),
+    workerRetries: counter(
+      'worker_retries_total',
+      'Attempts at the worker after another one had failed or refused the request.',
+      'worker',
+    ),
+    workerRefusals: counter(
+      'worker_refusals_total',
+      'Answers of the worker that said it was busy: 429, 503.',
+      'worker',
+    ),
+    workerWaiting: gauge(
+      'sum',
+      'worker_waiting_requests',
+      'Requests on the worker that have shown no sign of life yet.',
+      'worker',
+    ),
+    workerQuiet: gauge(
+      'max',
+      'worker_quiet_seconds',
+      'How long requests have waited on the worker without any sign of life from it; 0 where none waits.',
+      'worker',
+    ),
+    workerFirstToken: gauge(
+      'max',
+      'worker_first_token_seconds',
+      'Time to the first token of streams within the last minute, from sending the request to the worker.',
+      'worker',
+      'quantile',
+    ),
+    engineRequests: gauge(
+      'max',
+      'worker_engine_requests',
+      "The engine's own count of running and waiting requests, those of others included, when it was last read.",
+      'worker',
+      'state',
+    ),
+    kvCacheUsage: gauge(
+      'max',
+      'worker_kv_cache_usage',
+      "Share of the engine's KV cache in use, 0 to 1, when it was last read.",
+      'worker',
+    ),
+    loadAge: gauge('max', 'worker_load_age_seconds', "Age of the engine's own figures.", 'worker'),
     running: gauge('sum', 'running_requests', 'Requests in flight on the worker.', 'worker'),
     breakerState: gauge(
       // Once its numbers are in the order of severity: process-samples.ts.

@@ -13,6 +13,7 @@ import type { CounterSeries } from './bound-counter.ts'
 import { EventLoopLag } from './event-loop-lag.ts'
 import { droppedLines, type Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
+import { WorkerFacts } from './worker-facts.ts'
 
 const outcomes: readonly Outcome[] = ['success', 'failure', 'neutral']
 /** All that a breaker can do. */
@@ -28,6 +29,7 @@ const stateNumbers: Record<BreakerStateName, number> = { closed: 0, open: 1, hal
 interface WorkerSeries {
   readonly processed: CounterSeries
   readonly chosen: CounterSeries
+  readonly again: CounterSeries
   readonly outcome: Readonly<Record<Outcome, CounterSeries>>
 }
 
@@ -41,6 +43,7 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
   readonly #policy: string
   readonly #series = new Map<Worker, WorkerSeries>()
   readonly #urls = new Set<string>()
+  readonly #facts: WorkerFacts
   #droppedLines = 0
   #readMembership = (): void => {}
 
@@ -48,6 +51,7 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
     this.#metrics = metrics
     this.#log = log
     this.#policy = policy
+    this.#facts = new WorkerFacts(metrics)
   }
 
   readonly lag = new EventLoopLag()
@@ -69,13 +73,15 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
   // --- pool ---
 
   added(worker: Worker): void {
-    const { processed, decisions, outcomes: outcome, transitions } = this.#metrics
+    const { processed, decisions, outcomes: outcome, transitions, workerRetries } = this.#metrics
     const { url } = worker
+    this.#metrics.workerRefusals.of(url)
     this.#urls.add(url)
     // Zero from the start: a rate over a series that does not exist yet misses its first increase.
     this.#series.set(worker, {
       processed: processed.of(url),
       chosen: decisions.of(this.#policy, url),
+      again: workerRetries.of(url),
       outcome: {
         success: outcome.of(url, 'success'),
         failure: outcome.of(url, 'failure'),
@@ -96,20 +102,27 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
       transitions,
       workerHealth,
       workerBusy,
+      workerRetries,
+      workerRefusals,
       running,
       breakerState,
     } = this.#metrics
     const { url } = worker
     processed.remove(url)
+    workerRetries.remove(url)
+    workerRefusals.remove(url)
     decisions.remove(this.#policy, url)
     for (const name of outcomes) outcome.remove(url, name)
     for (const [from, to] of breakerMoves) transitions.remove(url, from, to)
     for (const gauge of [workerHealth, workerBusy, running, breakerState]) gauge.remove({ worker: url })
+    this.#facts.forget(worker)
     this.#log.info({ worker: worker.url, worker_id: worker.id }, 'worker removed')
   }
 
-  selected(worker: Worker, inPanic: boolean): void {
-    this.#series.get(worker)?.chosen.inc()
+  selected(worker: Worker, inPanic: boolean, again: boolean): void {
+    const series = this.#series.get(worker)
+    series?.chosen.inc()
+    if (again) series?.again.inc()
     if (inPanic) this.#metrics.panicSelections.of().inc()
   }
 
@@ -203,13 +216,15 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
 
   attemptFailed(...[call, worker, failure]: Parameters<RelayEvents['attemptFailed']>): void {
     const { record } = call
+    const { fault, reason } = failure.details
+    if (fault === 'busy') this.#metrics.workerRefusals.of(worker.url).inc()
     this.#log.warn(
       {
         request_id: record.requestId,
         worker: worker.url,
         worker_id: worker.id,
         attempt: record.attempts,
-        reason: failure.details.reason,
+        reason,
       },
       'attempt failed',
     )
@@ -252,6 +267,7 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
       workerBusy.set(label, worker.standBack.known ? 1 : 0)
       running.set(label, worker.inFlight)
       breakerState.set(label, stateNumbers[worker.breakerState.name])
+      this.#facts.show(worker)
     }
   }
 }

@@ -66,7 +66,8 @@ export class Lease {
   showLife(): void {
     if (this.#alive || this.#ended) return
     this.#alive = true
-    this.worker.signs.first(this.#kind, this.#sentAt)
+    const ms = this.worker.signs.first(this.#kind, this.#sentAt)
+    if (this.#kind === 'stream') this.worker.recent.firstToken(ms)
     // What was sent before the last refusal says nothing about the room there is now.
     if (this.worker.standBack.known && this.#refusals === this.worker.standBack.refusals)
       this.worker.hasRoom()
@@ -97,7 +98,10 @@ export class Lease {
   judge(outcome: Outcome, reason = ''): void {
     if (this.#judged) return
     this.#judged = true
-    if (outcome === 'failure') this.worker.fail(reason)
+    if (outcome === 'failure') {
+      this.worker.fail(reason)
+      this.worker.recent.add('failures')
+    }
     if (this.#permit !== undefined) {
       const kind = outcome === 'failure' ? this.#request.kind() : undefined
       void this.worker.breaker?.leave(this.#permit, outcome, reason, kind)

@@ -9,8 +9,11 @@ import { type Unavailable, Worker } from './worker.ts'
 export interface PoolEvents extends LeaseEvents {
   added(worker: Worker): void
   removed(worker: Worker): void
-  /** @param inPanic the worker's probes fail, and it was chosen all the same */
-  selected(worker: Worker, inPanic: boolean): void
+  /**
+   * @param inPanic the worker's probes fail, and it was chosen all the same
+   * @param again another worker has failed or refused the request
+   */
+  selected(worker: Worker, inPanic: boolean, again: boolean): void
   panicChanged(panic: boolean, healthy: number, total: number): void
   /** It refuses work, or has room again. */
   busyChanged(worker: Worker): void
@@ -127,7 +130,9 @@ export class Pool {
       // What was found before may be old news. Another look sees the doubt, and each can bring up but one more.
       if (choice.lasting && worker.lookForLife() && looks < this.#workers.length) continue
       this.#slowStart.selected(worker)
-      this.#options.events.selected(worker, this.#panic && worker.health.name !== 'healthy')
+      worker.recent.add('attempts')
+      if (!first) worker.recent.add('retries')
+      this.#options.events.selected(worker, this.#panic && worker.health.name !== 'healthy', !first)
       return new Lease(worker, request, this.#options.events, this.#opinion)
     }
   }
@@ -143,6 +148,7 @@ export class Pool {
   claim(worker: Worker, request: PoolRequest): Lease | undefined {
     const reason = worker.unavailable(undefined)
     const able = reason === undefined || (reason === 'draining' && worker.breaker?.allows() !== false)
+    if (able) worker.recent.add('attempts')
     return able ? new Lease(worker, request, this.#options.events, this.#opinion) : undefined
   }
 

@@ -58,6 +58,11 @@ export class SignsOfLife {
     return oldest.length === 0 ? this.#now() : Math.max(this.#heardAt, Math.min(...oldest))
   }
 
+  /** Requests that have shown no sign of life yet. */
+  get waiting(): number {
+    return this.#waiting.stream.count + this.#waiting.plain.count
+  }
+
   /** A request has been sent. Returns when. */
   sent(kind: Kind): number {
     const now = this.#now()
@@ -67,8 +72,8 @@ export class SignsOfLife {
     return now
   }
 
-  /** A request that was sent then has shown its first sign of life. */
-  first(kind: Kind, sentAt: number): void {
+  /** A request that was sent then has shown its first sign of life. Returns how many milliseconds that took. */
+  first(kind: Kind, sentAt: number): number {
     const now = this.#now()
     this.#waiting[kind].count -= 1
     this.#doubtMs = 0
@@ -77,6 +82,7 @@ export class SignsOfLife {
     const ms = now - sentAt
     this.#waiting[kind].usualMs = mean(this.#waiting[kind].usualMs, ms)
     this.#fleet.usualMs[kind] = mean(this.#fleet.usualMs[kind], ms)
+    return ms
   }
 
   /** A request has ended without one. */

@@ -1,3 +1,4 @@
+import type { RecentView } from './recent-minute.ts'
 import type { Worker } from './worker.ts'
 
 /** A worker as `GET /workers` shows it. */
@@ -20,6 +21,10 @@ export interface WorkerState {
   /** Why the router does not know them, and what would help. */
   readonly models_hidden?: string | null
   readonly load: LoadView | null
+  /** What it has done within the last minute. */
+  readonly recent: RecentView
+  /** Requests that it has given no sign of life on, and since when it has given none at all. */
+  readonly waiting: WaitingView
 }
 
 export interface BreakerView {
@@ -28,8 +33,14 @@ export interface BreakerView {
   readonly until: string | null
 }
 
+export interface WaitingView {
+  readonly requests: number
+  readonly quiet_seconds: number
+}
+
 export interface LoadView {
   readonly at: string
+  readonly age_seconds: number
   readonly running: number | null
   readonly waiting: number | null
   readonly kv_cache_usage: number | null
@@ -59,10 +70,13 @@ export function workerState(worker: Worker): WorkerState {
         ? null
         : {
             at: load.at.toISOString(),
+            age_seconds: seconds(Date.now() - load.at.getTime()),
             running: load.running ?? null,
             waiting: load.waiting ?? null,
             kv_cache_usage: load.kvCacheUsage ?? null,
           },
+    recent: worker.recent.view(),
+    waiting: { requests: worker.signs.waiting, quiet_seconds: seconds(worker.quietMs) },
   }
 }
 
@@ -75,6 +89,10 @@ function breakerView({ breaker, breakerState: state }: Worker): BreakerView {
   if (state.name === 'closed') return { state: 'closed', reason: null, until: null }
   const until = state.name === 'open' ? later(breaker.remainingMs) : null
   return { state: state.name, reason: state.reason, until }
+}
+
+function seconds(ms: number): number {
+  return Math.round(ms / 100) / 10
 }
 
 function later(ms: number): string {

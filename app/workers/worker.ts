@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Breaker, BreakerState } from '../../policies/resilience/breaker.ts'
 import type { Candidate } from '../../policies/selection/policy.ts'
 import type { Lease } from './lease.ts'
+import { RecentMinute } from './recent-minute.ts'
 import { ShownModels } from './shown-models.ts'
 import { FleetSigns, type Kind, SignsOfLife } from './signs-of-life.ts'
 import { StandBack } from './stand-back.ts'
@@ -87,6 +88,7 @@ export class Worker implements Candidate {
   /** What it said of its load the last time it was asked; it is asked while it has requests. */
   load: WorkerLoad | undefined
   readonly signs: SignsOfLife
+  readonly recent: RecentMinute
   readonly standBack: StandBack
   readonly #leases = new Set<Lease>()
   #health: Health = { name: 'starting' }
@@ -113,6 +115,7 @@ export class Worker implements Candidate {
     this.#onChange = onChange ?? (() => {})
     this.#onBusy = onBusy ?? (() => {})
     this.signs = new SignsOfLife(now, fleet)
+    this.recent = new RecentMinute(now)
     this.standBack = new StandBack(now, random)
     if (breaker !== undefined) breaker.onMove = this.#onChange
   }
@@ -210,6 +213,7 @@ export class Worker implements Candidate {
   refuse(retryAfterMs: number): void {
     const known = this.standBack.known
     this.standBack.refused(retryAfterMs)
+    this.recent.add('refusals')
     this.#onChange()
     if (!known) this.#onBusy(this)
   }
@@ -233,6 +237,11 @@ export class Worker implements Candidate {
   /** It has sent something that only a working engine sends. */
   hear(now = this.#now()): void {
     this.signs.heard(now)
+  }
+
+  /** Milliseconds for which requests have waited on it without a sign of life; 0 where none waits. */
+  get quietMs(): number {
+    return this.#now() - this.signs.quietSince
   }
 
   /** Milliseconds since it was last heard. */
