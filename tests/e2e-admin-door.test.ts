@@ -6,6 +6,7 @@ import { routerOver } from './support/router-over.ts'
 import { startScriptedWorker } from './support/scripted-worker.ts'
 import { send } from './support/send-all.ts'
 import { shared } from './support/shared.ts'
+import { answer } from './support/wire.ts'
 
 const timeout = 30_000
 const json = 'application/json'
@@ -161,6 +162,7 @@ describe('what the API says to everyone', () => {
       assert.match(body.bytes.toString(), /operations listener/)
     }
     assert.equal(worker.requests.length, before)
+    worker.route('GET /docs', answer(200, 'its pages'))
     const open = await routerOver([worker], { t, args: ['--relay-worker-pages'] })
     const { head } = await send(open.apiPort, { path: '/docs' })
     assert.ok(head.header('x-router-worker'), 'a worker has answered')
