@@ -47,7 +47,7 @@ test('refusals, further attempts and times to the first token are told apart', {
     await router.metric('vllm_router_worker_retries_total', { worker: good.url }),
     serving.recent.retries,
   )
-  const p95 = { worker: good.url, quantile: '0.95' }
+  const p95 = { worker: good.url, percentile: '95' }
   assert.ok(((await router.metric('vllm_router_worker_first_token_seconds', p95)) ?? 0) > 0)
   // What is not known has no series: a 0 would be a claim.
   assert.equal(await router.metric('vllm_router_worker_first_token_seconds', { ...p95, worker }), undefined)

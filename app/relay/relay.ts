@@ -2,6 +2,7 @@ import { modelNotFound, RouterError } from '../../middleware/errors.ts'
 import { backoffDelays, type RetryOptions } from '../../policies/resilience/retry.ts'
 import type { RetryBudget } from '../../policies/resilience/retry-budget.ts'
 import type { Lease } from '../workers/lease.ts'
+import { listedModels } from '../workers/model-list.ts'
 import type { Pool } from '../workers/pool.ts'
 import { longestRetryAfterMs } from '../workers/stand-back.ts'
 import type { Worker } from '../workers/worker.ts'
@@ -262,7 +263,7 @@ function notAtHome(): RouterError {
 }
 
 function nobodyAvailable(pool: Pool, model: string | undefined): RouterError {
-  if (model !== undefined && !pool.mayServe(model)) return modelNotFound(model)
+  if (model !== undefined && !pool.mayServe(model)) return modelNotFound(model, listedModels(pool.workers))
   const why = [...pool.refusals(model)].map(([reason, count]) => `${count} ${reason.replaceAll('_', ' ')}`)
   const workers = why.length === 0 ? 'none is registered' : why.join(', ')
   return new RouterError('no_available_worker', `no worker can take the request now: ${workers}`, {

@@ -88,7 +88,7 @@ export function createMetrics() {
       'worker_first_token_seconds',
       'Time to the first token of streams within the last minute, from sending the request to the worker.',
       'worker',
-      'quantile',
+      'percentile',
     ),
     engineRequests: gauge(
       'max',

@@ -18,8 +18,8 @@ export class WorkerFacts {
     const times = worker.recent.view().first_token_ms
     workerWaiting.set({ worker: url }, signs.waiting)
     workerQuiet.set({ worker: url }, quietMs / 1000)
-    set(workerFirstToken, { worker: url, quantile: '0.5' }, seconds(times?.p50))
-    set(workerFirstToken, { worker: url, quantile: '0.95' }, seconds(times?.p95))
+    set(workerFirstToken, { worker: url, percentile: '50' }, seconds(times?.p50))
+    set(workerFirstToken, { worker: url, percentile: '95' }, seconds(times?.p95))
     set(engineRequests, { worker: url, state: 'running' }, load?.running)
     set(engineRequests, { worker: url, state: 'waiting' }, load?.waiting)
     set(kvCacheUsage, { worker: url }, load?.kvCacheUsage)
@@ -31,7 +31,7 @@ export class WorkerFacts {
     const { workerWaiting, workerQuiet, workerFirstToken, engineRequests, kvCacheUsage, loadAge } =
       this.#metrics
     for (const gauge of [workerWaiting, workerQuiet, kvCacheUsage, loadAge]) gauge.remove({ worker: url })
-    for (const quantile of ['0.5', '0.95']) workerFirstToken.remove({ worker: url, quantile })
+    for (const percentile of ['50', '95']) workerFirstToken.remove({ worker: url, percentile })
     for (const state of ['running', 'waiting']) engineRequests.remove({ worker: url, state })
   }
 }

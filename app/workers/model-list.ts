@@ -39,3 +39,8 @@ export function parseModelList(text: string): readonly ModelEntry[] | undefined 
     return undefined
   }
 }
+
+/** The names that these workers list, each once. */
+export function listedModels(workers: readonly Worker[]): ReadonlySet<string> {
+  return new Set(workers.flatMap(({ models }) => [...(models ?? [])]))
+}

@@ -2,6 +2,7 @@ import type { Breaker } from '../../policies/resilience/breaker.ts'
 import { FleetOpinion } from '../../policies/resilience/fleet-opinion.ts'
 import type { SelectionPolicy, SelectionRequest } from '../../policies/selection/policy.ts'
 import { Lease, type LeasedRequest, type LeaseEvents } from './lease.ts'
+import { listedModels } from './model-list.ts'
 import { FleetSigns } from './signs-of-life.ts'
 import { SlowStart } from './slow-start.ts'
 import { type Unavailable, Worker } from './worker.ts'
@@ -231,7 +232,7 @@ export class Pool {
 
   /** True only when it is certain: some worker has listed this model. */
   serves(model: string): boolean {
-    this.#listed ??= new Set(this.#workers.flatMap(({ models }) => [...(models ?? [])]))
+    this.#listed ??= listedModels(this.#workers)
     return this.#listed.has(model)
   }
 
