@@ -36,6 +36,23 @@ describe('a half-open breaker', () => {
     assert.ok(!breaker.poorTrial('bad'), 'a worker with one kind of clients must come back too')
   })
 
+  test('lets the next trial in as soon as one has begun well, and judges each at its end', async () => {
+    const { breaker, clock } = await opened()
+    clock.advance(openMs)
+    const first = breaker.enter()
+    assert.ok(!breaker.allows(), 'one at a time')
+    breaker.yieldTrial(first)
+    assert.ok(breaker.allows())
+    const second = breaker.enter()
+    // It has had its turn: nothing that it does lets a third one in.
+    breaker.yieldTrial(first)
+    assert.ok(!breaker.allows())
+    await breaker.leave(second, 'success')
+    assert.equal(breaker.state.name, 'half_open')
+    await breaker.leave(first, 'success')
+    assert.equal(breaker.state.name, 'closed')
+  })
+
   test('has forgotten them when it has closed', async () => {
     const { breaker, clock } = await opened()
     clock.advance(openMs)

@@ -111,3 +111,22 @@ test('all workers fall silent at once: their requests are waited for, since prob
     assert.equal((await within(5000, exchange.text(), 'an answer')).status, 200)
   }
 })
+
+test('a plain request on a worker that was silent when it was removed goes elsewhere', {
+  timeout: 60_000,
+}, async (t) => {
+  const workers = await Promise.all([1, 2].map(() => startScriptedWorker(undefined, { t })))
+  const [hung, other] = workers as [ScriptedWorker, ScriptedWorker]
+  const router = await routerOver(workers, { t, args: probes })
+  stopAnswering(hung)
+  const exchanges = [ask(router, false), ask(router, false)]
+  const answers = Promise.all(exchanges.map((exchange) => exchange.text()))
+  await hung.received(1)
+  const { text } = await rawRequest({ port: router.operationsPort, path: '/workers' }).text()
+  const listed = (JSON.parse(text) as { workers: { id: string; url: string }[] }).workers
+  const path = `/workers/${listed.find(({ url }) => url === hung.url)?.id}`
+  await rawRequest({ port: router.operationsPort, method: 'DELETE', path }).text()
+  for (const { status } of await within(20_000, answers, 'both answers')) assert.equal(status, 200)
+  assert.equal(other.requests.length, 2)
+  assert.equal(await router.metric('vllm_router_running_requests'), 0)
+})

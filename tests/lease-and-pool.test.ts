@@ -228,7 +228,7 @@ describe('when nobody can take a request', () => {
     const kind = new RequestKind({ ...call, model, stream: false, bodyBytes: 0 })
     try {
       await relay(
-        { ...call, kind, stream: false, dialect: 'openai', endMarker: true, longHold: undefined },
+        { ...call, kind, stream: false, dialect: 'openai', endMarker: true, choices: 1, longHold: undefined },
         {
           pool,
           exchange: { client: { send: unused, close: unused }, clock } as unknown as ExchangeOptions,

@@ -12,6 +12,8 @@ export interface StreamFacts {
   readonly dialect: Dialect
   /** Streams of this route end with a marker; a stream without it is a broken one. */
   readonly endMarker: boolean
+  /** Answers within the stream, `n` times the prompts: each ends by itself. */
+  readonly choices: number
   readonly record: RequestRecord
 }
 

@@ -6,7 +6,7 @@ import type { Lease } from '../workers/lease.ts'
 import type { StreamFacts } from './call.ts'
 import type { AskPulse } from './engine-pulse.ts'
 import { bufferOver, type EventScanner, eachEvent } from './event-scanner.ts'
-import { glanceAtEvent, readEvent } from './grammar.ts'
+import { bearsData, glanceAtEvent, readEvent } from './grammar.ts'
 import type { HeldEvents } from './hold.ts'
 import { faultWithin, settleFault } from './judge.ts'
 import { Patience } from './patience.ts'
@@ -70,6 +70,8 @@ export class EventStream implements ByteSource {
   #complete = false
   /** The event that is being passed on is the end marker. */
   #passesEnd = false
+  /** It is a comment. */
+  #passesComment = false
   /** The worker reported an error within the stream: passed on, and the stream's end is no surprise. */
   #workerError: WorkerError | undefined
   #ended = false
@@ -150,6 +152,7 @@ export class EventStream implements ByteSource {
     // An event that grows is a sign of life; whether it is a comment, its end will show.
     if (this.#scanner.heldBytes <= this.#maxEventBytes) return undefined
     const large = this.#scanner.pass()
+    this.#passesComment = large[0] === colon
     this.#watch(large)
     return large
   }
@@ -157,7 +160,8 @@ export class EventStream implements ByteSource {
   /** What belongs to an event that is too large to be looked at. */
   #passOn(chunk: Uint8Array): Uint8Array {
     const bytes = this.#scanner.passOn(chunk)
-    this.#patience.end()
+    if (this.#passesComment) this.#patience.pause()
+    else this.#patience.end()
     if (bytes < chunk.byteLength) this.#rest = chunk.subarray(bytes)
     if (!this.#scanner.isWithinEvent) this.#complete ||= this.#passesEnd
     const passed = bytes === chunk.byteLength ? chunk : chunk.subarray(0, bytes)
@@ -210,8 +214,8 @@ export class EventStream implements ByteSource {
 
   readonly #note = (event: Buffer): void => {
     const meaning = glanceAtEvent(event, this.#facts.dialect)
-    // vLLM sends comments while its engine is dead, too: only events are signs of life.
-    if (meaning !== 'silent' || event[0] !== colon) this.#lively = true
+    // vLLM sends comments while its engine is dead, too: only what carries data is a sign of life.
+    if (meaning !== 'silent' || bearsData(event)) this.#lively = true
     if (meaning === 'content') this.#tokens += 1
     else if (meaning === 'end') this.#complete = true
     else if (meaning === 'error') {
@@ -245,11 +249,12 @@ export class EventStream implements ByteSource {
     return glanceAtEvent(bufferOver(rest), this.#facts.dialect) === 'end'
   }
 
-  /** A server without end markers has at least said why it stopped. */
+  /** A server without end markers has at least said why it stopped. Of several choices, each has a reason of its own. */
   #finished(): boolean {
     return (
       this.#workerError !== undefined ||
-      /"(?:finish|stop)_reason": ?"/.test(this.#lastEvents().toString('latin1'))
+      (this.#facts.choices === 1 &&
+        /"(?:finish|stop)_reason": ?"/.test(this.#lastEvents().toString('latin1')))
     )
   }
 

@@ -227,9 +227,9 @@ class Attempt {
     }
     this.#throwIfAborted()
     this.#lease.showLife()
-    const { dialect, endMarker, record } = this.#call
+    const { dialect, endMarker, choices, record } = this.#call
     const stream = new EventStream({
-      stream: { dialect, endMarker, record },
+      stream: { dialect, endMarker, choices, record },
       lease: this.#lease,
       source: answer.body,
       held,

@@ -25,6 +25,8 @@ export function readEvent(event: Buffer, dialect: Dialect): { meaning: Meaning; 
 
 // As bytes: to search for a string, both runtimes would make them of it each time.
 const dataField = Buffer.from('data:')
+/** The field may stand there without a colon, too. */
+const dataWord = dataField.subarray(0, 4)
 const choicesField = Buffer.from('"choices":[')
 const role = Buffer.from('"role":"')
 
@@ -130,4 +132,9 @@ function startsAt(bytes: Buffer, at: number, word: string): boolean {
     if (bytes[at + index] !== word.charCodeAt(index)) return false
   }
   return true
+}
+
+/** An event without a data line is none to whoever reads it: a comment, an empty line, an id. */
+export function bearsData(event: Buffer): boolean {
+  return event.subarray(0, 4).equals(dataWord) || event.includes('\ndata') || event.includes('\rdata')
 }

@@ -5,7 +5,7 @@ import type { Lease } from '../workers/lease.ts'
 import { AttemptFailure, type FailureDetails, type HeldAnswer } from './attempt-failure.ts'
 import { headerOf } from './headers.ts'
 import { type Fault, verdictOn } from './verdicts.ts'
-import { readWorkerError, saysShutdown, type WorkerError } from './worker-error.ts'
+import { answersShutdown, readWorkerError, saysShutdown, type WorkerError } from './worker-error.ts'
 
 type Told = Pick<FailureDetails, 'fault' | 'code' | 'message'>
 
@@ -72,7 +72,7 @@ export function judgeAnswer(answer: HeldAnswer): AttemptFailure | undefined {
 function faultOfAnswer({ status, body }: HeldAnswer): Fault {
   if (status === 503 || status === 429) return 'busy'
   if (status === 408) return 'waited_too_long'
-  if (saysShutdown(body)) return 'shutting_down'
+  if (answersShutdown(body)) return 'shutting_down'
   const words = readWorkerError(body)
   return words !== undefined && words.status < 500 && faultOfError(words) === 'client_mistake'
     ? 'client_mistake'
@@ -81,7 +81,7 @@ function faultOfAnswer({ status, body }: HeldAnswer): Fault {
 
 /** What an error event means that came before any content. A client's own mistake would be one on every worker. */
 export function judgeFirstEvent(error: WorkerError, answer: HeldAnswer): AttemptFailure | undefined {
-  const fault = saysShutdown(answer.body) ? 'shutting_down' : faultOfError(error)
+  const fault = saysShutdown(error) ? 'shutting_down' : faultOfError(error)
   if (fault === 'client_mistake') return undefined
   return new AttemptFailure({
     fault,

@@ -132,8 +132,8 @@ export class LongHold implements ByteSource {
       this.#wake?.()
     } else if (!(body instanceof Uint8Array)) {
       // It is neither a stream of events nor short: there is no way to say it in events.
-      body.cancel()
       this.#fail(new RouterError('bad_worker_response', 'the worker did not answer with a stream of events'))
+      body.cancel()
     } else if (reportsError || status >= 400) {
       this.#end(reportsError ? body : errorAnswerEvent(body, status, dialect))
       record.end('worker_error')

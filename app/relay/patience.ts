@@ -66,6 +66,7 @@ export class Patience {
 
   /** All has come: nothing more is worth waiting for. */
   complete(): void {
+    if (this.#complete) return
     this.#complete = true
     this.#silence.startAnew(Math.min(afterEndMs, this.#options.idleMs))
   }

@@ -57,6 +57,16 @@ export class PlainStream implements ByteSource {
     }
   }
 
+  /** Another worker is asked instead: the request goes on. */
+  abandon(): void {
+    this.#source.cancel()
+    if (this.#ended) return
+    this.#ended = true
+    this.#patience.stop()
+    this.#record.stop.waiting = undefined
+    this.#lease.settle('neutral')
+  }
+
   /** The client has left. */
   cancel(): void {
     this.#break('client_closed', undefined, '')

@@ -9,6 +9,8 @@ import type { Worker } from '../workers/worker.ts'
 import { AttemptFailure, type HeldAnswer } from './attempt-failure.ts'
 import type { Call } from './call.ts'
 import { type Answer, type ExchangeOptions, exchange } from './exchange.ts'
+import { PlainStream } from './plain-stream.ts'
+import type { Fault } from './verdicts.ts'
 
 export interface RelayEvents {
   /** An attempt failed and another follows after `delayMs`. */
@@ -125,8 +127,14 @@ class Run {
   #elsewhere(worker: Worker, answer: Answer): Lease | undefined {
     const { elsewhere, kind, record } = this.#call
     if (answer.status < 400 || elsewhere?.(answer, worker) !== true) return undefined
+    const { reason } = record.stop
+    const lease =
+      reason === undefined ? this.#options.pool.acquire(kind, { tried: this.#triedWith(worker) }) : undefined
+    // Nobody is going to read it.
+    if ((reason !== undefined || lease !== undefined) && answer.body instanceof PlainStream)
+      answer.body.abandon()
     record.stop.throwIfStopped()
-    return this.#options.pool.acquire(kind, { tried: this.#triedWith(worker) })
+    return lease
   }
 
   #triedWith(worker: Worker): ReadonlySet<Worker> {
@@ -145,7 +153,7 @@ class Run {
     } else {
       lease.end()
       this.#suspects ??= []
-      this.#suspects.push({ lease, reason, blame })
+      this.#suspects.push({ lease, fault, reason, blame })
     }
     if (deadly) this.#deaths += 1
     if (fault === 'busy') worker.refuse(retryAfterMs)
@@ -161,8 +169,10 @@ class Run {
     this.#call.record.stop.throwIfStopped()
     if (again === 'never' || this.#deaths >= maxDeaths || retry.maxAttempts === 1) return undefined
     // What changes a worker is not sent to another, unless nobody saw it.
-    if (this.#call.home !== undefined || (this.#call.once && failure.details.fault !== 'unreachable'))
+    if (this.#call.home !== undefined || (this.#call.once && failure.details.fault !== 'unreachable')) {
+      this.#unheard = this.#options.pool.workers.length > 1
       return undefined
+    }
     // A worker whose breaker is open is the last one there is: it is asked once for each request.
     if (isForced) return undefined
     if (again === 'free') {
@@ -236,7 +246,13 @@ class Run {
     // Nor where the client left, or its time was up, before another worker could answer.
     const unheard = this.#unheard || this.#call.record.stop.reason !== undefined
     const innocent = !this.#served && (workers.size > 1 || unheard)
-    for (const { lease, reason, blame } of suspects) {
+    // Without retries nobody ever speaks against a worker: what others do at the same time has to do.
+    const alone = this.#options.retry.maxAttempts === 1 && this.#call.home === undefined
+    for (const { lease, fault, reason, blame } of suspects) {
+      if (alone) {
+        lease.judgeCompared(fault, reason)
+        continue
+      }
       const alive = blame === 'unless_alike' || lease.worker.silentMs < aliveMs
       lease.judge(innocent && alive ? 'neutral' : 'failure', reason)
     }
@@ -246,6 +262,7 @@ class Run {
 /** An attempt that is not judged yet. */
 interface Suspect {
   readonly lease: Lease
+  readonly fault: Fault
   readonly reason: string
   readonly blame: 'unless_alike' | 'unless_alike_and_alive'
 }

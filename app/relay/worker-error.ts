@@ -59,9 +59,17 @@ export function readWorkerError(body: Uint8Array): WorkerError | undefined {
 }
 
 /** What Python's executors say once their process shuts down: vLLM answers so while it drains, its /health still 200. */
-const shutdown = Buffer.from('cannot schedule new futures after')
+const shutdown = /^cannot schedule new futures after (?:interpreter )?shutdown$/
 
 /** The worker drains: the answer to any request would be this one. */
-export function saysShutdown(body: Uint8Array): boolean {
-  return body.byteLength <= maxReadBytes && bufferOver(body).includes(shutdown)
+export function answersShutdown(body: Uint8Array): boolean {
+  const json = body.byteLength > maxReadBytes ? undefined : parseObject(bufferOver(body).toString('utf8'))
+  return (
+    json !== undefined &&
+    saysShutdown({ ...workerError(isObject(json.error) ? json.error : json), status: 500 })
+  )
+}
+
+export function saysShutdown({ status, message }: WorkerError): boolean {
+  return status >= 500 && shutdown.test(message)
 }

@@ -1,5 +1,6 @@
 import type { Context, Handler } from 'hono'
 import { dialectOf, modelNotFound, routeNotFound } from '../../middleware/errors.ts'
+import type { JsonObject } from '../../middleware/gateway-env.ts'
 import type { Incoming } from '../../middleware/incoming.ts'
 import type { RequestBody } from '../../middleware/request-body.ts'
 import { laxBoolean } from '../../middleware/schemas/lax-boolean.ts'
@@ -149,9 +150,11 @@ function callOf(c: Context<GatewayContext>, options: InferenceOptions, memory: M
   const path = pathAndQuery(c.req.url)
   const dialect = dialectOf(c.req.path)
   const endMarker = markedStreams.has(c.req.path)
+  const choices = choicesIn(payload)
   return {
     dialect,
     endMarker,
+    choices,
     record,
     method: c.req.method,
     path,
@@ -168,8 +171,15 @@ function callOf(c: Context<GatewayContext>, options: InferenceOptions, memory: M
       headers,
       bodyBytes: body?.byteLength ?? 0,
     }),
-    longHold: longHold({ dialect, endMarker, record }, options),
+    longHold: longHold({ dialect, endMarker, choices, record }, options),
   }
+}
+
+/** One prompt, of text or of token ids, has `n` answers; several have so many each. */
+function choicesIn(payload: JsonObject | undefined): number {
+  const { n, prompt } = payload ?? {}
+  const each = typeof n === 'number' && n > 1 ? n : 1
+  return Array.isArray(prompt) && typeof prompt[0] !== 'number' ? each * Math.max(1, prompt.length) : each
 }
 
 /** Of streams of events only: of what else a client may stream, its reader would take a comment for content. */

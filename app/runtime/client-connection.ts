@@ -66,6 +66,8 @@ export class ClientConnection implements ExchangeConnection {
   #parser: ResponseParser | undefined
   /** Of the response under way. */
   #answered = false
+  /** The rest of the body was not sent: the worker would take the next request for it. */
+  #cutShort = false
   /** What is still to be written of the request's body. */
   #unsent: Uint8Array[] = []
   #error: unknown
@@ -163,8 +165,12 @@ export class ClientConnection implements ExchangeConnection {
   }
 
   readonly #writeUnlessAnswered = (): void => {
-    if (this.#answered || this.#exchange === undefined) this.#unsent = []
-    else this.#writeSlice()
+    if (this.#parser?.begun === false && this.#exchange !== undefined) {
+      this.#writeSlice()
+    } else {
+      this.#cutShort = true
+      this.#unsent = []
+    }
   }
 
   pause(): void {
@@ -201,7 +207,7 @@ export class ClientConnection implements ExchangeConnection {
 
   #finishExchange(): void {
     const sent = this.#unsent.length === 0 && this.#socket.writableLength === 0
-    const reusable = this.#parser?.keepAlive === true && sent
+    const reusable = this.#parser?.keepAlive === true && sent && !this.#cutShort
     this.#parser = undefined
     this.#exchange = undefined
     this.#served = true

@@ -60,6 +60,11 @@ export class ResponseParser {
     this.#maxHeadBytes = maxHeadBytes
   }
 
+  /** A head that is no interim one has come. */
+  get begun(): boolean {
+    return this.#state !== 'head'
+  }
+
   /** The response is complete. */
   get done(): boolean {
     return this.#state === 'done'

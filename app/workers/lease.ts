@@ -29,6 +29,8 @@ export class Lease {
    * whole request alive until the next full collection. That cost a tenth of all CPU.
    */
   onLetGo: (() => void) | undefined
+  /** Only this worker can serve the request: no other can speak for it or against it. */
+  pinned = false
   readonly #request: LeasedRequest
   readonly #permit: Permit | undefined
   readonly #events: LeaseEvents
@@ -68,6 +70,7 @@ export class Lease {
     this.#alive = true
     const ms = this.worker.signs.first(this.#kind, this.#sentAt)
     if (this.#kind === 'stream') this.worker.recent.firstToken(ms)
+    if (this.#permit !== undefined) this.worker.breaker?.yieldTrial(this.#permit)
     // What was sent before the last refusal says nothing about the room there is now.
     if (this.worker.standBack.known && this.#refusals === this.worker.standBack.refusals)
       this.worker.hasRoom()
@@ -111,7 +114,14 @@ export class Lease {
 
   /** Settles with a fault of a committed answer, which no other worker can be asked about: a failure, unless others do alike. */
   settleCompared(fault: string, reason: string): void {
+    this.end()
+    this.judgeCompared(fault, reason)
+  }
+
+  /** A failure, unless others have done alike lately, or could not have been asked. */
+  judgeCompared(fault: string, reason: string): void {
     if (this.#judged) return
-    this.settle(this.#opinion.isAlone(this.worker.id, fault) ? 'failure' : 'neutral', reason)
+    const blamed = !this.pinned && this.#opinion.isAlone(this.worker.id, fault)
+    this.judge(blamed ? 'failure' : 'neutral', reason)
   }
 }

@@ -5,6 +5,7 @@ import { Lease, type LeasedRequest, type LeaseEvents } from './lease.ts'
 import { listedModels } from './model-list.ts'
 import { FleetSigns } from './signs-of-life.ts'
 import { SlowStart } from './slow-start.ts'
+import { soonest } from './stand-back.ts'
 import { type Unavailable, Worker } from './worker.ts'
 
 export interface PoolEvents extends LeaseEvents {
@@ -150,12 +151,15 @@ export class Pool {
     const reason = worker.unavailable(undefined)
     const able = reason === undefined || (reason === 'draining' && worker.breaker?.allows() !== false)
     if (able) worker.recent.add('attempts')
-    return able ? new Lease(worker, request, this.#options.events, this.#opinion) : undefined
+    if (!able) return undefined
+    const lease = new Lease(worker, request, this.#options.events, this.#opinion)
+    lease.pinned = this.#workers.length > 1
+    return lease
   }
 
   /** The worker can take requests again: after a probe, or a trial. */
   welcome(worker: Worker): void {
-    if (this.#slowStart.selections > 0) this.#slowStart.begin(worker)
+    if (this.#slowStart.selections > 0 && !worker.removed) this.#slowStart.begin(worker)
   }
 
   readonly #forget = (): void => {
@@ -289,12 +293,4 @@ export class Pool {
 function isPoorTrial({ breaker, breakerState }: Worker, request: PoolRequest, again: boolean): boolean {
   if (breaker === undefined || breakerState.name === 'closed') return false
   return again || breaker.poorTrial(request.kind())
-}
-
-/** Of workers that are all busy, the one that will be asked first by its own word or by its pause. */
-function soonest(busy: readonly Worker[]): Worker[] {
-  const left = ({ standBack }: Worker) => standBack.remainingMs
-  return busy.length < 2
-    ? [...busy]
-    : [busy.reduce((best, worker) => (left(worker) < left(best) ? worker : best))]
 }

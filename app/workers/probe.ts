@@ -82,6 +82,7 @@ export class Probe {
     this.#running = true
     void this.#probe().finally(() => {
       this.#running = false
+      if (this.#worker.removed && this.#worker.inFlight === 0) this.stop()
       if (!this.#stopped) this.#cancelTimer = this.#options.clock.after(this.#pause(), () => this.soon())
     })
   }

@@ -22,10 +22,13 @@ export class Prober {
     this.#options = options
   }
 
-  /** Probes exactly the pool's workers from now on. Call after each change of membership. */
+  /**
+   * Probes the pool's workers from now on, and removed ones as long as they have requests: those that wait on a dead one
+   * are to be let go. Call after each change of membership.
+   */
   follow(pool: Pool): void {
     for (const [worker, probe] of this.#probes) {
-      if (!worker.removed) continue
+      if (!worker.removed || worker.inFlight > 0) continue
       probe.stop()
       this.#probes.delete(worker)
     }

@@ -77,3 +77,11 @@ export class StandBack {
     return this.#pauseMs * (0.8 + 0.4 * this.#random())
   }
 }
+
+/** Of workers that are all busy, the one that will be asked first by its own word or by its pause. */
+export function soonest<W extends { readonly standBack: StandBack }>(busy: readonly W[]): W[] {
+  const left = ({ standBack }: W) => standBack.remainingMs
+  return busy.length < 2
+    ? [...busy]
+    : [busy.reduce((best, worker) => (left(worker) < left(best) ? worker : best))]
+}

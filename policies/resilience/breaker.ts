@@ -37,6 +37,8 @@ export interface Permit {
   readonly trial: boolean
   /** Given although the breaker forbids requests: nobody else was left to ask. */
   readonly forced: boolean
+  /** The trial has let the next one in. Only the breaker writes it. */
+  yielded?: boolean
 }
 
 /** Kinds of requests that are remembered of those that failed. */
@@ -139,7 +141,7 @@ export class Breaker {
    */
   leave(permit: Permit, outcome: Outcome, reason = '', kind?: string): Promise<void> {
     if (permit.epoch !== this.#epoch) return Promise.resolve()
-    if (permit.trial) this.#trialRunning = false
+    if (permit.trial) this.yieldTrial(permit)
     if (outcome === 'failure' && kind !== undefined) this.#rememberKind(kind)
     if (permit.forced) {
       if (outcome === 'success') this.tryNow()
@@ -153,6 +155,16 @@ export class Breaker {
       return Promise.resolve()
     }
     return this.#tell(permit, outcome, reason)
+  }
+
+  /**
+   * The trial has begun well: the next request may be one too. Its verdict still falls at its end, which may be long to
+   * come: a client that stops reading must not keep a worker that has healed from all others.
+   */
+  yieldTrial(permit: Permit): void {
+    if (!permit.trial || permit.yielded === true || permit.epoch !== this.#epoch) return
+    permit.yielded = true
+    this.#trialRunning = false
   }
 
   async #tell(permit: Permit, outcome: Outcome, reason: string): Promise<void> {
