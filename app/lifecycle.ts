@@ -55,10 +55,12 @@ export class Lifecycle {
     const deadline = clock.now() + graceMs
     this.#draining = true
     await settled(clock, Math.min(settleMs, graceMs))
-    this.#refusing = true
     stopAccepting()
+    // What was accepted at the last moment is still to be read, and is served.
+    if (settleMs > 0 && deadline - clock.now() > turns * turnMs) await inTurns(clock, turnMs)
+    this.#refusing = true
     const idle = new Promise<void>((resolve) => accounting.onIdle(resolve))
-    const inTime = await before(clock, Math.max(0, graceMs - settleMs), idle)
+    const inTime = await before(clock, Math.max(0, deadline - clock.now()), idle)
     if (!inTime) {
       accounting.stopAll('draining')
       await before(clock, farewellMs, idle)
@@ -75,11 +77,17 @@ function settled(clock: Clock, ms: number): Promise<void> {
   if (ms === 0) return Promise.resolve()
   const turn = Math.min(turnMs, ms / 10)
   return new Promise((resolve) => {
+    clock.after(ms - turns * turn, () => void inTurns(clock, turn).then(resolve))
+  })
+}
+
+function inTurns(clock: Clock, turn: number): Promise<void> {
+  return new Promise((resolve) => {
     const next = (left: number): void => {
       if (left === 0) resolve()
       else clock.after(turn, () => next(left - 1))
     }
-    clock.after(ms - turns * turn, () => next(turns))
+    next(turns)
   })
 }
 

@@ -50,11 +50,13 @@ describe('draining', () => {
     assert.deepEqual([lifecycle.draining, lifecycle.refusing], [true, false])
     assert.deepEqual(history, [])
     await clock.pass(1)
-    assert.deepEqual([lifecycle.draining, lifecycle.refusing], [true, true])
     assert.deepEqual(history, ['stopped accepting at 5000'])
+    assert.equal(lifecycle.refusing, false, 'what was accepted at the last moment is still to be read')
+    await clock.pass(100, 25)
+    assert.deepEqual([lifecycle.draining, lifecycle.refusing], [true, true])
     running.end('completed')
     await settled()
-    assert.deepEqual(history.slice(1), ['drained at 5000'])
+    assert.deepEqual(history.slice(1), ['drained at 5100'])
   })
 
   test('waits through the settle time even when nothing runs', async () => {
@@ -63,7 +65,8 @@ describe('draining', () => {
     await clock.pass(4999)
     assert.deepEqual(history, [])
     await clock.pass(1)
-    assert.deepEqual(history, ['stopped accepting at 5000', 'drained at 5000'])
+    await clock.pass(100, 25)
+    assert.deepEqual(history, ['stopped accepting at 5000', 'drained at 5100'])
     assert.equal(clock.pending, 0, 'no timer is left')
   })
 
@@ -117,9 +120,9 @@ describe('draining', () => {
     const first = drain()
     const second = lifecycle.drain(() => history.push('again'))
     assert.equal(first, second)
-    await clock.pass(5000)
+    await clock.pass(5100, 25)
     await second
-    assert.deepEqual(history, ['stopped accepting at 5000', 'drained at 5000'])
+    assert.deepEqual(history, ['stopped accepting at 5000', 'drained at 5100'])
   })
 })
 
