@@ -79,7 +79,7 @@ export function guardDevelopmentRoutes(adminApiKey: string | undefined): Middlew
   const check =
     adminApiKey === undefined
       ? undefined
-      : widen(apiKey({ keys: [adminApiKey], header: keyField, what: 'admin key' }))
+      : widen(apiKey({ keys: [adminApiKey], headers: [keyField], what: 'admin key' }))
   return (c, next) => {
     const kind = developmentKind(c.req.path)
     if (kind === undefined) return next()

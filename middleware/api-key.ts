@@ -9,14 +9,15 @@ export interface ApiKeyOptions {
   readonly keys: readonly string[]
   /** Scheme of the `Authorization` header. Default `Bearer`. */
   readonly scheme?: string
-  /** Header that carries the bare key, lower case. Default `x-api-key`, which Anthropic's client sends. */
-  readonly header?: string
+  /** Headers that may carry the bare key, lower case. Default: `x-api-key` of Anthropic's clients, `api-key` of Azure's. */
+  readonly headers?: readonly string[]
   /** What the error text calls the key: `API key` (default), or `admin key` for the admin routes. */
   readonly what?: string
 }
 
 /**
- * Lets in only clients that present one of the keys, as `Authorization: Bearer <key>` or as `x-api-key: <key>`.
+ * Lets in only clients that present one of the keys, as `Authorization: Bearer <key>`, as `x-api-key: <key>` or as
+ * `api-key: <key>`.
  *
  * Hashes are compared in constant time, and all of them, so that the time taken tells nothing about a key.
  *
@@ -25,13 +26,13 @@ export interface ApiKeyOptions {
 export function apiKey({
   keys,
   scheme = 'Bearer',
-  header = 'x-api-key',
+  headers = ['x-api-key', 'api-key'],
   what = 'API key',
 }: ApiKeyOptions): MiddlewareHandler<GatewayEnv> {
   if (keys.length === 0 || keys.includes('')) throw new TypeError(`${what}: an empty key would let nobody in`)
   const digests = keys.map(digest)
   const prefix = `${scheme.toLowerCase()} `
-  const howTo = `Send it as "Authorization: ${scheme} <key>" or as "${header}: <key>".`
+  const howTo = `Send it as "Authorization: ${scheme} <key>" or as "${headers[0]}: <key>".`
 
   function accepted(candidate: string | undefined): boolean {
     if (candidate === undefined) return false
@@ -44,9 +45,12 @@ export function apiKey({
   return function apiKey(c, next) {
     const authorization = credentials(c.env.incoming, prefix)
     if (accepted(authorization)) return next()
-    const bare = c.env.incoming.header(header)
-    if (accepted(bare)) return next()
-    const missing = authorization === undefined && bare === undefined
+    let missing = authorization === undefined
+    for (const header of headers) {
+      const bare = c.env.incoming.header(header)
+      if (accepted(bare)) return next()
+      if (bare !== undefined) missing = false
+    }
     const fault = missing ? `This route needs an ${what}.` : `The ${what} presented is not valid here.`
     throw new RouterError('invalid_api_key', `${fault} ${howTo}`)
   }

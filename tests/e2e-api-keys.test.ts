@@ -32,7 +32,7 @@ async function ask({ worker, router }: Setup, headers: Record<string, string>, p
   const before = worker.requests.length
   const { head, body } = await send(router.apiPort, { path, json, headers })
   const received = worker.requests[before]
-  const keys = received?.headers.filter(([name]) => /^(authorization|x-api-key)$/i.test(name))
+  const keys = received?.headers.filter(([name]) => /^(authorization|x-api-key|api-key)$/i.test(name))
   return { status: head.status, text: body.bytes.toString(), keys, header: head.header }
 }
 
@@ -79,6 +79,7 @@ describe('--router-api-keys', () => {
       { authorization: 'Bearer key-one' },
       { authorization: 'bearer key-two' },
       { 'x-api-key': 'key-two' },
+      { 'api-key': 'key-two' },
     ]) {
       const { status, keys } = await ask(setup, headers as Record<string, string>)
       assert.equal(status, 200)

@@ -9,11 +9,12 @@ const keys = ['sk-first-secret', 'sk-second-secret']
 describe('API key', () => {
   const { fetch } = middlewareApp([apiKey({ keys })])
 
-  test('each of the keys is let in, by Authorization or by x-api-key', async () => {
+  test('each of the keys is let in, by Authorization, by x-api-key or by api-key', async () => {
     for (const key of keys) {
       assert.equal((await fetch('/', { headers: { authorization: `Bearer ${key}` } })).status, 200)
       assert.equal((await fetch('/', { headers: { authorization: `bearer  ${key}` } })).status, 200)
       assert.equal((await fetch('/', { headers: { 'x-api-key': key } })).status, 200)
+      assert.equal((await fetch('/', { headers: { 'api-key': key } })).status, 200)
     }
   })
 
@@ -35,6 +36,7 @@ describe('API key', () => {
       { authorization: 'sk-first-secret' },
       { authorization: 'Bearer' },
       { 'x-api-key': 'Bearer sk-first-secret' },
+      { 'api-key': 'sk-first' },
     ]
     for (const headers of wrong) {
       const error = await errorOf(await fetch('/', { headers }), 401, 'invalid_api_key')

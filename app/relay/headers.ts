@@ -57,7 +57,7 @@ export interface RequestHeaderOptions {
 }
 
 /** Those that carry a key. */
-export const keyFields: ReadonlySet<string> = new Set(['authorization', 'x-api-key'])
+export const keyFields: ReadonlySet<string> = new Set(['authorization', 'x-api-key', 'api-key'])
 
 /** The header of a request to a worker: the client's, less what was between the client and the router. */
 export function requestHeaders(

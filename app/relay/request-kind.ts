@@ -1,6 +1,6 @@
 import type { HeaderFields } from '../runtime/http-client.ts'
 import type { PoolRequest } from '../workers/pool.ts'
-import { headerOf } from './headers.ts'
+import { headerOf, keyFields } from './headers.ts'
 
 export interface RequestKindOptions {
   readonly model: string | undefined
@@ -35,7 +35,8 @@ export class RequestKind implements PoolRequest {
   /** The same key, route and size, to a factor of two: such requests are likely to fail alike. */
   kind(): string {
     const { path, headers, bodyBytes } = this.#options
-    const key = headerOf(headers, 'authorization') ?? headerOf(headers, 'x-api-key') ?? ''
+    const key =
+      [...keyFields].map((name) => headerOf(headers, name)).find((value) => value !== undefined) ?? ''
     const size = Math.round(Math.log2(bodyBytes + 1))
     return `${key} ${path.split('?', 1)[0]} ${size}`
   }

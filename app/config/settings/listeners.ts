@@ -16,7 +16,7 @@ function parseHost(written: string): Parsed<string> {
 }
 
 // Their values would go to the worker, to the client and into the log as a request id.
-const notAnId = ['authorization', 'cookie', 'host', 'content-length', 'content-type', 'x-api-key']
+const notAnId = ['authorization', 'cookie', 'host', 'content-length', 'content-type', 'x-api-key', 'api-key']
 
 function parseHeaderName(written: string): Parsed<string> {
   const name = written.toLowerCase()
