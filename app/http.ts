@@ -98,7 +98,7 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
           silenceMs: config.uploadIdleTimeoutSecs * 1000,
         }),
       ),
-      widen(decodeBody({ limit: config.maxPayloadSize })),
+      widen(decodeBody({ limit: config.maxPayloadSize, held: options.held })),
       // Middleware of the user's may want to read the prompt; the router itself does not.
       widen(validateByPath(bodySchemas, { outline: placed('after').length === 0 })),
     ),

@@ -1,14 +1,17 @@
 import { promisify } from 'node:util'
 import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib'
-import type { MiddlewareHandler } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
 import { RouterError } from './errors.ts'
 import type { GatewayEnv } from './gateway-env.ts'
+import type { HeldBytes } from './held-bytes.ts'
 import { headerOf } from './incoming.ts'
 import { payloadTooLarge, RequestBody } from './request-body.ts'
 
 export interface DecodeBodyOptions {
   /** Bytes that a body may have once it is decoded; exactly so many are accepted. Default 64 MiB. */
   readonly limit?: number
+  /** Bounds what all requests hold together. Default: no bound. */
+  readonly held?: HeldBytes
 }
 
 type Decoder = (bytes: Uint8Array, options: { maxOutputLength: number }) => Promise<Buffer>
@@ -33,7 +36,15 @@ const known = 'gzip, deflate, br, zstd'
  */
 export function decodeBody({
   limit = 64 * 1024 * 1024,
+  held,
 }: DecodeBodyOptions = {}): MiddlewareHandler<GatewayEnv> {
+  function hold(bytes: number, c: Context<GatewayEnv>): void {
+    if (held === undefined || bytes <= 0) return
+    const part = held.open()
+    c.get('onEnd')(() => part.close())
+    part.add(bytes)
+  }
+
   return function decodeBody(c, next) {
     const encoding = headerOf(c.env.incoming.headers, 'content-encoding')?.trim().toLowerCase()
     const body = c.get('body')
@@ -42,7 +53,7 @@ export function decodeBody({
     if (decoder === undefined) throw unknownEncoding()
     if (body === undefined || body.byteLength === 0) return next()
     return decode(body, decoder, limit).then((decoded) => {
-      c.get('heldPart')?.add(Math.max(0, decoded.byteLength - body.byteLength))
+      hold(decoded.byteLength - body.byteLength, c)
       c.set('body', decoded)
       c.set('bodyDecoded', true)
       return next()

@@ -1,4 +1,3 @@
-import type { HeldPart } from './held-bytes.ts'
 import type { Incoming } from './incoming.ts'
 import type { RequestBody } from './request-body.ts'
 
@@ -28,8 +27,6 @@ export interface GatewayEnv {
     requestIdSent?: true
     /** Set by `readBody`: the client's own bytes, or by `decodeBody`. Absent on a request without a body. */
     body?: RequestBody
-    /** Set by `readBody`, where what bodies take up is bounded: whoever makes the body larger adds it here. */
-    heldPart?: HeldPart
     /** Set by `decodeBody`: `body` is what the client had compressed; its `Content-Encoding` is no longer true. */
     bodyDecoded?: true
     /** Set by `validate`: the body parsed, for routing only. What is sent on are the bytes. */

@@ -14,48 +14,53 @@ export interface HeldBytesOptions {
 export class HeldBytes {
   readonly #limit: number
   readonly #onFull: () => void
-  #held = 0
+  /** Bytes held now. */
+  held = 0
 
   constructor({ limit, onFull = () => {} }: HeldBytesOptions) {
     this.#limit = limit
     this.#onFull = onFull
   }
 
-  /** Bytes held now. */
-  get held(): number {
-    return this.#held
-  }
-
   /** The part of one request. */
   open(): HeldPart {
-    let own = 0
-    let closed = false
-    return {
-      add: (bytes) => {
-        if (closed) throw new RouterError('client_closed', 'the request has ended')
-        // A single body is always let in: what the limit per request allows must not be refused for ever.
-        if (this.#held > own && this.#held + bytes > this.#limit) {
-          this.#onFull()
-          throw buffersFull()
-        }
-        this.#held += bytes
-        own += bytes
-      },
-      close: () => {
-        closed = true
-        this.#held -= own
-        own = 0
-      },
+    return new HeldPart(this)
+  }
+
+  /** @throws RouterError `buffers_full`, where others hold something and there is no room for so many bytes more */
+  take(bytes: number, own: number): void {
+    // A single body is always let in: what the limit per request allows must not be refused for ever.
+    if (this.held > own && this.held + bytes > this.#limit) {
+      this.#onFull()
+      throw buffersFull()
     }
+    this.held += bytes
   }
 }
 
 /** What one request holds of it. */
-export interface HeldPart {
+export class HeldPart {
+  readonly #all: HeldBytes
+  #own = 0
+  #closed = false
+
+  constructor(all: HeldBytes) {
+    this.#all = all
+  }
+
   /** @throws RouterError `buffers_full` where there is no room for so many bytes more; nothing is added then */
-  add(bytes: number): void
+  add(bytes: number): void {
+    if (this.#closed) throw new RouterError('client_closed', 'the request has ended')
+    this.#all.take(bytes, this.#own)
+    this.#own += bytes
+  }
+
   /** All of it is given back. */
-  close(): void
+  close(): void {
+    this.#closed = true
+    this.#all.held -= this.#own
+    this.#own = 0
+  }
 }
 
 function buffersFull(): RouterError {

@@ -35,7 +35,6 @@ export function readBody({
     const part = held?.open()
     if (part !== undefined) c.get('onEnd')(() => part.close())
     return incoming.body(limit, { held: part, silenceMs }).then((body) => {
-      if (part !== undefined) c.set('heldPart', part)
       c.set('body', body)
       return next()
     })
