@@ -21,8 +21,6 @@ export interface GatewayEnv {
   Variables: {
     /** Set by `requestId`. */
     requestId: string
-    /** Set by `requestId`: the client has sent none, the id was made. */
-    requestIdMade?: true
     /** Set by a handler whose response carries `x-request-id` already. Reading its headers to see would cost more. */
     requestIdSent?: true
     /** Set by `readBody`: the client's own bytes, or by `decodeBody`. Absent on a request without a body. */

@@ -36,7 +36,7 @@ export interface Payload {
 }
 
 /** Fields that routing looks at. */
-const routingFields: ReadonlySet<string> = new Set(['model', 'stream', 'previous_response_id'])
+const routingFields: ReadonlySet<string> = new Set(['model', 'stream', 'previous_response_id', 'n'])
 
 /** Bytes. What so short a text can hold is parsed within some 20 ms, however it is made. */
 const shortText = 256 * 1024

@@ -26,10 +26,8 @@ export function requestId({
   const names = headers.map((name) => name.toLowerCase())
 
   return async function requestId(c, next) {
-    const own = firstSane(c, names)
-    const id = own ?? generate()
+    const id = firstSane(c, names) ?? generate()
     c.set('requestId', id)
-    if (own === undefined) c.set('requestIdMade', true)
     await next()
     if (c.get('requestIdSent') === undefined) setHeader(c, id)
   }

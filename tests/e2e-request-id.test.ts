@@ -104,6 +104,23 @@ describe('the request id', () => {
     assert.equal(again?.header('x-request-id'), 'shared', 'an id that is free again')
   })
 
+  test('that the router has made is not given to a worker twice either, where a client sends it on', {
+    timeout,
+  }, async () => {
+    const { worker, router } = await setup()
+    const before = worker.requests.length
+    const ready = Promise.withResolvers<void>()
+    worker.use([until(ready.promise), ...answer(200, '{}')])
+    const first = send(router.apiPort, { path, json })
+    const made = (await worker.received(before + 1)).header('x-request-id') ?? ''
+    const second = send(router.apiPort, { path, json, headers: { 'x-request-id': made } })
+    const followed = (await worker.received(before + 2)).header('x-request-id') ?? ''
+    ready.resolve()
+    for (const { head } of await Promise.all([first, second])) assert.equal(head.header('x-request-id'), made)
+    assert.notEqual(followed, made)
+    worker.use(undefined)
+  })
+
   test('is in the log line of the request, with what became of it', { timeout }, async () => {
     const { router } = await setup()
     await idsFor({ 'x-request-id': 'logged-1' })

@@ -140,8 +140,7 @@ function callOf(c: Context<GatewayContext>, options: InferenceOptions, memory: M
   const responseId = memory.responses.idIn(c.req.path, payload)
   const home = responseId === undefined ? undefined : memory.responses.makerOf(responseId)
   const headers = requestHeaders(incoming.headers, {
-    // One that the router has made nobody else has.
-    requestId: c.get('requestIdMade') === true ? record.requestId : claimEngineId(memory.engineIds, record),
+    requestId: claimEngineId(memory.engineIds, record),
     workerKey,
     dropClientKey: dropClientKey || c.get('keyConsumed') === true,
     bodyDecoded: c.get('bodyDecoded') === true,

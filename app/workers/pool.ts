@@ -150,8 +150,8 @@ export class Pool {
   claim(worker: Worker, request: PoolRequest): Lease | undefined {
     const reason = worker.unavailable(undefined)
     const able = reason === undefined || (reason === 'draining' && worker.breaker?.allows() !== false)
-    if (able) worker.recent.add('attempts')
     if (!able) return undefined
+    worker.recent.add('attempts')
     const lease = new Lease(worker, request, this.#options.events, this.#opinion)
     lease.pinned = this.#workers.length > 1
     return lease

@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
 import type { Clock } from '../../clock.ts'
 import { parseList } from './parse-list.ts'
 import { poll } from './poll.ts'
@@ -74,16 +74,13 @@ class FileLook {
 
 /** Not more than can be looked at: the path may lead to a log, or to a device that never ends. */
 async function readStart(path: string): Promise<string> {
-  const file = await open(path)
-  try {
-    const buffer = Buffer.alloc(maxBytes + 1)
-    let length = 0
-    for (let read = -1; read !== 0 && length <= maxBytes; length += read) {
-      read = (await file.read(buffer, length, buffer.length - length)).bytesRead
-    }
-    if (length > maxBytes) throw new Error(`more than ${maxBytes} bytes: this is no list of workers`)
-    return buffer.toString('utf8', 0, length)
-  } finally {
-    await file.close()
+  const pieces: Buffer[] = []
+  let length = 0
+  // Up to and with the byte at `end`: one more than there may be.
+  for await (const piece of createReadStream(path, { end: maxBytes })) {
+    pieces.push(piece as Buffer)
+    length += (piece as Buffer).length
   }
+  if (length > maxBytes) throw new Error(`more than ${maxBytes} bytes: this is no list of workers`)
+  return Buffer.concat(pieces).toString('utf8')
 }
