@@ -8,6 +8,7 @@ import { type Clock, systemClock } from './clock.ts'
 import { ConfigError, type Fault } from './config/fault.ts'
 import { resolveOptions } from './config/resolve-options.ts'
 import type { Config, ConfigInput } from './config/settings.ts'
+import { readWorkerTls } from './config/tls-files.ts'
 import { createBreaker, type Transition } from './create-breaker.ts'
 import { createProber } from './create-prober.ts'
 import { createRelay } from './create-relay.ts'
@@ -28,7 +29,6 @@ import { createMetrics, exposition, type Metrics } from './telemetry/metrics.ts'
 import { Observer } from './telemetry/observer.ts'
 import { type Samples, samplesOf } from './telemetry/process-samples.ts'
 import { version } from './version.ts'
-import { readWorkerTls } from './worker-tls.ts'
 import { WorkerControl } from './workers/control.ts'
 import { createDiscovery } from './workers/discovery/index.ts'
 import { LetGo } from './workers/let-go.ts'
@@ -173,6 +173,7 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
     prober,
     allow: config.workerUrlAllow,
     events: observer,
+    setTls: (origin, tls) => client.setTls(origin, tls),
     onOperatorWord: shared?.onOperatorWord,
   })
   const discovery = createDiscovery({ config, registry, clock, random, events: observer })

@@ -114,5 +114,6 @@ class ClientWithOneStream implements HttpClient {
     return { head: Promise.resolve(head), abort: cancel }
   }
 
+  setTls(): void {}
   async close(): Promise<void> {}
 }

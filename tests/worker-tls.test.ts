@@ -8,11 +8,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { formatFaults } from '../app/config/fault.ts'
+import { loadConfig } from '../app/config/load-config.ts'
 import { resolveOptions } from '../app/config/resolve-options.ts'
+import { readWorkerTls } from '../app/config/tls-files.ts'
+import { parseWorkerList } from '../app/config/worker-list.ts'
 import { createGateway } from '../app/index.ts'
-import { readWorkerTls } from '../app/worker-tls.ts'
 import { remedyFor } from '../app/workers/remedy.ts'
 import { eventually, within } from './support/deadline.ts'
+import { registering } from './support/discovering.ts'
 import { rawRequest } from './support/raw-client.ts'
 import type { Scope } from './support/scope.ts'
 
@@ -85,9 +89,67 @@ describe('the files for it', () => {
     assert.equal(readWorkerTls(resolveOptions()), undefined)
   })
 
+  test('are told by check-config, and before any of several processes starts', async () => {
+    const argv = ['--worker-ca-file', '/does/not/exist', '--processes', '2']
+    const loaded = await loadConfig({ argv, env: {} })
+    assert.ok(!loaded.ok)
+    assert.match(
+      formatFaults(loaded.faults),
+      /--worker-ca-file \(\/does\/not\/exist\): there is no such file/,
+    )
+  })
+
   test('come in pairs: certificate and key', () => {
     assert.throws(() => resolveOptions({ workerClientCert: '/a' }), /workerClientKey.*missing/s)
     assert.throws(() => resolveOptions({ workerClientKey: '/a' }), /workerClientCert.*missing/s)
+  })
+})
+
+describe('a worker with files of its own', () => {
+  test('is trusted by them, and by those for all no more; a change of them acts on the next connection', {
+    timeout,
+  }, async (t) => {
+    const ca = await readFile(file('client-ca.crt'))
+    const strict = await httpsWorker(t, { ca, requestCert: true, rejectUnauthorized: true })
+    const list = join(tmpdir(), `workers-${process.pid}-${t.name.length}.json`)
+    const own = { ca_file: file('ca.crt'), client_cert: file('client.crt'), client_key: file('client.key') }
+    const write = (entry: object) => writeFile(list, JSON.stringify([{ url: strict, ...entry }]))
+    await write(own)
+    const options = { workerUrls: [], workerUrlsFile: list, workerCaFile: file('other-ca.crt') }
+    const gateway = await createGateway({
+      ...{ port: 0, prometheusPort: 0, healthCheckIntervalSecs: 0.05, healthFailureThreshold: 1 },
+      ...options,
+    })
+    t.after(() => gateway.close())
+    await gateway.start()
+    const health = (name: string) =>
+      eventually(async () => (await gateway.control.workers())[0]?.health === name, { what: name })
+    await health('healthy')
+    await write({ ca_file: file('ca.crt') })
+    await health('unhealthy')
+    await write(own)
+    await health('healthy')
+  })
+
+  test('is not taken over from a list whose files are wrong', () => {
+    const entry = (rest: object) => () => parseWorkerList(JSON.stringify([{ url: 'https://a', ...rest }]))
+    assert.throws(
+      entry({ ca_file: '/does/not/exist' }),
+      /entry 1: ca_file \/does\/not\/exist: there is no such file/,
+    )
+    assert.throws(entry({ client_cert: '/a' }), /client_cert and client_key belong together/)
+    assert.throws(entry({ ca_file: 3 }), /ca_file is not the path of a file/)
+  })
+
+  test('shares them with the worker behind another path of its origin', () => {
+    const told: unknown[] = []
+    const { registry } = registering({ setTls: (...call) => told.push(call) })
+    const tls = { ca: 'x' }
+    registry.assign('file', [{ url: 'https://a/one', tls }, { url: 'https://a/two' }])
+    registry.assign('file', [{ url: 'https://a/two', tls }])
+    registry.assign('file', [])
+    assert.deepEqual(told.at(0), ['https://a', tls])
+    assert.deepEqual(told.at(-1), ['https://a', undefined])
   })
 })
 

@@ -1,13 +1,22 @@
 import { parseDocument } from 'yaml'
+import type { TlsFiles } from '../runtime/http-client.ts'
+import { readTlsFiles, type TlsPaths } from './tls-files.ts'
 import { canonicalUrl, parseWorkerUrl } from './worker-url.ts'
 
 export interface ListedWorker {
   readonly url: string
   readonly draining: boolean
+  /** In place of what the configuration says for all workers. */
+  readonly tls?: TlsFiles
 }
 
+/** The keys of an entry that name PEM files, as the settings for all workers are called. */
+const tlsKeys = { ca: 'ca_file', cert: 'client_cert', key: 'client_key' } as const
+
 /**
- * Reads a list of workers in YAML, or in JSON, which is YAML too: each entry a URL, or `{ url, draining }`.
+ * Reads a list of workers in YAML, or in JSON, which is YAML too: each entry a URL, or
+ * `{ url, draining, ca_file, client_cert, client_key }`. The files that an entry names are read too.
+ *
  * An empty list is `[]`; a text without any list is a mistake, because a file that is being written looks like that.
  *
  * @throws Error that says what is wrong, and where
@@ -33,13 +42,35 @@ function parseEntry(entry: unknown, index: number): ListedWorker {
   const place = `entry ${index + 1}`
   if (typeof entry === 'string') return { url: parseUrl(entry, place), draining: false }
   if (typeof entry !== 'object' || entry === null || Array.isArray(entry))
-    throw new Error(`${place} is neither a URL nor { url, draining }`)
-  const { url, draining = false, ...rest } = entry as Record<string, unknown>
+    throw new Error(`${place} is neither a URL nor { url, ... }`)
+  const {
+    url,
+    draining = false,
+    ca_file,
+    client_cert,
+    client_key,
+    ...rest
+  } = entry as Record<string, unknown>
   const [unknown] = Object.keys(rest)
   if (unknown !== undefined) throw new Error(`${place}: ${JSON.stringify(unknown)} is not a known key`)
   if (typeof url !== 'string') throw new Error(`${place} has no url`)
   if (typeof draining !== 'boolean') throw new Error(`${place}: draining is neither true nor false`)
-  return { url: parseUrl(url, place), draining }
+  const tls = parseTls({ ca_file, client_cert, client_key }, place)
+  return { url: parseUrl(url, place), draining, ...(tls && { tls }) }
+}
+
+function parseTls(written: Record<string, unknown>, place: string): TlsFiles | undefined {
+  const { ca_file: ca, client_cert: cert, client_key: key } = written
+  for (const [name, path] of Object.entries(written)) {
+    if (path !== undefined && (typeof path !== 'string' || path === ''))
+      throw new Error(`${place}: ${name} is not the path of a file`)
+  }
+  if ((cert === undefined) !== (key === undefined))
+    throw new Error(`${place}: client_cert and client_key belong together`)
+  const { tls, faults } = readTlsFiles({ ca, cert, key } as TlsPaths)
+  const [fault] = faults
+  if (fault !== undefined) throw new Error(`${place}: ${tlsKeys[fault.part]} ${fault.path}: ${fault.problem}`)
+  return tls
 }
 
 function parseUrl(written: string, place: string): string {

@@ -52,6 +52,11 @@ export interface HttpClient {
   readonly connections: number
   /** Those of them that wait for a request. */
   readonly idleConnections: number
+  /**
+   * What new connections to an origin use in place of `HttpClientOptions.tls`; undefined takes it back. Idle connections
+   * that were made with something else are dropped.
+   */
+  setTls(origin: string, tls: TlsFiles | undefined): void
   /** Drops every connection. */
   close(): Promise<void>
 }

@@ -4,6 +4,7 @@ import {
   type HttpClient,
   type HttpClientOptions,
   type OutgoingRequest,
+  type TlsFiles,
   transportError,
 } from './http-client.ts'
 
@@ -25,6 +26,8 @@ class PooledClient implements HttpClient, ConnectionEvents {
   readonly #options: HttpClientOptions
   readonly #targets = new Map<string, Target>()
   readonly #connections = new Set<ClientConnection>()
+  /** By origin, in place of the option for all. */
+  readonly #tls = new Map<string, TlsFiles>()
   readonly #sweeper: ReturnType<typeof setInterval>
 
   constructor(options: HttpClientOptions) {
@@ -44,6 +47,12 @@ class PooledClient implements HttpClient, ConnectionEvents {
       connection.destroy()
     }
     return exchange
+  }
+
+  setTls(origin: string, tls: TlsFiles | undefined): void {
+    if (tls === undefined) this.#tls.delete(origin)
+    else this.#tls.set(origin, tls)
+    for (const stale of this.#targets.get(origin)?.idle.splice(0) ?? []) stale.destroy()
   }
 
   get connections(): number {
@@ -93,7 +102,8 @@ class PooledClient implements HttpClient, ConnectionEvents {
   }
 
   #connect({ origin }: Target): ClientConnection {
-    const connection = new ClientConnection(origin, this.#options, this)
+    const tls = this.#tls.get(origin.key) ?? this.#options.tls
+    const connection = new ClientConnection(origin, { ...this.#options, tls }, this)
     this.#connections.add(connection)
     return connection
   }

@@ -1,6 +1,7 @@
 import { RouterError } from '../../middleware/errors.ts'
 import { canonicalUrl, parseWorkerUrl } from '../config/worker-url.ts'
 import { workerUrlAllowed } from '../config/worker-url-allow.ts'
+import type { HttpClient, TlsFiles } from '../runtime/http-client.ts'
 import type { Member } from './discovery/source.ts'
 import type { Pool } from './pool.ts'
 import type { Prober } from './prober.ts'
@@ -12,6 +13,8 @@ export interface WorkerRegistryOptions {
   /** Patterns that URLs added at run time must match; none allows any host. */
   readonly allow: readonly string[]
   readonly events: RegistryEvents
+  /** Called when a source says that a worker has TLS files of its own, other ones than before, or none any more. */
+  readonly setTls?: HttpClient['setTls']
   /** Called after each change that an operator has made. */
   readonly onOperatorWord?: (() => void) | undefined
 }
@@ -48,6 +51,8 @@ interface Entry {
   readonly worker: Worker
   /** An operator has set it draining. */
   drained: boolean
+  /** The files of its own. */
+  tls: TlsFiles | undefined
 }
 
 /**
@@ -59,6 +64,7 @@ export class WorkerRegistry {
   readonly #prober: Prober
   readonly #allow: readonly string[]
   readonly #events: RegistryEvents
+  readonly #setTls: HttpClient['setTls']
   readonly #onOperatorWord: () => void
   /** Addresses to be drained as soon as a source names them. */
   #drainedAhead = new Set<string>()
@@ -67,11 +73,12 @@ export class WorkerRegistry {
   /** By address: two spellings of a URL are one worker. */
   readonly #entries = new Map<string, Entry>()
 
-  constructor({ pool, prober, allow, events, onOperatorWord }: WorkerRegistryOptions) {
+  constructor({ pool, prober, allow, events, setTls, onOperatorWord }: WorkerRegistryOptions) {
     this.pool = pool
     this.#prober = prober
     this.#allow = allow
     this.#events = events
+    this.#setTls = setTls ?? (() => {})
     this.#onOperatorWord = onOperatorWord ?? (() => {})
   }
 
@@ -207,6 +214,7 @@ export class WorkerRegistry {
         continue
       }
       const entry = this.#entries.get(address) ?? this.#enter(address, claims[0].url)
+      this.#protect(entry, claims.find(({ tls }) => tls !== undefined)?.tls)
       const draining = entry.drained || claims.some((claim) => claim.draining === true)
       if (entry.worker.draining === draining) continue
       entry.worker.draining = draining
@@ -216,15 +224,27 @@ export class WorkerRegistry {
   }
 
   #enter(address: string, url: string): Entry {
-    const entry = { worker: this.pool.add(url), drained: this.#drainedAhead.delete(address) }
+    const entry = { worker: this.pool.add(url), drained: this.#drainedAhead.delete(address), tls: undefined }
     this.#entries.set(address, entry)
     return entry
+  }
+
+  #protect(entry: Entry, tls: TlsFiles | undefined): void {
+    const { tls: before } = entry
+    const same = before?.ca === tls?.ca && before?.cert === tls?.cert && before?.key === tls?.key
+    if (same) return
+    entry.tls = tls
+    // Workers of one origin, behind unlike paths, share its connections.
+    const { origin } = entry.worker
+    const others = [...this.#entries.values()].filter(({ worker }) => worker.origin === origin)
+    this.#setTls(origin, tls ?? others.find((other) => other.tls !== undefined)?.tls)
   }
 
   #remove(address: string): void {
     const entry = this.#entries.get(address)
     if (entry === undefined) return
     this.#entries.delete(address)
+    this.#protect(entry, undefined)
     this.pool.remove(entry.worker)
   }
 

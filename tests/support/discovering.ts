@@ -4,7 +4,11 @@ import type { ConfigInput } from '../../app/config/settings.ts'
 import type { DiscoveryEvents } from '../../app/workers/discovery/discovery.ts'
 import { type CreateDiscoveryOptions, createDiscovery } from '../../app/workers/discovery/index.ts'
 import { Prober } from '../../app/workers/prober.ts'
-import { type RegistryEvents, WorkerRegistry } from '../../app/workers/registry.ts'
+import {
+  type RegistryEvents,
+  WorkerRegistry,
+  type WorkerRegistryOptions,
+} from '../../app/workers/registry.ts'
 import { AppClock } from './app-clock.ts'
 import { FakeClient } from './fake-client.ts'
 import { testPool } from './pool.ts'
@@ -12,7 +16,10 @@ import { seeded } from './random.ts'
 import type { Scope } from './scope.ts'
 
 /** A pool, its registry and nobody behind the addresses; everything that is reported becomes a line. */
-export function registering({ allow = [] }: { readonly allow?: readonly string[] } = {}) {
+export function registering({
+  allow = [],
+  setTls,
+}: Partial<Pick<WorkerRegistryOptions, 'allow' | 'setTls'>> = {}) {
   const clock = new AppClock()
   const reports: string[] = []
   const { pool } = testPool({ clock })
@@ -37,7 +44,7 @@ export function registering({ allow = [] }: { readonly allow?: readonly string[]
     random: () => 0.5,
     events: { healthChanged: () => {}, notUp: () => {} },
   })
-  const registry = new WorkerRegistry({ pool, prober, allow, events })
+  const registry = new WorkerRegistry({ pool, prober, allow, events, ...(setTls && { setTls }) })
   return {
     pool,
     registry,

@@ -63,6 +63,7 @@ export class FakeClient implements HttpClient {
     return { head, abort }
   }
 
+  setTls(): void {}
   async close(): Promise<void> {}
 }
 

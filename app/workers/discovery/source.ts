@@ -1,3 +1,5 @@
+import type { TlsFiles } from '../../runtime/http-client.ts'
+
 /** One worker as a source knows it. */
 export interface Member {
   /** A worker URL, already checked and in the form that `parseWorkerUrl` gives. */
@@ -6,6 +8,8 @@ export interface Member {
   readonly identity?: string | undefined
   /** Gets nothing new, finishes what it has. */
   readonly draining?: boolean
+  /** In place of what the configuration says for all workers. */
+  readonly tls?: TlsFiles
 }
 
 /** Where a source tells what it finds out. */
