@@ -19,6 +19,7 @@ COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json ./
 COPY app ./app
+COPY http ./http
 COPY middleware ./middleware
 COPY policies ./policies
 COPY sim ./sim
@@ -30,6 +31,7 @@ COPY LICENSE /app/LICENSE
 COPY --from=dependencies /build/node_modules /app/node_modules
 COPY --from=build /build/dist/package.json /app/package.json
 COPY --from=build /build/dist/app /app/app
+COPY --from=build /build/dist/http /app/http
 COPY --from=build /build/dist/middleware /app/middleware
 COPY --from=build /build/dist/policies /app/policies
 

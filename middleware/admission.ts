@@ -1,14 +1,6 @@
 import type { Context, MiddlewareHandler } from 'hono'
-import type { Slot } from './admission-queue.ts'
+import type { Admission, Slot } from '../policies/limits/admission-queue.ts'
 import type { GatewayEnv } from './gateway-env.ts'
-
-/** Where slots come from: an `AdmissionQueue`, or one that lives elsewhere. */
-export interface Admission {
-  /** A slot, if one is free and nobody has to be asked. */
-  tryEnter(): Slot | undefined
-  /** The second half, for a request that `tryEnter` has just given none; rejects with a RouterError. */
-  wait(signal: AbortSignal): Promise<Slot>
-}
 
 export interface AdmissionOptions {
   /** Hands out the slots; its owner reads the gauges and changes the limits. */

@@ -1,8 +1,8 @@
 import { hash, timingSafeEqual } from 'node:crypto'
 import type { MiddlewareHandler } from 'hono'
-import { RouterError } from './errors.ts'
+import { RouterError } from '../http/errors.ts'
+import type { Incoming } from '../http/incoming.ts'
 import type { GatewayEnv } from './gateway-env.ts'
-import type { Incoming } from './incoming.ts'
 
 export interface ApiKeyOptions {
   /** The keys that are let in; at least one. */

@@ -1,11 +1,11 @@
 import { promisify } from 'node:util'
 import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib'
 import type { Context, MiddlewareHandler } from 'hono'
-import { RouterError } from './errors.ts'
+import { RouterError } from '../http/errors.ts'
+import type { HeldBytes } from '../http/held-bytes.ts'
+import { headerOf } from '../http/incoming.ts'
+import { payloadTooLarge, RequestBody } from '../http/request-body.ts'
 import type { GatewayEnv } from './gateway-env.ts'
-import type { HeldBytes } from './held-bytes.ts'
-import { headerOf } from './incoming.ts'
-import { payloadTooLarge, RequestBody } from './request-body.ts'
 
 export interface DecodeBodyOptions {
   /** Bytes that a body may have once it is decoded; exactly so many are accepted. Default 64 MiB. */

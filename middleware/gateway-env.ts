@@ -1,12 +1,6 @@
-import type { Incoming } from './incoming.ts'
-import type { RequestBody } from './request-body.ts'
-
-export type JsonValue = string | number | boolean | null | JsonObject | readonly JsonValue[]
-
-/** A field can be absent, so every one may read as `undefined`. */
-export interface JsonObject {
-  readonly [key: string]: JsonValue | undefined
-}
+import type { Incoming } from '../http/incoming.ts'
+import type { JsonObject } from '../http/json/json.ts'
+import type { RequestBody } from '../http/request-body.ts'
 
 /**
  * What every middleware here may count on: the `Env` of the Hono application.

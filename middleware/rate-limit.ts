@@ -1,12 +1,7 @@
 import type { MiddlewareHandler } from 'hono'
-import { RouterError } from './errors.ts'
+import { RouterError } from '../http/errors.ts'
+import type { RateLimiter } from '../policies/limits/token-bucket.ts'
 import type { GatewayEnv } from './gateway-env.ts'
-
-/** Says whether one more request may pass now. */
-export interface RateLimiter {
-  /** 0 when it may, and it is counted; else the milliseconds until one may. */
-  take(): number | Promise<number>
-}
 
 export interface RateLimitOptions {
   readonly limiter: RateLimiter

@@ -1,8 +1,8 @@
 import type { MiddlewareHandler } from 'hono'
+import type { HeldBytes } from '../http/held-bytes.ts'
+import { headerOf, type Incoming } from '../http/incoming.ts'
+import { payloadTooLarge } from '../http/request-body.ts'
 import type { GatewayEnv } from './gateway-env.ts'
-import type { HeldBytes } from './held-bytes.ts'
-import { headerOf, type Incoming } from './incoming.ts'
-import { payloadTooLarge } from './request-body.ts'
 
 export interface ReadBodyOptions {
   /** Bytes; exactly so many are accepted. Default 64 MiB. Each request in flight may hold this much memory. */

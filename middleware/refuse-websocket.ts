@@ -1,5 +1,5 @@
 import type { MiddlewareHandler } from 'hono'
-import { RouterError } from './errors.ts'
+import { RouterError } from '../http/errors.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
 /**

@@ -1,6 +1,6 @@
 import type { Context, MiddlewareHandler } from 'hono'
+import { headerOf } from '../http/incoming.ts'
 import type { GatewayEnv } from './gateway-env.ts'
-import { headerOf } from './incoming.ts'
 
 export interface RequestIdOptions {
   /**

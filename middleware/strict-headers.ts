@@ -1,7 +1,7 @@
 import type { MiddlewareHandler } from 'hono'
-import { RouterError } from './errors.ts'
+import { RouterError } from '../http/errors.ts'
+import type { Incoming } from '../http/incoming.ts'
 import type { GatewayEnv } from './gateway-env.ts'
-import type { Incoming } from './incoming.ts'
 
 export interface StrictHeadersOptions {
   /** Bytes of all names and values together. Default 64 KiB; the runtimes' own limits are usually lower. */

@@ -1,11 +1,12 @@
 import type { MiddlewareHandler } from 'hono'
 import * as v from 'valibot'
-import { RouterError } from './errors.ts'
-import type { GatewayEnv, JsonObject, JsonValue } from './gateway-env.ts'
-import { headerOf } from './incoming.ts'
-import { lookIntoJson } from './look-into-json.ts'
-import { type Payload, readJson } from './parse-json.ts'
-import { isObject } from './schemas/fields.ts'
+import { RouterError } from '../http/errors.ts'
+import { headerOf } from '../http/incoming.ts'
+import type { JsonObject, JsonValue } from '../http/json/json.ts'
+import { isObject } from '../http/json/json.ts'
+import { lookIntoJson } from '../http/json/look-into-json.ts'
+import { type Payload, readJson } from '../http/json/parse-json.ts'
+import type { GatewayEnv } from './gateway-env.ts'
 import type { BodySchema } from './schemas/index.ts'
 
 export interface ValidateOptions {

@@ -1,8 +1,8 @@
 import { isIP } from 'node:net'
 import type { Context, MiddlewareHandler } from 'hono'
-import { RouterError } from './errors.ts'
+import { RouterError } from '../http/errors.ts'
+import { headerOf, type Incoming } from '../http/incoming.ts'
 import type { GatewayEnv } from './gateway-env.ts'
-import { headerOf, type Incoming } from './incoming.ts'
 
 export interface WebGuardOptions {
   /** Host names, lower case, by which these routes may be called besides IP addresses and `localhost`. */

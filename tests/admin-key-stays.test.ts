@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createGateway } from '../app/gateway.ts'
+import { createGateway } from '../app/gateway/gateway.ts'
 import { eventually } from './support/deadline.ts'
 import { startScriptedWorker } from './support/scripted-worker.ts'
 
@@ -9,7 +9,9 @@ test('the admin key that opens a development route does not go on to the worker'
   const gateway = await createGateway({ workerUrls: [worker.url], adminApiKey: 'root' })
   t.after(() => gateway.close())
   gateway.probe()
-  await eventually(() => gateway.registry.pool.availableCount === 1, { what: 'the worker is available' })
+  await eventually(async () => (await gateway.control.vitals()).available === 1, {
+    what: 'the worker is available',
+  })
   const headers = { 'x-admin-api-key': 'root', authorization: 'Bearer of-the-worker' }
   const response = await gateway.fetch(new Request('http://router/sleep', { method: 'POST', headers }))
   await response.arrayBuffer()

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createGateway } from '../app/gateway.ts'
+import { createGateway } from '../app/gateway/gateway.ts'
 import { pause, within } from './support/deadline.ts'
 import { openConnection } from './support/raw-client.ts'
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { stripVTControlCharacters } from 'node:util'
-import { type BannerOptions, type BannerWorker, banner } from '../app/banner.ts'
+import { type BannerOptions, type BannerWorker, banner } from '../app/cli/banner.ts'
 
 const worker = (number: number, more: Partial<BannerWorker> = {}): BannerWorker => ({
   id: `w${number}`,

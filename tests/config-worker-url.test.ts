@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
+import { parseWorkerUrl } from '../app/config/kinds/worker-url.ts'
+import { parseAllowPattern, workerUrlAllowed } from '../app/config/kinds/worker-url-allow.ts'
 import { resolveOptions } from '../app/config/resolve-options.ts'
-import { parseWorkerUrl } from '../app/config/worker-url.ts'
-import { parseAllowPattern, workerUrlAllowed } from '../app/config/worker-url-allow.ts'
 
 describe('the address of a worker', () => {
   test('keeps its path prefix and written port, loses its trailing slash', () => {

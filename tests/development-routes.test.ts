@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { developmentKind } from '../app/development-routes.ts'
+import { developmentKind } from '../app/api/development-routes.ts'
 
 const isDevelopmentRoute = (path: string): boolean => developmentKind(path) !== undefined
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
-import { dnsName, parseDnsName } from '../app/config/dns-name.ts'
+import { dnsName, parseDnsName } from '../app/config/kinds/dns-name.ts'
 import type { Resolver } from '../app/workers/discovery/dns-source.ts'
 import { systemResolver } from '../app/workers/discovery/dns-source.ts'
 import { AppClock, settled } from './support/app-clock.ts'

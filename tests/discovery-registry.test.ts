@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { RouterError } from '../middleware/errors.ts'
+import { RouterError } from '../http/errors.ts'
 import { registering } from './support/discovering.ts'
 
 const a = { url: 'http://a:8000' }

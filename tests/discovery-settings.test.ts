@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { systemClock } from '../app/clock.ts'
 import { formatFaults } from '../app/config/fault.ts'
 import { loadConfig } from '../app/config/load-config.ts'
 import { ConfigError } from '../app/index.ts'
+import { systemClock } from '../app/runtime/clock.ts'
 import { discovering } from './support/discovering.ts'
 import { runRouter } from './support/router-process.ts'
 

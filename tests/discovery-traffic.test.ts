@@ -2,9 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
-import { systemClock } from '../app/clock.ts'
 import type { ConfigInput } from '../app/config/settings.ts'
-import { createGateway } from '../app/gateway.ts'
+import { systemClock } from '../app/runtime/clock.ts'
 import { eventually, eventuallyHolds, pause, within } from './support/deadline.ts'
 import { fastClock } from './support/discovering.ts'
 import { type FakeKubernetes, startFakeKubernetes } from './support/fake-kubernetes.ts'
@@ -19,6 +18,7 @@ import {
   startScriptedWorker,
 } from './support/scripted-worker.ts'
 import { startTcpProxy } from './support/tcp-proxy.ts'
+import { testGateway } from './support/test-gateway.ts'
 
 const chat = { model: 'test-model', messages: [{ role: 'user', content: 'hi' }] }
 
@@ -45,7 +45,7 @@ interface StartOptions {
 }
 
 async function startGateway(t: TestContext, api: FakeKubernetes, { config, speed, port }: StartOptions = {}) {
-  const gateway = await createGateway(
+  const gateway = await testGateway(
     {
       port: 0,
       prometheusPort: 0,

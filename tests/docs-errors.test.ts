@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { describe, test } from 'node:test'
-import { type ErrorCode, errorBody, errorCodes, errorEvent, RouterError } from '../middleware/errors.ts'
+import { type ErrorCode, errorBody, errorCodes, errorEvent, RouterError } from '../http/errors.ts'
 
 const page = await readFile(new URL('../docs/errors.md', import.meta.url), 'utf8')
 

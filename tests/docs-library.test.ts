@@ -22,7 +22,7 @@ async function start(t: TestContext, options: ConfigInput) {
   })
   t.after(() => gateway.close())
   const { api } = await gateway.start()
-  const available = () => gateway.registry.pool.availableCount === 1
+  const available = async () => (await gateway.control.vitals()).available === 1
   await eventually(available, { what: 'the worker is available' })
   const port = Number(new URL(api).port)
   const ask = async (
@@ -144,7 +144,9 @@ describe('docs/library.md: the gateway', () => {
     const gateway = await createGateway({ workerUrls: [worker.url] })
     t.after(() => gateway.close())
     gateway.probe()
-    await eventually(() => gateway.registry.pool.availableCount === 1, { what: 'the worker is available' })
+    await eventually(async () => (await gateway.control.vitals()).available === 1, {
+      what: 'the worker is available',
+    })
     const headers = { 'content-type': 'application/json' }
     const body = JSON.stringify(chat)
     const request = new Request('http://any/v1/chat/completions', { method: 'POST', headers, body })

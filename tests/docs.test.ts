@@ -3,7 +3,7 @@ import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, posix } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { parseCommand } from '../app/cli.ts'
+import { parseCommand } from '../app/cli/cli.ts'
 import { isNotBuilt, isWhollyNotBuilt } from '../app/config/not-built.ts'
 import { settingNames } from '../app/config/settings.ts'
 import manifest from '../package.json' with { type: 'json' }
@@ -38,7 +38,7 @@ describe('docs/architecture.md', () => {
   test('names every room at the top and every directory in the three rooms of the program', () => {
     const outside = ['node_modules', 'dist']
     const tops = directoriesIn('.').filter((name) => !name.startsWith('.') && !outside.includes(name))
-    const inner = ['app', 'middleware', 'policies'].flatMap((place) => directoriesIn(place, true))
+    const inner = ['app', 'http', 'middleware', 'policies'].flatMap((place) => directoriesIn(place, true))
     for (const name of [...tops, ...inner])
       assert.match(tree, new RegExp(`(^|\\s)${name}/(\\s|$)`, 'm'), `${name}/ is not in the tree`)
   })
@@ -49,17 +49,17 @@ describe('docs/architecture.md', () => {
   })
 
   test('names no room and no file that is not there', () => {
-    const files = globSync('{app,middleware,policies,sim,tests}/**/*.ts', { cwd: root })
+    const files = globSync('{app,http,middleware,policies,sim,tests}/**/*.ts', { cwd: root })
     const known = new Set(files.map((file) => posix.basename(file.replaceAll('\\', '/'))))
     for (const [, name = ''] of architecture.matchAll(/(?<![\w<>./-])([\w-]+\.ts)\b/g))
       assert.ok(known.has(name), `there is no file ${name}`)
     for (const [, path = ''] of architecture.matchAll(
-      /`((?:app|middleware|policies|tests|docs)\/[\w./-]*\w)\/?`/g,
+      /`((?:app|http|middleware|policies|tests|docs)\/[\w./-]*\w)\/?`/g,
     ))
       assert.ok(existsSync(join(root, path)), `there is no ${path}`)
     const rooms = [...tree.matchAll(/(?:^|\s)([\w-]+)\/(?=\s)/gm)].map(([, name = '']) => name)
     const inside = ['config', 'workers', 'workers/discovery'].map((room) => `app/${room}`)
-    const places = ['', 'app', ...inside, 'middleware', 'policies', 'tests']
+    const places = ['', 'app', ...inside, 'http', 'middleware', 'policies', 'tests']
     for (const room of rooms)
       assert.ok(
         places.some((place) => existsSync(join(root, place, room))),

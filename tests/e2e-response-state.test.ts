@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { ResponseState } from '../app/routes/response-state.ts'
-import { RequestRecord } from '../app/telemetry/request-record.ts'
+import { ResponseState } from '../app/api/response-state.ts'
+import { RequestRecord } from '../app/request/request-record.ts'
 import { AppClock } from './support/app-clock.ts'
 import { eventually } from './support/deadline.ts'
 import { testPool } from './support/pool.ts'

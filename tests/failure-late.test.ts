@@ -2,13 +2,13 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createGateway } from '../app/gateway.ts'
 import { apiRequest } from './support/api-bodies.ts'
 import { eventually, within } from './support/deadline.ts'
 import { assertBreakersStayedClosed, assertGauges } from './support/failure-books.ts'
 import { rawRequest } from './support/raw-client.ts'
 import { routerOver } from './support/router-over.ts'
 import { startScriptedWorker } from './support/scripted-worker.ts'
+import { testGateway } from './support/test-gateway.ts'
 import { answer, chunk, hang, head, lastChunk, reset, wait } from './support/wire.ts'
 
 const slowFailure = () => [wait(100), ...answer(500, '{"error":{"message":"no","code":500}}')]
@@ -41,7 +41,7 @@ test('a status that no response can have is a broken worker, and leaves nothing 
 for (const thrown of [new Error('too late'), 'a string']) {
   test(`a middleware that throws ${typeof thrown} behind a committed stream leaves nothing open`, async (t) => {
     const worker = await startScriptedWorker(undefined, { t })
-    const gateway = await createGateway({
+    const gateway = await testGateway({
       workerUrls: [worker.url],
       port: 0,
       prometheusPort: 0,
@@ -66,7 +66,7 @@ for (const thrown of [new Error('too late'), 'a string']) {
 }
 
 test('a middleware that throws a string instead of an error leaves no request open in the books', async () => {
-  const gateway = await createGateway({
+  const gateway = await testGateway({
     middleware: [
       () => {
         throw 'a string'

@@ -5,10 +5,10 @@ import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import wabt from 'wabt'
-import { assembled, blockBytes, findQuotes } from '../middleware/find-quotes.ts'
+import { assembled, blockBytes, findQuotes } from '../http/json/find-quotes.ts'
 
 test('the program in find-quotes.ts is find-quotes.wat, assembled', async () => {
-  const text = readFileSync(new URL('../middleware/find-quotes.wat', import.meta.url), 'utf8')
+  const text = readFileSync(new URL('../http/json/find-quotes.wat', import.meta.url), 'utf8')
   const { parseWat } = await wabt()
   const { buffer } = parseWat('find-quotes.wat', text, { simd: true, bulk_memory: true }).toBinary({})
   assert.equal(assembled, Buffer.from(buffer).toString('base64'))

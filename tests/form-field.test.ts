@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { formField as formFieldOf } from '../app/routes/form-field.ts'
-import { RequestBody } from '../middleware/request-body.ts'
+import { formField as formFieldOf } from '../app/api/form-field.ts'
+import { RequestBody } from '../http/request-body.ts'
 
 const contentType = 'multipart/form-data; boundary=B0'
 

@@ -2,9 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createGateway } from '../app/gateway.ts'
 import { detectRuntime } from '../app/runtime/detect.ts'
-import type { HttpClient, IncomingAnswer, OutgoingRequest } from '../app/runtime/http-client.ts'
+import type { HttpClient, IncomingAnswer, OutgoingRequest } from '../app/upstream/http-client.ts'
 import { apiRequest } from './support/api-bodies.ts'
 import { AppClock, settled } from './support/app-clock.ts'
 import { within } from './support/deadline.ts'
@@ -13,6 +12,7 @@ import { metricValue, parseMetrics } from './support/metrics.ts'
 import { well } from './support/probing.ts'
 import { seeded } from './support/random.ts'
 import { sized } from './support/soak.ts'
+import { testGateway } from './support/test-gateway.ts'
 
 const origin = 'http://flapping:8000'
 const fiveMinutes = 5 * 60_000
@@ -43,7 +43,7 @@ async function fiveMinutesOfFlapping(bad: FakeAnswer, seed: number) {
   client.probes.answer(origin, (path) => (Math.floor(clock.now() / 1000) % 2 === 0 ? well(path) : bad))
   const runtime = { ...(await detectRuntime()), createClient: () => client }
   const config = { workerUrls: [origin], streamIdleTimeoutSecs: 3600 }
-  const gateway = await createGateway(config, { clock, random: seeded(seed), runtime })
+  const gateway = await testGateway(config, { clock, random: seeded(seed), runtime })
   gateway.probe()
   await settled()
 

@@ -2,13 +2,14 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createGateway, type Gateway } from '../app/gateway.ts'
+import type { Gateway } from '../app/index.ts'
 import { detectRuntime } from '../app/runtime/detect.ts'
 import { apiRequest } from './support/api-bodies.ts'
 import { AppClock, settled } from './support/app-clock.ts'
 import { type FakeAnswer, FakeClient } from './support/fake-client.ts'
 import { metricValue, parseMetrics } from './support/metrics.ts'
 import { well } from './support/probing.ts'
+import { testGateway } from './support/test-gateway.ts'
 
 const suspect = 'http://suspect:8000'
 const other = 'http://other:8000'
@@ -85,7 +86,7 @@ async function routerOverSuspect(metrics: (now: number) => string | undefined) {
   client.answer(other, (path) => (path.startsWith('/v1/chat') ? { status: 200, body: '{}' } : well(path)))
   const runtime = { ...(await detectRuntime()), createClient: () => client }
   const config = { workerUrls: [suspect, other], workerStallTimeoutSecs: stallMs / 1000 }
-  const gateway = await createGateway(config, { clock, random: () => 0.5, runtime })
+  const gateway = await testGateway(config, { clock, random: () => 0.5, runtime })
   gateway.probe()
   await settled()
   const [worker] = gateway.registry.pool.workers
@@ -96,7 +97,7 @@ async function routerOverSuspect(metrics: (now: number) => string | undefined) {
   return { gateway, worker, clock, inFlight, engine }
 }
 
-function post(gateway: Gateway): Promise<Response> {
+function post(gateway: Pick<Gateway, 'fetch'>): Promise<Response> {
   const { path, json } = apiRequest({ model: 'a' })
   const headers = { 'content-type': 'application/json' }
   const init = { method: 'POST', headers, body: JSON.stringify(json) }

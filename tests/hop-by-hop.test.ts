@@ -10,7 +10,7 @@ import {
   responseHeaders,
   withTimeLeft,
 } from '../app/relay/headers.ts'
-import type { HeaderFields } from '../app/runtime/http-client.ts'
+import type { HeaderFields } from '../app/upstream/http-client.ts'
 
 const toWorker = (headers: HeaderFields, options: Partial<RequestHeaderOptions> = {}) =>
   requestHeaders(headers, {

@@ -15,23 +15,33 @@ const rules: Rules = {
   rooms: [
     {
       room: 'app',
-      mayImport: ['app', 'middleware', 'policies', 'package.json'],
+      mayImport: ['app', 'http', 'middleware', 'policies', 'package.json'],
       because: 'app knows its parts, and the simulation is not one',
     },
     {
-      room: 'app/demo.ts',
-      mayImport: ['app', 'middleware', 'policies', 'sim'],
+      room: 'app/cli/demo.ts',
+      mayImport: ['app', 'sim'],
       because: 'the demo starts simulated workers, no tests',
     },
     {
+      room: 'http',
+      mayImport: ['http'],
+      because: 'the vocabulary of requests and answers is below everything',
+    },
+    {
       room: 'middleware',
-      mayImport: ['middleware'],
+      mayImport: ['middleware', 'http', 'policies/limits'],
       because: 'middleware is HTTP in, HTTP out, and knows nothing of workers',
     },
     {
       room: 'policies',
       mayImport: ['policies'],
       because: 'policies see the small interface that they declare themselves',
+    },
+    {
+      room: 'policies/limits',
+      mayImport: ['policies/limits', 'http'],
+      because: 'how many may be served at once does not hang on who is chosen',
     },
     {
       room: 'policies/selection',
@@ -50,7 +60,17 @@ const rules: Rules = {
     },
     {
       room: 'tests',
-      mayImport: ['app', 'middleware', 'policies', 'sim', 'bench', 'tests', 'examples', 'package.json'],
+      mayImport: [
+        'app',
+        'http',
+        'middleware',
+        'policies',
+        'sim',
+        'bench',
+        'tests',
+        'examples',
+        'package.json',
+      ],
       because: 'tests see everything',
     },
     {
@@ -102,12 +122,31 @@ const rules: Rules = {
     onlyIn: ['app/config', 'tests', 'bench'],
     because: 'only configuration loads files that the project does not know',
   },
-  noCycles: ['app', 'middleware', 'policies', 'sim'],
+  floors: [
+    'app/upstream',
+    'app/runtime',
+    'app/config/kinds',
+    'app/config/settings',
+    'app/config',
+    'app/request',
+    'app/workers',
+    'app/workers/discovery/kubernetes',
+    'app/workers/discovery',
+    'app/relay',
+    'app/telemetry',
+    'app/operations',
+    'app/api',
+    'app/gateway',
+    'app/processes',
+    'app/cli',
+    'app',
+  ],
+  noCycles: ['app', 'http', 'middleware', 'policies', 'sim'],
 }
 
 /** A file that fits on a few screens is read; one that does not is skimmed. */
 const mostLines = 300
-const linesCountIn = ['app', 'middleware', 'policies', 'sim', 'bench', 'examples']
+const linesCountIn = ['app', 'http', 'middleware', 'policies', 'sim', 'bench', 'examples']
 /** Names that say nothing attract everything. */
 const emptyNames = /^(utils?|common|types?|helpers?|misc)\.[cm]?tsx?$/
 
@@ -226,9 +265,15 @@ describe('the checker itself', () => {
 
   /** Each line is a made-up file and the thing in it that breaks a rule. */
   const wrong: readonly (readonly [string, string, RegExp])[] = [
-    ['app/gateway.ts', `import '../sim/a.ts'`, /app\/gateway.ts imports sim\/a.ts: app knows/],
-    ['app/gateway.ts', `import type { A } from '../tests/a.ts'`, /imports tests\/a.ts/],
-    ['app/demo.ts', `import '../bench/a.ts'`, /imports bench\/a.ts/],
+    [
+      'app/gateway/gateway.ts',
+      `import '../../sim/a.ts'`,
+      /app\/gateway\/gateway.ts imports sim\/a.ts: app knows/,
+    ],
+    ['app/gateway/gateway.ts', `import type { A } from '../../tests/a.ts'`, /imports tests\/a.ts/],
+    ['app/cli/demo.ts', `import '../../bench/a.ts'`, /imports bench\/a.ts/],
+    ['http/a.ts', `import '../middleware/a.ts'`, /imports middleware\/a.ts/],
+    ['app/relay/a.ts', `import type { A } from '../api/a.ts'`, /higher floor/],
     ['middleware/a.ts', `export * from '../app/a.ts'`, /imports app\/a.ts/],
     ['middleware/a.ts', `await import('../policies/a.ts')`, /imports policies\/a.ts/],
     ['policies/a.ts', `import '../middleware/a.ts'`, /imports middleware\/a.ts/],
@@ -240,11 +285,11 @@ describe('the checker itself', () => {
     ['app/relay.ts', `import 'cockatiel'`, /imports cockatiel/],
     ['app/workers/a.ts', `import { Gauge } from 'prom-client'`, /imports prom-client/],
     ['sim/a.ts', `import { serve } from '@hono/node-server'`, /imports @hono\/node-server/],
-    ['app/http.ts', `import '@hono/node-server/conninfo'`, /imports @hono\/node-server/],
+    ['app/api/api.ts', `import '@hono/node-server/conninfo'`, /imports @hono\/node-server/],
     ['middleware/a.ts', `import 'bun:sqlite'`, /imports bun:sqlite/],
     ['tests/a.ts', `Bun.sleep(1)`, /uses Bun/],
-    ['app/cli.ts', `import 'yaml'`, /imports yaml/],
-    ['app/gateway.ts', `import pino from 'pino'`, /imports pino/],
+    ['app/cli/cli.ts', `import 'yaml'`, /imports yaml/],
+    ['app/gateway/gateway.ts', `import pino from 'pino'`, /imports pino/],
     ['app/main.ts', `process.env.HOME`, /uses process.env/],
     ['sim/fleet.ts', `process.env.HOME`, /uses process.env/],
     ['app/plugins.ts', `await import(path)`, /imports a computed path/],
@@ -264,8 +309,8 @@ describe('the checker itself', () => {
 
   test('has nothing against what is allowed', () => {
     const files = {
-      'app/demo.ts': `import { a } from '../sim/fleet.ts'; import './gateway.ts'`,
-      'app/gateway.ts': `import '../middleware/a.ts'; import '../policies/selection/a.ts'; import 'hono'`,
+      'app/cli/demo.ts': `import { a } from '../../sim/fleet.ts'; import '../gateway/gateway.ts'`,
+      'app/gateway/gateway.ts': `import '../../middleware/a.ts'; import '../../policies/selection/a.ts'; import 'hono'`,
       'app/runtime/node.ts': `import '@hono/node-server'; Bun.serve; import 'node:http'`,
       'app/config/load.ts': `import 'yaml'; process.env; import(path)`,
       'app/telemetry/a.ts': `import 'pino'; import 'prom-client'`,
@@ -274,7 +319,7 @@ describe('the checker itself', () => {
       'middleware/a.ts': `import type { Context } from 'hono'`,
       'sim/fleet.ts': '',
       'sim/main.ts': `process.env; import './fleet.ts'`,
-      'tests/a.test.ts': `import '../app/gateway.ts'; import '../sim/fleet.ts'; process.env`,
+      'tests/a.test.ts': `import '../app/gateway/gateway.ts'; import '../sim/fleet.ts'; process.env`,
       'bench/a.ts': `import './load/b.ts'; import 'undici'; Bun.serve`,
       'bench/load/b.ts': '',
       'examples/a.ts': `import 'vllm-router'; import 'openai'`,

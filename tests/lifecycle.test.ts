@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { Lifecycle } from '../app/lifecycle.ts'
+import { Lifecycle } from '../app/operations/lifecycle.ts'
 import { Accounting } from '../app/telemetry/accounting.ts'
 import { silentLog } from '../app/telemetry/log.ts'
 import { createMetrics } from '../app/telemetry/metrics.ts'

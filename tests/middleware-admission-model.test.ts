@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { AdmissionQueue, type Slot } from '../middleware/admission-queue.ts'
-import { RouterError } from '../middleware/errors.ts'
+import { RouterError } from '../http/errors.ts'
+import { AdmissionQueue, type Slot } from '../policies/limits/admission-queue.ts'
 import { ManualClock } from './support/manual-clock.ts'
 
 /**

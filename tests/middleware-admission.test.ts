@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { RouterError } from '../http/errors.ts'
+import { RequestBody } from '../http/request-body.ts'
 import { admission } from '../middleware/admission.ts'
-import { AdmissionQueue, type AdmissionQueueOptions, type Slot } from '../middleware/admission-queue.ts'
-import { RouterError } from '../middleware/errors.ts'
-import { RequestBody } from '../middleware/request-body.ts'
+import { AdmissionQueue, type AdmissionQueueOptions, type Slot } from '../policies/limits/admission-queue.ts'
 import { ManualClock } from './support/manual-clock.ts'
 import { errorOf, middlewareApp } from './support/middleware-app.ts'
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { HeldBytes } from '../middleware/held-bytes.ts'
+import { HeldBytes } from '../http/held-bytes.ts'
 
 const full = { code: 'buffers_full', status: 503, retryAfter: 1 }
 

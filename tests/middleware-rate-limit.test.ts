@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { rateLimit } from '../middleware/rate-limit.ts'
-import { TokenBucket } from '../middleware/token-bucket.ts'
+import { TokenBucket } from '../policies/limits/token-bucket.ts'
 import { errorOf, middlewareApp } from './support/middleware-app.ts'
 
 /** A bucket on a clock that the test turns. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { RequestBody } from '../http/request-body.ts'
 import { readBody } from '../middleware/read-body.ts'
-import { RequestBody } from '../middleware/request-body.ts'
 import { errorOf, middlewareApp } from './support/middleware-app.ts'
 
 function sizeApp(limit?: number) {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { connectionLimit } from '../app/runtime/open-files.ts'
+import { connectionLimit } from '../app/upstream/open-files.ts'
 import { startProgram } from './support/child.ts'
 import { eventually, within } from './support/deadline.ts'
 import { type RawExchange, rawRequest } from './support/raw-client.ts'

@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import type { JsonValue } from '../middleware/gateway-env.ts'
-import { outlineJson } from '../middleware/outline-json.ts'
-import { parseJson, readJson } from '../middleware/parse-json.ts'
-import { RequestBody } from '../middleware/request-body.ts'
+import type { JsonValue } from '../http/json/json.ts'
+import { outlineJson } from '../http/json/outline-json.ts'
+import { parseJson, readJson } from '../http/json/parse-json.ts'
+import { RequestBody } from '../http/request-body.ts'
 
 const longest = 1024
 

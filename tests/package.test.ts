@@ -85,7 +85,10 @@ describe('the package', () => {
   test('holds the program, its types, its source and its papers, and nothing else', () => {
     const tops = new Set(files.map((file) => file.split('/')[0]))
     const papers = ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md']
-    assert.deepEqual([...tops].sort(), [...papers, 'app', 'dist', 'middleware', 'policies', 'sim'].sort())
+    assert.deepEqual(
+      [...tops].sort(),
+      [...papers, 'app', 'dist', 'http', 'middleware', 'policies', 'sim'].sort(),
+    )
     for (const needed of ['dist/app/main.js', 'dist/app/index.js', 'dist/app/index.d.ts', 'app/index.ts'])
       assert.ok(files.includes(needed), needed)
     const unwanted = files.filter((file) =>

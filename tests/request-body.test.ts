@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { RouterError } from '../middleware/errors.ts'
-import { BodyCollector, type RequestBody } from '../middleware/request-body.ts'
+import { RouterError } from '../http/errors.ts'
+import { BodyCollector, type RequestBody } from '../http/request-body.ts'
 
 function collect(pieces: Iterable<Uint8Array>, limit = Number.MAX_SAFE_INTEGER): RequestBody {
   const collector = new BodyCollector(limit)

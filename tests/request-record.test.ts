@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { RequestRecord } from '../app/request/request-record.ts'
 import { Accounting } from '../app/telemetry/accounting.ts'
 import { silentLog } from '../app/telemetry/log.ts'
 import { createMetrics, exposition } from '../app/telemetry/metrics.ts'
-import { RequestRecord } from '../app/telemetry/request-record.ts'
 import { AppClock } from './support/app-clock.ts'
 import { type Metrics, metricValue, parseMetrics, samplesOf } from './support/metrics.ts'
 

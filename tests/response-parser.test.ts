@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { type HeaderFields, TransportError } from '../app/runtime/http-client.ts'
-import { ResponseParser } from '../app/runtime/response-parser.ts'
+import { type HeaderFields, TransportError } from '../app/upstream/http-client.ts'
+import { ResponseParser } from '../app/upstream/response-parser.ts'
 
 class Parts {
   status = 0

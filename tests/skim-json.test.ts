@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import type { JsonValue } from '../middleware/gateway-env.ts'
-import { readJson } from '../middleware/parse-json.ts'
-import { RequestBody } from '../middleware/request-body.ts'
-import { skimJson } from '../middleware/skim-json.ts'
+import type { JsonValue } from '../http/json/json.ts'
+import { readJson } from '../http/json/parse-json.ts'
+import { skimJson } from '../http/json/skim-json.ts'
+import { RequestBody } from '../http/request-body.ts'
 
 const wanted = new Set(['model', 'stream', 'previous_response_id'])
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { RouterError } from '../middleware/errors.ts'
-import { findJsonFault } from '../middleware/find-json-fault.ts'
-import { parseJson } from '../middleware/parse-json.ts'
-import { RequestBody } from '../middleware/request-body.ts'
+import { RouterError } from '../http/errors.ts'
+import { findJsonFault } from '../http/json/find-json-fault.ts'
+import { parseJson } from '../http/json/parse-json.ts'
+import { RequestBody } from '../http/request-body.ts'
 
 const bodyOf = (body: string | Uint8Array) => new RequestBody([Buffer.from(body)])
 

@@ -7,7 +7,7 @@ import fc from 'fast-check'
 import { faultWithin, judgeAnswer, judgeFirstEvent, judgeTransport } from '../app/relay/judge.ts'
 import { type Fault, faults, type Verdict, verdictOn } from '../app/relay/verdicts.ts'
 import { workerError } from '../app/relay/worker-error.ts'
-import { TransportError, type TransportFault } from '../app/runtime/http-client.ts'
+import { TransportError, type TransportFault } from '../app/upstream/http-client.ts'
 
 const page = await readFile(new URL('../docs/errors.md', import.meta.url), 'utf8')
 const rows = new Map(

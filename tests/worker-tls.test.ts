@@ -8,13 +8,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { formatFaults } from '../app/config/fault.ts'
-import { loadConfig } from '../app/config/load-config.ts'
 import { resolveOptions } from '../app/config/resolve-options.ts'
-import { readWorkerTls } from '../app/config/tls-files.ts'
 import { parseWorkerList } from '../app/config/worker-list.ts'
+import { readWorkerTls } from '../app/config/worker-tls.ts'
 import { createGateway } from '../app/index.ts'
 import { remedyFor } from '../app/workers/remedy.ts'
+import { startProgram } from './support/child.ts'
 import { eventually, within } from './support/deadline.ts'
 import { registering } from './support/discovering.ts'
 import { rawRequest } from './support/raw-client.ts'
@@ -89,14 +88,14 @@ describe('the files for it', () => {
     assert.equal(readWorkerTls(resolveOptions()), undefined)
   })
 
-  test('are told by check-config, and before any of several processes starts', async () => {
-    const argv = ['--worker-ca-file', '/does/not/exist', '--processes', '2']
-    const loaded = await loadConfig({ argv, env: {} })
-    assert.ok(!loaded.ok)
-    assert.match(
-      formatFaults(loaded.faults),
-      /--worker-ca-file \(\/does\/not\/exist\): there is no such file/,
-    )
+  test('are told by check-config, and before any of several processes starts', { timeout }, async (t) => {
+    for (const verb of [['check-config'], []]) {
+      const args = [...verb, '--worker-ca-file', '/does/not/exist', '--processes', '2']
+      const program = startProgram({ file: 'app/main.ts', args, t })
+      assert.equal((await within(20_000, program.exited, 'the end')).code, 2)
+      assert.match(program.stderr(), /^ +--worker-ca-file \(\/does\/not\/exist\): there is no such file$/m)
+      assert.equal(program.lines().length, 0)
+    }
   })
 
   test('come in pairs: certificate and key', () => {

@@ -1,6 +1,6 @@
 import { extensionKeys } from './extensions.ts'
 import { type Fault, got, type Origin, type RawValue, type Reading } from './fault.ts'
-import { fileKey } from './setting.ts'
+import { fileKey } from './kinds/setting.ts'
 import { settingNamed } from './settings.ts'
 import { unknownName } from './unknown-name.ts'
 

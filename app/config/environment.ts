@@ -1,6 +1,6 @@
 import { type Fault, got, type RawValue, type Reading } from './fault.ts'
+import { environmentName, environmentPrefix } from './kinds/setting.ts'
 import { notSupportedVariables } from './not-supported.ts'
-import { environmentName, environmentPrefix } from './setting.ts'
 import { settingNamed } from './settings.ts'
 import { unknownName } from './unknown-name.ts'
 

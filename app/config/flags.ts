@@ -1,8 +1,8 @@
 import { parseArgs } from 'node:util'
 import { type Fault, got, quoted, type RawValue, type Reading } from './fault.ts'
-import { kebabCase } from './setting.ts'
+import { kebabCase } from './kinds/setting.ts'
+import { isSwitchWord } from './kinds/switch-kinds.ts'
 import { type NamedSetting, settingNamed, settings } from './settings.ts'
-import { isSwitchWord } from './switch-kinds.ts'
 import { unknownName } from './unknown-name.ts'
 
 /** A flag as it was written, with every word up to the next flag. */

@@ -4,7 +4,6 @@ import type { Fault, Reading } from './fault.ts'
 import { readFlags } from './flags.ts'
 import { type Origins, resolve } from './resolve.ts'
 import type { Config } from './settings.ts'
-import { workerTlsFaults } from './tls-files.ts'
 
 export interface LoadOptions {
   /** Flags only: no program name, no verb. */
@@ -36,7 +35,6 @@ export async function loadConfig({
   const sources = [flags, variables, file]
   const resolved = resolve(sources.map(({ values }) => values))
   const faults = [...sources.flatMap((source) => source.faults), ...resolved.faults]
-  if (faults.length === 0) faults.push(...workerTlsFaults(resolved.config))
   if (faults.length > 0) return { ok: false, faults }
   return { ok: true, config: resolved.config, origins: resolved.origins }
 }

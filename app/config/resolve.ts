@@ -1,8 +1,8 @@
 import * as v from 'valibot'
 import { extensionSchemas, extensionsAllowed } from './extensions.ts'
 import { type Fault, faultName, got, type Origin, type RawValue } from './fault.ts'
-import { ownIssue } from './kind.ts'
-import { nearest } from './nearest.ts'
+import { ownIssue } from './kinds/kind.ts'
+import { nearest } from './kinds/nearest.ts'
 import { isWhollyNotBuilt } from './not-built.ts'
 import { rules } from './rules.ts'
 import {

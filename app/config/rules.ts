@@ -1,9 +1,9 @@
 import { selectionPolicies } from '../../policies/selection/index.ts'
 import { got } from './fault.ts'
-import { nearest } from './nearest.ts'
+import { nearest } from './kinds/nearest.ts'
+import { canonicalUrl } from './kinds/worker-url.ts'
 import { isNotBuilt } from './not-built.ts'
 import type { Config, SettingKey } from './settings.ts'
-import { canonicalUrl } from './worker-url.ts'
 
 /** What a rule found: the setting to name, and the words of the fault. */
 export interface Finding {

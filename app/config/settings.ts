@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { type Extensions, extensionSchemas } from './extensions.ts'
-import { environmentName, kebabCase, type Setting } from './setting.ts'
+import { environmentName, kebabCase, type Setting } from './kinds/setting.ts'
 import { access } from './settings/access.ts'
 import { admission } from './settings/admission.ts'
 import { deadlines } from './settings/deadlines.ts'

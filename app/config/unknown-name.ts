@@ -1,5 +1,5 @@
 import type { Fault } from './fault.ts'
-import { nearest } from './nearest.ts'
+import { nearest } from './kinds/nearest.ts'
 import { notSupported } from './not-supported.ts'
 import { settingNamed, settingNames } from './settings.ts'
 

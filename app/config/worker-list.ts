@@ -1,7 +1,7 @@
 import { parseDocument } from 'yaml'
-import type { TlsFiles } from '../runtime/http-client.ts'
-import { readTlsFiles, type TlsPaths } from './tls-files.ts'
-import { canonicalUrl, parseWorkerUrl } from './worker-url.ts'
+import type { TlsFiles } from '../upstream/http-client.ts'
+import { readTlsFiles, type TlsPaths } from '../upstream/tls-files.ts'
+import { canonicalUrl, parseWorkerUrl } from './kinds/worker-url.ts'
 
 export interface ListedWorker {
   readonly url: string

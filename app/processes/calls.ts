@@ -1,5 +1,5 @@
 import type { Config } from '../config/settings.ts'
-import type { FlushResult, Vitals } from '../router-control.ts'
+import type { FlushResult, Vitals } from '../operations/router-control.ts'
 import type { Samples } from '../telemetry/process-samples.ts'
 import type { OperatorWord } from '../workers/registry.ts'
 import type { WorkerState } from '../workers/worker-state.ts'

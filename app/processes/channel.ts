@@ -1,4 +1,4 @@
-import { RouterError } from '../../middleware/errors.ts'
+import { RouterError } from '../../http/errors.ts'
 import { asWireError, fromWireError, type WireError } from './wire-error.ts'
 
 /** One end of the pipe between two processes: `process` in the one, a `ChildProcess` in the other. */

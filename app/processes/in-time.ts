@@ -1,5 +1,5 @@
-import { RouterError } from '../../middleware/errors.ts'
-import type { Clock } from '../clock.ts'
+import { RouterError } from '../../http/errors.ts'
+import type { Clock } from '../runtime/clock.ts'
 
 /** The answer of a process; rejects when there is none within `ms`. */
 export async function inTime<T>(answer: Promise<T>, ms: number, clock: Clock): Promise<T> {

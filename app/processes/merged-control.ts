@@ -1,5 +1,5 @@
-import type { Clock } from '../clock.ts'
-import type { FlushResult, RouterControl, Vitals } from '../router-control.ts'
+import type { FlushResult, RouterControl, Vitals } from '../operations/router-control.ts'
+import type { Clock } from '../runtime/clock.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
 import { inTime, noAnswer } from './in-time.ts'
 import { mergeWorker, mergeWorkers, worstHealth } from './merge-workers.ts'

@@ -1,9 +1,10 @@
-import { type Clock, systemClock } from '../clock.ts'
 import type { Environment } from '../config/environment.ts'
 import { ConfigError } from '../config/fault.ts'
 import { loadConfig } from '../config/load-config.ts'
+import { resolveOptions } from '../config/resolve-options.ts'
 import type { Config } from '../config/settings.ts'
-import { createGateway, type Gateway } from '../gateway.ts'
+import { createRouter, type Router } from '../gateway/router.ts'
+import { type Clock, systemClock } from '../runtime/clock.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { ProcessCalls, StartOrder, SupervisorCalls } from './calls.ts'
 import { Channel, type Handlers, type Port } from './channel.ts'
@@ -33,9 +34,9 @@ export class OwnProcess {
   readonly #options: OwnProcessOptions
   readonly #clock: Clock
   readonly #channel: Channel<ProcessCalls, SupervisorCalls>
-  readonly #ready = Promise.withResolvers<Gateway>()
+  readonly #ready = Promise.withResolvers<Router>()
   readonly #end = Promise.withResolvers<void>()
-  #gateway: Gateway | undefined
+  #router: Router | undefined
   #stopping = false
 
   constructor(options: OwnProcessOptions) {
@@ -51,28 +52,28 @@ export class OwnProcess {
   stop({ settle }: { readonly settle: boolean }): void {
     if (this.#stopping) return
     this.#stopping = true
-    const stopped = this.#gateway?.stop({ settle }) ?? Promise.resolve()
+    const stopped = this.#router?.stop({ settle }) ?? Promise.resolve()
     void stopped.finally(() => this.#end.resolve())
   }
 
   #handlers(): Handlers<ProcessCalls> {
-    const gateway = () => this.#ready.promise
+    const router = () => this.#ready.promise
     return {
-      ...controlHandlers(() => this.#gateway!.control),
+      ...controlHandlers(() => this.#router!.control),
       start: async (order) => {
         await this.#start(order)
         return null
       },
       ping: () => null,
-      samples: async () => (await gateway()).samples(),
-      operatorWord: async () => (await gateway()).registry.operatorWord(),
+      samples: async () => (await router()).samples(),
+      operatorWord: async () => (await router()).registry.operatorWord(),
       adopt: async (word) => {
-        const { registry } = await gateway()
+        const { registry } = await router()
         registry.adopt(word)
         return null
       },
       untilHealthy: async (url) => {
-        const { registry } = await gateway()
+        const { registry } = await router()
         await this.#until(() => registry.find(url)?.health.name === 'healthy', longestWaitMs)
         return null
       },
@@ -86,25 +87,25 @@ export class OwnProcess {
   async #start(order: StartOrder): Promise<void> {
     const config = order.hasCode ? { ...order.config, ...(await this.#loadCode()) } : order.config
     const channel = this.#channel
-    const gateway = await createGateway(config, {
+    const router = await createRouter(resolveOptions(config), {
       log: this.#options.createLog(config, order.number),
       shared: {
         admission: order.sharesCap ? new RemoteAdmission(channel) : undefined,
         limiter: order.sharesRate ? { take: () => channel.call('take', null) } : undefined,
         control: new RemoteControl(channel),
-        onOperatorWord: () => channel.tell('operatorSaid', gateway.registry.operatorWord()),
+        onOperatorWord: () => channel.tell('operatorSaid', router.registry.operatorWord()),
       },
     })
-    gateway.probe()
-    if (order.word !== undefined) gateway.registry.adopt(order.word)
-    this.#gateway = gateway
-    this.#ready.resolve(gateway)
-    const { pool } = gateway.registry
+    router.probe()
+    if (order.word !== undefined) router.registry.adopt(order.word)
+    this.#router = router
+    this.#ready.resolve(router)
+    const { pool } = router.registry
     const probed = () =>
       pool.workers.every(({ health, lastError }) => health.name !== 'starting' || lastError !== undefined)
     const waitMs = order.awaitAvailable > 0 ? longestWaitMs : firstProbesMs
     await this.#until(() => probed() && pool.availableCount >= order.awaitAvailable, waitMs)
-    if (!this.#stopping) await gateway.start({ ready: false })
+    if (!this.#stopping) await router.start({ ready: false })
   }
 
   /** Code cannot be sent: it is loaded from where the supervisor has it from. */

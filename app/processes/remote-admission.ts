@@ -1,5 +1,4 @@
-import type { Admission } from '../../middleware/admission.ts'
-import type { Slot } from '../../middleware/admission-queue.ts'
+import type { Admission, Slot } from '../../policies/limits/admission-queue.ts'
 import type { SupervisorCalls } from './calls.ts'
 
 /** The part of a channel that an admission needs. */

@@ -1,4 +1,4 @@
-import type { FlushResult, RouterControl, Vitals } from '../router-control.ts'
+import type { FlushResult, RouterControl, Vitals } from '../operations/router-control.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
 import type { ControlCalls } from './calls.ts'
 import type { Handlers } from './channel.ts'

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { RouterError } from '../../middleware/errors.ts'
+import { RouterError } from '../../http/errors.ts'
 import type { OwnCommand } from '../runtime/own-command.ts'
 import type { ProcessCalls, StartOrder, SupervisorCalls } from './calls.ts'
 import { Channel, type Handlers } from './channel.ts'

@@ -1,7 +1,7 @@
 import type { Environment } from '../config/environment.ts'
 import type { Config } from '../config/settings.ts'
-import { guardProcess } from '../guard-process.ts'
-import type { Signals } from '../signals.ts'
+import type { Signals } from '../runtime/signals.ts'
+import { guardProcess } from '../telemetry/guard-process.ts'
 import { createLog } from '../telemetry/log.ts'
 import { OwnProcess } from './own-process.ts'
 

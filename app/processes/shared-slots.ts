@@ -1,4 +1,4 @@
-import type { AdmissionQueue, Slot } from '../../middleware/admission-queue.ts'
+import type { AdmissionQueue, Slot } from '../../policies/limits/admission-queue.ts'
 
 /** The slots of one process in the supervisor's queue, by the tickets of that process. */
 export class SharedSlots {

@@ -1,5 +1,5 @@
-import { systemClock } from '../clock.ts'
 import type { Config } from '../config/settings.ts'
+import { systemClock } from '../runtime/clock.ts'
 import { detectRuntime } from '../runtime/detect.ts'
 import { ownCommand } from '../runtime/own-command.ts'
 import type { Log } from '../telemetry/log.ts'

@@ -1,10 +1,9 @@
-import { AdmissionQueue } from '../../middleware/admission-queue.ts'
-import { TokenBucket } from '../../middleware/token-bucket.ts'
-import type { Clock } from '../clock.ts'
 import type { Config } from '../config/settings.ts'
-import { createOperations } from '../operations.ts'
-import type { RouterControl } from '../router-control.ts'
+import { createLimits, type Limits } from '../gateway/limits.ts'
+import { createOperations } from '../operations/operations.ts'
+import type { RouterControl } from '../operations/router-control.ts'
 import { claimPort } from '../runtime/claim-port.ts'
+import type { Clock } from '../runtime/clock.ts'
 import type { OwnCommand } from '../runtime/own-command.ts'
 import { type Listener, type Runtime, urlOf } from '../runtime/runtime.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -50,8 +49,7 @@ export class Supervisor {
   readonly #observer: Observer
   readonly #samples = new ProcessSamples()
   readonly #slots = new Map<number, SharedSlots>()
-  readonly #queue: AdmissionQueue
-  readonly #bucket: TokenBucket | undefined
+  readonly #limits: Limits
   readonly #group: ProcessGroup
   #word: OperatorWord | undefined
   #adopted: Promise<unknown> = Promise.resolve()
@@ -63,15 +61,7 @@ export class Supervisor {
     const { config, clock, log } = options
     this.#options = options
     this.#observer = new Observer({ metrics: this.#metrics, log, policy: config.policy })
-    this.#queue = new AdmissionQueue({
-      maxConcurrent: config.maxConcurrentRequests,
-      queueSize: config.queueSize,
-      queueTimeoutMs: config.queueTimeoutSecs * 1000,
-      observe: this.#observer.admission,
-    })
-    const perSecond = config.rateLimitTokensPerSecond
-    this.#bucket =
-      perSecond === undefined ? undefined : new TokenBucket({ perSecond, now: () => clock.now() })
+    this.#limits = createLimits(config, this.#observer, () => clock.now())
     this.#group = this.#createGroup()
     this.control = new MergedControl({
       controls: () => this.#group.serving.map(({ control }) => control),
@@ -159,12 +149,12 @@ export class Supervisor {
       awaitAvailable: vitals?.available ?? 0,
       word: known ?? this.#word,
       sharesCap: config.maxConcurrentRequests !== undefined,
-      sharesRate: this.#bucket !== undefined,
+      sharesRate: this.#limits.bucket !== undefined,
     }
   }
 
   #handlers(id: number): Handlers<SupervisorCalls> {
-    const slots = new SharedSlots(this.#queue)
+    const slots = new SharedSlots(this.#limits.queue)
     this.#slots.set(id, slots)
     return {
       ...controlHandlers(() => this.control),
@@ -173,7 +163,7 @@ export class Supervisor {
         slots.leave(ticket)
         return null
       },
-      take: () => this.#bucket?.take() ?? 0,
+      take: () => this.#limits.bucket?.take() ?? 0,
       operatorSaid: (word) => {
         this.#word = word
         this.#spread(word, id)

@@ -1,4 +1,4 @@
-import { asRouterError, type ErrorCode, RouterError } from '../../middleware/errors.ts'
+import { asRouterError, type ErrorCode, RouterError } from '../../http/errors.ts'
 import { ConfigError, type Fault } from '../config/fault.ts'
 import { ListenError } from '../runtime/runtime.ts'
 

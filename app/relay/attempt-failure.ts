@@ -1,5 +1,5 @@
-import { type ErrorCode, RouterError } from '../../middleware/errors.ts'
-import type { HeaderFields } from '../runtime/http-client.ts'
+import { type ErrorCode, RouterError } from '../../http/errors.ts'
+import type { HeaderFields } from '../upstream/http-client.ts'
 import { type Fault, type Verdict, verdictOn } from './verdicts.ts'
 
 /** A worker's own answer, held whole because another worker may do better. */

@@ -1,4 +1,5 @@
-import type { Clock } from '../clock.ts'
+import { type StopReason, stopError } from '../request/stop.ts'
+import type { Clock } from '../runtime/clock.ts'
 import {
   type ByteSource,
   type HeaderFields,
@@ -6,7 +7,7 @@ import {
   type IncomingAnswer,
   type PendingAnswer,
   TransportError,
-} from '../runtime/http-client.ts'
+} from '../upstream/http-client.ts'
 import type { Lease } from '../workers/lease.ts'
 import type { HeldAnswer } from './attempt-failure.ts'
 import type { Call } from './call.ts'
@@ -23,7 +24,6 @@ import {
   letGo,
 } from './judge.ts'
 import { PlainStream } from './plain-stream.ts'
-import { type StopReason, stopError } from './stop.ts'
 
 export interface ExchangeOptions {
   readonly client: HttpClient

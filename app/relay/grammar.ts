@@ -1,5 +1,5 @@
-import type { Dialect } from '../../middleware/errors.ts'
-import { isObject, type Json, parseObject } from './json.ts'
+import type { Dialect } from '../../http/errors.ts'
+import { isObject, type Json, parseObject } from '../../http/json/json.ts'
 import { type WorkerError, workerError } from './worker-error.ts'
 
 /**

@@ -1,4 +1,4 @@
-import type { HeaderFields } from '../runtime/http-client.ts'
+import type { HeaderFields } from '../upstream/http-client.ts'
 
 /** Fields that belong to one connection (RFC 9110, section 7.6.1), not to the message. */
 const hopByHop: ReadonlySet<string> = new Set([

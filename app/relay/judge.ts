@@ -1,6 +1,6 @@
 import { isRetryableStatus } from '../../policies/resilience/retry.ts'
-import type { TransportError } from '../runtime/http-client.ts'
-import { noRoom } from '../spare-connections.ts'
+import type { TransportError } from '../upstream/http-client.ts'
+import { noRoom } from '../upstream/open-files.ts'
 import type { Lease } from '../workers/lease.ts'
 import { AttemptFailure, type FailureDetails, type HeldAnswer } from './attempt-failure.ts'
 import { headerOf } from './headers.ts'

@@ -1,5 +1,5 @@
-import type { Clock } from '../clock.ts'
-import type { ByteSource } from '../runtime/http-client.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { ByteSource } from '../upstream/http-client.ts'
 
 const comment = new TextEncoder().encode(': keep-alive\n\n')
 

@@ -1,6 +1,6 @@
-import { type Dialect, errorEvent, RouterError } from '../../middleware/errors.ts'
+import { type Dialect, errorEvent, RouterError } from '../../http/errors.ts'
+import { isObject, parseObject } from '../../http/json/json.ts'
 import { bufferOver } from './event-scanner.ts'
-import { isObject, parseObject } from './json.ts'
 import { workerError } from './worker-error.ts'
 
 /** A worker's error answer as an event, where the status has been sent already: in its own words and its own shape. */

@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../runtime/clock.ts'
 import type { Lease } from '../workers/lease.ts'
 import { type AskPulse, EnginePulse } from './engine-pulse.ts'
 import { SilenceWatch } from './silence-watch.ts'

@@ -1,12 +1,12 @@
 import type { Outcome } from '../../policies/resilience/outcome.ts'
-import type { Clock } from '../clock.ts'
-import type { ByteSource } from '../runtime/http-client.ts'
-import type { EndReason, RequestRecord } from '../telemetry/request-record.ts'
+import type { EndReason, RequestRecord } from '../request/request-record.ts'
+import type { StopReason } from '../request/stop.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { ByteSource } from '../upstream/http-client.ts'
 import type { Lease } from '../workers/lease.ts'
 import type { AskPulse } from './engine-pulse.ts'
 import { faultWithin, settleFault } from './judge.ts'
 import { Patience } from './patience.ts'
-import type { StopReason } from './stop.ts'
 import type { Fault } from './verdicts.ts'
 
 export interface PlainStreamOptions {

@@ -1,4 +1,4 @@
-import { modelNotFound, RouterError } from '../../middleware/errors.ts'
+import { modelNotFound, RouterError } from '../../http/errors.ts'
 import { backoffDelays, type RetryOptions } from '../../policies/resilience/retry.ts'
 import type { RetryBudget } from '../../policies/resilience/retry-budget.ts'
 import type { Lease } from '../workers/lease.ts'

@@ -1,4 +1,4 @@
-import type { HeaderFields } from '../runtime/http-client.ts'
+import type { HeaderFields } from '../upstream/http-client.ts'
 import type { PoolRequest } from '../workers/pool.ts'
 import { headerOf, keyFields } from './headers.ts'
 

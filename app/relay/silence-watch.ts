@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../runtime/clock.ts'
 
 export interface SilenceEvents {
   /** Half of the limit is over: time to prepare what `onSilence` wants to know. */

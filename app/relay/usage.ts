@@ -1,12 +1,5 @@
+import type { Usage } from '../request/request-record.ts'
 import { bufferOver } from './event-scanner.ts'
-
-/** Tokens of one answer, as the worker counted them. */
-export interface Usage {
-  readonly prompt: number
-  readonly completion: number
-  /** Prompt tokens that the worker had in its prefix cache; undefined where it does not say. */
-  readonly cached: number | undefined
-}
 
 const key = Buffer.from('"usage"')
 

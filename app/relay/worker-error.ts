@@ -1,5 +1,5 @@
+import { isObject, type Json, parseObject } from '../../http/json/json.ts'
 import { bufferOver } from './event-scanner.ts'
-import { isObject, type Json, parseObject } from './json.ts'
 
 /** An error in a worker's own words, as a status: its number, or what its words amount to. */
 export interface WorkerError {

@@ -1,7 +1,9 @@
-import { RouterError } from '../../middleware/errors.ts'
-import { incomingFromRequest, type UploadBounds } from '../../middleware/incoming.ts'
-import { RequestBody } from '../../middleware/request-body.ts'
-import type { ByteSource, HeaderFields } from './http-client.ts'
+import { RouterError } from '../../http/errors.ts'
+import { incomingFromRequest, type UploadBounds } from '../../http/incoming.ts'
+import { RequestBody } from '../../http/request-body.ts'
+import type { ByteSource, HeaderFields } from '../upstream/http-client.ts'
+import { endOfTurn } from '../upstream/turn.ts'
+import { workerClient } from '../upstream/worker-client.ts'
 import {
   type Connection,
   type FetchHandler,
@@ -12,8 +14,6 @@ import {
   type StreamBody,
   urlOf,
 } from './runtime.ts'
-import { endOfTurn } from './turn.ts'
-import { workerClient } from './worker-client.ts'
 
 /** Seconds a kept-alive connection may be silent between requests; above the 60 s of common load balancers. */
 const keepAliveSeconds = 75

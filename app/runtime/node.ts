@@ -2,11 +2,13 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { getRequestListener, RequestError } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
-import { RouterError } from '../../middleware/errors.ts'
-import type { UploadBounds } from '../../middleware/incoming.ts'
-import { BodyCollector, type RequestBody } from '../../middleware/request-body.ts'
-import { defaultUploadSilenceMs, UploadSilence } from '../../middleware/upload-silence.ts'
-import type { ByteSource, HeaderFields } from './http-client.ts'
+import { RouterError } from '../../http/errors.ts'
+import type { UploadBounds } from '../../http/incoming.ts'
+import { BodyCollector, type RequestBody } from '../../http/request-body.ts'
+import { defaultUploadSilenceMs, UploadSilence } from '../../http/upload-silence.ts'
+import type { ByteSource, HeaderFields } from '../upstream/http-client.ts'
+import { endOfTurn } from '../upstream/turn.ts'
+import { workerClient } from '../upstream/worker-client.ts'
 import { spareUnsentAnswers } from './node-connections.ts'
 import { openStream } from './open-stream.ts'
 import {
@@ -18,8 +20,6 @@ import {
   type Runtime,
   urlOf,
 } from './runtime.ts'
-import { endOfTurn } from './turn.ts'
-import { workerClient } from './worker-client.ts'
 
 export const node: Runtime = {
   name: 'node',

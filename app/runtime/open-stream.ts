@@ -1,4 +1,4 @@
-import type { ByteSource } from './http-client.ts'
+import type { ByteSource } from '../upstream/http-client.ts'
 
 /** A web stream that pulls from a source as fast as it is read itself, and no faster. */
 export function openStream(source: ByteSource): ReadableStream<Uint8Array> {

@@ -1,4 +1,4 @@
-import { incomingFromRequest } from '../../middleware/incoming.ts'
+import { incomingFromRequest } from '../../http/incoming.ts'
 import { openStream } from './open-stream.ts'
 import type { Connection } from './runtime.ts'
 

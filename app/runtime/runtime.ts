@@ -1,5 +1,5 @@
-import type { Incoming } from '../../middleware/incoming.ts'
-import type { ByteSource, HttpClient, HttpClientOptions } from './http-client.ts'
+import type { Incoming } from '../../http/incoming.ts'
+import type { ByteSource, HttpClient, HttpClientOptions } from '../upstream/http-client.ts'
 
 /** What the router needs of the runtime that it runs on, and nothing else: one implementation each for Bun and Node. */
 export interface Runtime {

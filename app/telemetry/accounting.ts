@@ -1,10 +1,10 @@
-import type { Clock } from '../clock.ts'
-import type { StopReason } from '../relay/stop.ts'
+import { RequestRecord } from '../request/request-record.ts'
+import type { StopReason } from '../request/stop.ts'
+import type { Clock } from '../runtime/clock.ts'
 import type { HistogramSeries } from './bound-histogram.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import { type RequestLog, requestLog } from './request-log.ts'
-import { RequestRecord } from './request-record.ts'
 
 /** Tokens that one event may stand for, at most: what a usage claims beyond that is not believed. */
 const mostMerged = 100

@@ -1,4 +1,4 @@
-import type { AdmissionObserver } from '../../middleware/admission-queue.ts'
+import type { AdmissionObserver } from '../../policies/limits/admission-queue.ts'
 import type { BreakerStateName } from '../../policies/resilience/breaker.ts'
 import type { Outcome } from '../../policies/resilience/outcome.ts'
 import type { RelayEvents } from '../relay/relay.ts'

@@ -1,11 +1,11 @@
-import { RequestBody } from '../../middleware/request-body.ts'
-import type { Clock } from '../clock.ts'
+import { RequestBody } from '../../http/request-body.ts'
+import type { Clock } from '../runtime/clock.ts'
 import {
   type ByteSource,
   type HeaderFields,
   type HttpClient,
   TransportError,
-} from '../runtime/http-client.ts'
+} from '../upstream/http-client.ts'
 import type { UnhealthyCause, Worker } from './worker.ts'
 
 export interface AskOptions {

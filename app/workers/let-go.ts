@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../runtime/clock.ts'
 import type { Pool } from './pool.ts'
 import type { Worker } from './worker.ts'
 

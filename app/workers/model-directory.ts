@@ -1,5 +1,5 @@
-import type { Clock } from '../clock.ts'
-import type { HeaderFields, HttpClient } from '../runtime/http-client.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { HeaderFields, HttpClient } from '../upstream/http-client.ts'
 import { ask } from './ask.ts'
 import { parseModelList, takeModelList } from './model-list.ts'
 import type { Pool } from './pool.ts'

@@ -1,5 +1,5 @@
-import type { Clock } from '../clock.ts'
-import type { HeaderFields, HttpClient } from '../runtime/http-client.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { HeaderFields, HttpClient } from '../upstream/http-client.ts'
 import { type AskResult, ask } from './ask.ts'
 import { takeModelList } from './model-list.ts'
 import { ProgressWatch } from './progress.ts'

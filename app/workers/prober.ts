@@ -1,4 +1,4 @@
-import type { HttpClient } from '../runtime/http-client.ts'
+import type { HttpClient } from '../upstream/http-client.ts'
 import { ask } from './ask.ts'
 import type { Pool } from './pool.ts'
 import { Probe, type ProbeOptions } from './probe.ts'

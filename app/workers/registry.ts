@@ -1,10 +1,10 @@
-import { RouterError } from '../../middleware/errors.ts'
-import { canonicalUrl, parseWorkerUrl } from '../config/worker-url.ts'
-import { workerUrlAllowed } from '../config/worker-url-allow.ts'
-import type { HttpClient, TlsFiles } from '../runtime/http-client.ts'
-import type { Member } from './discovery/source.ts'
+import { RouterError } from '../../http/errors.ts'
+import { canonicalUrl, parseWorkerUrl } from '../config/kinds/worker-url.ts'
+import { workerUrlAllowed } from '../config/kinds/worker-url-allow.ts'
+import type { HttpClient, TlsFiles } from '../upstream/http-client.ts'
 import type { Pool } from './pool.ts'
 import type { Prober } from './prober.ts'
+import type { Member } from './source.ts'
 import type { Worker } from './worker.ts'
 
 export interface WorkerRegistryOptions {

@@ -1,6 +1,7 @@
 import * as v from 'valibot'
+import { isObject } from '../../http/json/json.ts'
 import { each } from './each.ts'
-import { boolean, integerFrom, isObject, model } from './fields.ts'
+import { boolean, integerFrom, model } from './fields.ts'
 import { chatBatch, chatOrConversation } from './messages.ts'
 import { oneOf } from './one-of.ts'
 import { textOrArray, textOrTokens } from './text.ts'

@@ -4,12 +4,10 @@
  * The look is a loose one: what any vLLM in use might take passes, and the worker has the last word. So a number may
  * come as a numeric string or as a boolean (Python's validation converts them), and `null` is as good as absent.
  */
-import * as v from 'valibot'
-import { laxBoolean } from './lax-boolean.ts'
 
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
+import * as v from 'valibot'
+import { isObject } from '../../http/json/json.ts'
+import { laxBoolean } from './lax-boolean.ts'
 
 function numberWhere(allows: (value: number) => boolean, allowed: string) {
   return v.custom<number | string>((value) => allows(toNumber(value)), allowed)

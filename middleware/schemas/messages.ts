@@ -1,6 +1,6 @@
 import * as v from 'valibot'
+import { isObject } from '../../http/json/json.ts'
 import { each, type Fault } from './each.ts'
-import { isObject } from './fields.ts'
 
 const notAnObject: Fault = { allowed: 'an object with a role' }
 const noRole: Fault = { key: 'role', allowed: 'a string' }

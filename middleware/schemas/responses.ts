@@ -1,6 +1,7 @@
 import * as v from 'valibot'
+import { isObject } from '../../http/json/json.ts'
 import { each } from './each.ts'
-import { generation, integerFrom, isObject } from './fields.ts'
+import { generation, integerFrom } from './fields.ts'
 import { oneOf } from './one-of.ts'
 
 const input = v.pipe(

@@ -1,4 +1,4 @@
-import type { Dialect } from '../../middleware/errors.ts'
+import type { Dialect } from '../../http/errors.ts'
 
 /** One of the routes on which a request can be streamed or plain: where it is, and the smallest body that is valid. */
 export interface Api {

@@ -1,4 +1,4 @@
-import type { Clock } from '../../app/clock.ts'
+import type { Clock } from '../../app/runtime/clock.ts'
 import { ManualClock } from './manual-clock.ts'
 
 /** The manual clock in the shape that the router's parts take. */

@@ -1,6 +1,6 @@
-import type { Clock } from '../../app/clock.ts'
 import { resolveOptions } from '../../app/config/resolve-options.ts'
 import type { ConfigInput } from '../../app/config/settings.ts'
+import type { Clock } from '../../app/runtime/clock.ts'
 import type { DiscoveryEvents } from '../../app/workers/discovery/discovery.ts'
 import { type CreateDiscoveryOptions, createDiscovery } from '../../app/workers/discovery/index.ts'
 import { Prober } from '../../app/workers/prober.ts'

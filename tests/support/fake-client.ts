@@ -4,7 +4,7 @@ import {
   type OutgoingRequest,
   type PendingAnswer,
   TransportError,
-} from '../../app/runtime/http-client.ts'
+} from '../../app/upstream/http-client.ts'
 import type { AppClock } from './app-clock.ts'
 
 /** How a fake worker answers: a status, a status with a body, after a while, never, or not even a connection. */

@@ -27,6 +27,8 @@ export interface Rules {
   readonly globals: readonly ThingRule[]
   /** Rooms whose files may import a computed path, which no test can follow. */
   readonly computed: ThingRule
+  /** Directories from the lowest to the highest: a file imports from its own and from those before it, types included. */
+  readonly floors: readonly string[]
   /** Rooms in which no file may come back to itself along its imports. */
   readonly noCycles: readonly string[]
 }
@@ -37,7 +39,7 @@ export function breachesOf(sources: Sources, rules: Rules): string[] {
     ...importBreaches(file, source, sources, rules),
     ...globalBreaches(file, source, rules),
   ])
-  return [...breaches, ...cycleBreaches(sources, rules)]
+  return [...breaches, ...floorBreaches(sources, rules), ...cycleBreaches(sources, rules)]
 }
 
 function importBreaches(file: string, source: string, sources: Sources, rules: Rules): string[] {
@@ -93,6 +95,19 @@ function isIn(file: string, rooms: readonly string[]): boolean {
 
 function isOf(specifier: string, thing: string): boolean {
   return specifier === thing || specifier.startsWith(/[:/]$/.test(thing) ? thing : `${thing}/`)
+}
+
+function floorBreaches(sources: Sources, { floors }: Rules): string[] {
+  const floorOf = (file: string): number => floors.indexOf(posix.dirname(file))
+  return [...sources].flatMap(([file, source]) => {
+    const own = floorOf(file)
+    if (own < 0) return []
+    return importsOf(source).flatMap(({ specifier }) => {
+      const target = specifier === undefined ? undefined : resolve(file, specifier)
+      const up = target !== undefined && floorOf(target) > own
+      return up ? [`${file} imports ${target}, which is on a higher floor`] : []
+    })
+  })
 }
 
 /** Each cycle once, by its files in order. Imports of types do not count: they are gone at run time. */

@@ -1,6 +1,6 @@
 /** Logs to a standard output that cannot be written to, and says on standard error that it lives on. */
 
-import { guardProcess } from '../../app/guard-process.ts'
+import { guardProcess } from '../../app/telemetry/guard-process.ts'
 import { createLog } from '../../app/telemetry/log.ts'
 
 const log = createLog({ level: 'info', format: 'json', terminal: false, colour: false })

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { Hono, type MiddlewareHandler } from 'hono'
-import { dialectOf, RouterError, renderError } from '../../middleware/errors.ts'
+import { dialectOf, RouterError, renderError } from '../../http/errors.ts'
+import { headerOf, type Incoming, incomingFromRequest } from '../../http/incoming.ts'
 import type { GatewayEnv } from '../../middleware/gateway-env.ts'
-import { headerOf, type Incoming, incomingFromRequest } from '../../middleware/incoming.ts'
 
 export interface MiddlewareApp {
   /** Called by tests to end the requests: what the middleware registered with `onEnd`, oldest first. */

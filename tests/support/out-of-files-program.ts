@@ -1,9 +1,9 @@
 /** Uses up its own file descriptors, asks a worker at each host of its arguments, and prints how that failed. */
 
 import { closeSync, openSync } from 'node:fs'
-import { TransportError } from '../../app/runtime/http-client.ts'
-import { outOfFiles } from '../../app/runtime/open-files.ts'
-import { workerClient } from '../../app/runtime/worker-client.ts'
+import { TransportError } from '../../app/upstream/http-client.ts'
+import { outOfFiles } from '../../app/upstream/open-files.ts'
+import { workerClient } from '../../app/upstream/worker-client.ts'
 
 const client = workerClient({ connectTimeoutMs: 1000, idleSocketMs: 1000, maxHeadBytes: 1000 })
 

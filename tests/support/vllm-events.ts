@@ -1,7 +1,7 @@
 /** Server-sent events as vLLM writes them, for each API, with what the relay must make of them. */
 
 import type { Meaning } from '../../app/relay/grammar.ts'
-import type { Dialect } from '../../middleware/errors.ts'
+import type { Dialect } from '../../http/errors.ts'
 
 export interface KnownEvent {
   readonly what: string

@@ -1,7 +1,7 @@
-import { optional, type Parsed } from '../kind.ts'
-import { setting } from '../setting.ts'
-import { onOff } from '../switch-kinds.ts'
-import { list, text } from '../text-kinds.ts'
+import { optional, type Parsed } from '../kinds/kind.ts'
+import { setting } from '../kinds/setting.ts'
+import { onOff } from '../kinds/switch-kinds.ts'
+import { list, text } from '../kinds/text-kinds.ts'
 
 // RFC 9110, section 5.5: what a header can carry, without spaces, so that a key is one word of `Bearer ...`.
 function parseKey(key: string): Parsed<string> {

@@ -1,6 +1,6 @@
-import { optional } from '../kind.ts'
-import { decimal, seconds, wholeNumber } from '../number-kinds.ts'
-import { setting } from '../setting.ts'
+import { optional } from '../kinds/kind.ts'
+import { decimal, seconds, wholeNumber } from '../kinds/number-kinds.ts'
+import { setting } from '../kinds/setting.ts'
 
 const requests = wholeNumber({ min: 1, max: 1_000_000 })
 

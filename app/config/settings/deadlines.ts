@@ -1,6 +1,6 @@
-import { optional } from '../kind.ts'
-import { bytes, seconds, wholeNumber } from '../number-kinds.ts'
-import { setting } from '../setting.ts'
+import { optional } from '../kinds/kind.ts'
+import { bytes, seconds, wholeNumber } from '../kinds/number-kinds.ts'
+import { setting } from '../kinds/setting.ts'
 
 export const deadlines = {
   connectTimeoutMs: setting({

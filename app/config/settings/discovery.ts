@@ -1,10 +1,10 @@
 import * as v from 'valibot'
-import { parseDnsName } from '../dns-name.ts'
-import { checked, type Kind, optional, type Parsed } from '../kind.ts'
-import { seconds } from '../number-kinds.ts'
-import { setting } from '../setting.ts'
-import { onOff } from '../switch-kinds.ts'
-import { list, text } from '../text-kinds.ts'
+import { parseDnsName } from '../kinds/dns-name.ts'
+import { checked, type Kind, optional, type Parsed } from '../kinds/kind.ts'
+import { seconds } from '../kinds/number-kinds.ts'
+import { setting } from '../kinds/setting.ts'
+import { onOff } from '../kinds/switch-kinds.ts'
+import { list, text } from '../kinds/text-kinds.ts'
 
 // RFC 1123 as Kubernetes uses it for the names of namespaces and Services.
 function parseLabel(name: string): Parsed<string> {

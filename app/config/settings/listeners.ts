@@ -1,8 +1,8 @@
 import { isIPv6 } from 'node:net'
-import { optional, type Parsed } from '../kind.ts'
-import { bytes, bytesOr, seconds, wholeNumber, wholeNumberOr } from '../number-kinds.ts'
-import { setting } from '../setting.ts'
-import { list, text } from '../text-kinds.ts'
+import { optional, type Parsed } from '../kinds/kind.ts'
+import { bytes, bytesOr, seconds, wholeNumber, wholeNumberOr } from '../kinds/number-kinds.ts'
+import { setting } from '../kinds/setting.ts'
+import { list, text } from '../kinds/text-kinds.ts'
 
 const anyPort = wholeNumber({ min: 0, max: 65535 })
 const address = text('a host name or an IP address, without scheme and port', parseHost, '<host>')

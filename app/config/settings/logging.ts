@@ -1,5 +1,5 @@
-import { setting } from '../setting.ts'
-import { oneOf } from '../text-kinds.ts'
+import { setting } from '../kinds/setting.ts'
+import { oneOf } from '../kinds/text-kinds.ts'
 
 export const logging = {
   logLevel: setting({

@@ -1,6 +1,6 @@
-import { decimal, seconds, wholeNumber } from '../number-kinds.ts'
-import { setting } from '../setting.ts'
-import { onOff } from '../switch-kinds.ts'
+import { decimal, seconds, wholeNumber } from '../kinds/number-kinds.ts'
+import { setting } from '../kinds/setting.ts'
+import { onOff } from '../kinds/switch-kinds.ts'
 
 const milliseconds = wholeNumber({ min: 0, max: 1_000_000_000, of: 'milliseconds' })
 

@@ -1,7 +1,7 @@
 import { selectionPolicies } from '../../../policies/selection/index.ts'
-import { decimal, seconds, wholeNumber } from '../number-kinds.ts'
-import { setting } from '../setting.ts'
-import { text } from '../text-kinds.ts'
+import { decimal, seconds, wholeNumber } from '../kinds/number-kinds.ts'
+import { setting } from '../kinds/setting.ts'
+import { text } from '../kinds/text-kinds.ts'
 
 const names = Object.keys(selectionPolicies).join(', ')
 

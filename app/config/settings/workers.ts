@@ -1,10 +1,10 @@
-import { optional } from '../kind.ts'
-import { seconds, wholeNumber } from '../number-kinds.ts'
-import { setting } from '../setting.ts'
-import { howMany, onOff } from '../switch-kinds.ts'
-import { list, text } from '../text-kinds.ts'
-import { parseWorkerUrl } from '../worker-url.ts'
-import { parseAllowPattern } from '../worker-url-allow.ts'
+import { optional } from '../kinds/kind.ts'
+import { seconds, wholeNumber } from '../kinds/number-kinds.ts'
+import { setting } from '../kinds/setting.ts'
+import { howMany, onOff } from '../kinds/switch-kinds.ts'
+import { list, text } from '../kinds/text-kinds.ts'
+import { parseWorkerUrl } from '../kinds/worker-url.ts'
+import { parseAllowPattern } from '../kinds/worker-url-allow.ts'
 
 export const workers = {
   workerUrls: setting({

@@ -1,5 +1,5 @@
-import type { Clock } from '../../clock.ts'
-import type { Member, Source, SourceReport } from './source.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { Member, Source, SourceReport } from '../source.ts'
 
 export interface DiscoveryEvents {
   /** A source is in trouble. Told each time; `first` when it was well before, or was in trouble for another reason. */

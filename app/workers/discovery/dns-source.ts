@@ -1,8 +1,8 @@
 import { lookup, resolveSrv } from 'node:dns/promises'
-import type { Clock } from '../../clock.ts'
-import { dnsName } from '../../config/dns-name.ts'
+import { dnsName } from '../../config/kinds/dns-name.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { Source } from '../source.ts'
 import { poll } from './poll.ts'
-import type { Source } from './source.ts'
 
 /** The questions to the name service. Each rejects when there is no answer, or when the answer is empty. */
 export interface Resolver {

@@ -1,8 +1,8 @@
 import { createReadStream } from 'node:fs'
-import type { Clock } from '../../clock.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { Source, SourceReport } from '../source.ts'
 import { parseList } from './parse-list.ts'
 import { poll } from './poll.ts'
-import type { Source, SourceReport } from './source.ts'
 
 export interface FileSourceOptions {
   readonly path: string

@@ -1,15 +1,15 @@
-import type { Clock } from '../../clock.ts'
 import { type Environment, environment } from '../../config/environment.ts'
 import { ConfigError } from '../../config/fault.ts'
 import type { Config } from '../../config/settings.ts'
-import { type Get, get } from '../../runtime/get.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import { type Get, get } from '../../upstream/get.ts'
 import { staticWorkers, type WorkerRegistry } from '../registry.ts'
+import type { Source } from '../source.ts'
 import { Discovery, type DiscoveryEvents } from './discovery.ts'
 import { dnsSource, type Resolver, systemResolver } from './dns-source.ts'
 import { fileSource } from './file-source.ts'
 import { ApiServer } from './kubernetes/api-server.ts'
 import { kubernetesSource } from './kubernetes/kubernetes-source.ts'
-import type { Source } from './source.ts'
 import { staticSource } from './static-source.ts'
 
 export interface CreateDiscoveryOptions {

@@ -1,4 +1,4 @@
-import type { Source } from './source.ts'
+import type { Source } from '../source.ts'
 
 /** The workers of the configuration: known at once, for good. */
 export function staticSource(name: string, urls: readonly string[]): Source {

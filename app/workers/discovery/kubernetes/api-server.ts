@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Get } from '../../../runtime/get.ts'
-import type { HeaderFields, IncomingAnswer, PendingAnswer } from '../../../runtime/http-client.ts'
+import type { Get } from '../../../upstream/get.ts'
+import type { HeaderFields, IncomingAnswer, PendingAnswer } from '../../../upstream/http-client.ts'
 
 export interface ApiServerOptions {
   /** For example https://10.96.0.1:443. Over plain http, as to `kubectl proxy`, no token is sent. */

@@ -1,4 +1,4 @@
-import type { Member } from '../source.ts'
+import type { Member } from '../../source.ts'
 import { type ApiObject, isAskedToDrain } from './api-object.ts'
 import { type Found, hostUrl } from './found.ts'
 

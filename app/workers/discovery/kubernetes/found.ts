@@ -1,4 +1,4 @@
-import type { Member } from '../source.ts'
+import type { Member } from '../../source.ts'
 
 /** What a collection of API objects says about workers. */
 export interface Found {

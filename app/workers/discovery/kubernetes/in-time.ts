@@ -1,5 +1,5 @@
-import type { Clock } from '../../../clock.ts'
-import type { PendingAnswer } from '../../../runtime/http-client.ts'
+import type { Clock } from '../../../runtime/clock.ts'
+import type { PendingAnswer } from '../../../upstream/http-client.ts'
 
 /** The result of `work` on an answer, which is aborted when that takes longer than `ms`. */
 export async function inTime<T>(

@@ -1,4 +1,4 @@
-import type { Source } from '../source.ts'
+import type { Source } from '../../source.ts'
 import type { ApiObject } from './api-object.ts'
 import { type EndpointSlice, sliceWorkers } from './endpoint-slices.ts'
 import { type Found, oneEach } from './found.ts'

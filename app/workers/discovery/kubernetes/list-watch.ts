@@ -1,6 +1,6 @@
 import { backoffDelays } from '../../../../policies/resilience/retry.ts'
-import type { Clock } from '../../../clock.ts'
-import type { PendingAnswer } from '../../../runtime/http-client.ts'
+import type { Clock } from '../../../runtime/clock.ts'
+import type { PendingAnswer } from '../../../upstream/http-client.ts'
 import { type ApiObject, compareVersions, isApiObject } from './api-object.ts'
 import { ApiFault, type ApiServer, faultOf } from './api-server.ts'
 import { inTime } from './in-time.ts'

@@ -1,4 +1,4 @@
-import type { Clock } from '../../../clock.ts'
+import type { Clock } from '../../../runtime/clock.ts'
 
 /** A pause that can be ended early. One sleeper at a time. */
 export class Nap {

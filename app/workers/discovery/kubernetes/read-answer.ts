@@ -1,4 +1,4 @@
-import type { ByteSource } from '../../../runtime/http-client.ts'
+import type { ByteSource } from '../../../upstream/http-client.ts'
 
 /** Bytes of a list: some thousand pods with all that Kubernetes notes on them. */
 const maxListBytes = 64 * 1024 * 1024

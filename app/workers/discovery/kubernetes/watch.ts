@@ -1,5 +1,5 @@
-import type { Clock } from '../../../clock.ts'
-import type { ByteSource, PendingAnswer } from '../../../runtime/http-client.ts'
+import type { Clock } from '../../../runtime/clock.ts'
+import type { ByteSource, PendingAnswer } from '../../../upstream/http-client.ts'
 import { type ApiObject, compareVersions, isApiObject } from './api-object.ts'
 import { ApiFault, type ApiServer, faultIn, faultOf } from './api-server.ts'
 import { inTime } from './in-time.ts'

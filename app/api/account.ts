@@ -1,0 +1,71 @@
+import type { MiddlewareHandler } from 'hono'
+import { RouterError } from '../../http/errors.ts'
+import { headerOf } from '../../http/incoming.ts'
+import type { Lifecycle } from '../operations/lifecycle.ts'
+import type { GatewayContext } from '../request/context.ts'
+import { renderFault } from '../request/render-error.ts'
+import type { RequestRecord } from '../request/request-record.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Accounting } from '../telemetry/accounting.ts'
+import type { Log } from '../telemetry/log.ts'
+import { knownRoutes } from './known-routes.ts'
+
+export interface AccountOptions {
+  readonly accounting: Accounting
+  readonly lifecycle: Lifecycle
+  readonly clock: Clock
+  readonly log: Log
+  /** Longest time a request may take in all, in milliseconds; undefined: no limit. */
+  readonly longestMs: number | undefined
+}
+
+/** Opens the books on a request, and closes them where the answer is not still streaming. */
+export function account({
+  accounting,
+  lifecycle,
+  clock,
+  log,
+  longestMs,
+}: AccountOptions): MiddlewareHandler<GatewayContext> {
+  /** The client's own limit or the router's, whichever is shorter; the time in the queue is part of it. */
+  function setDeadline(record: RequestRecord, wanted: string | undefined): void {
+    // Anything but a number is no limit: the header is a wish, and not worth an error.
+    const clientMs =
+      wanted !== undefined && /^\d{1,12}$/.test(wanted) ? Math.max(1, Number(wanted)) : undefined
+    if (clientMs === undefined && longestMs === undefined) return
+    const ms = Math.min(clientMs ?? Number.POSITIVE_INFINITY, longestMs ?? Number.POSITIVE_INFINITY)
+    record.deadline = record.startedAt + ms
+    record.onEnd(clock.after(ms, () => record.stop.because('request_timeout')))
+  }
+
+  return async function account(c, next) {
+    const { incoming } = c.env
+    const path = c.req.path
+    const record = accounting.open(c.req.method, path)
+    record.requestId = c.get('requestId')
+    record.client = incoming.remoteAddress
+    if (knownRoutes.has(path)) record.route = path
+    c.set('record', record)
+    c.set('onEnd', (listener) => record.onEnd(listener))
+    c.set('stopSignal', () => record.stop.signal)
+    setDeadline(record, headerOf(incoming.headers, 'x-request-timeout-ms'))
+    incoming.onGone(() => record.stop.because('client_closed'))
+    try {
+      if (lifecycle.refusing)
+        throw new RouterError('draining', 'the router is shutting down', { retryAfter: 1 })
+      await next()
+    } catch (error) {
+      // Hono renders what its own chain throws, as long as it is an Error. The rest comes here.
+      c.res = renderFault(error, path, record, log)
+    }
+    // It failed behind a committed stream, which nobody will read: the stream is ended, not forgotten.
+    if (record.live && record.errorCode !== undefined) {
+      record.live = false
+      record.end(record.errorCode)
+      record.stop.because('client_closed')
+    }
+    record.requestBytes = c.get('body')?.byteLength
+    record.status = record.errorCode === 'client_closed' ? 499 : c.res.status
+    if (!record.live) record.end(record.errorCode ?? 'completed')
+  }
+}

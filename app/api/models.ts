@@ -1,0 +1,64 @@
+import type { Handler } from 'hono'
+import { modelNotFound, RouterError } from '../../http/errors.ts'
+import type { Incoming } from '../../http/incoming.ts'
+import { keyFields } from '../relay/headers.ts'
+import type { GatewayContext } from '../request/context.ts'
+import type { HeaderFields } from '../upstream/http-client.ts'
+import { hidesModels, type ModelDirectory } from '../workers/model-directory.ts'
+import type { Pool } from '../workers/pool.ts'
+import type { ModelEntry } from '../workers/worker.ts'
+import { decoded } from './development-routes.ts'
+
+export interface ListModelsOptions {
+  readonly pool: Pool
+  readonly directory: ModelDirectory
+  /** The key that a client presents may be one for workers. */
+  readonly keysForWorkers: boolean
+}
+
+/**
+ * The models of all workers merged, from what each listed last: it works while any of them is down. Workers that list
+ * none without a key are asked with the client's own. Behind the answer, the lists are read again: whoever looks for an
+ * adapter that was loaded or unloaded a moment ago asks more than once.
+ */
+export function listModels({ pool, directory, keysForWorkers }: ListModelsOptions): Handler<GatewayContext> {
+  return async (c) => {
+    void directory.lookAgain()
+    const models = merged(pool)
+    if (keysForWorkers && pool.workers.some(hidesModels)) {
+      const lists = await directory.hiddenLists(keyOf(c.env.incoming.headers))
+      for (const entry of lists.flatMap((list) => list ?? []))
+        if (!models.has(entry.id)) models.set(entry.id, entry)
+      if (models.size === 0 && lists.includes(undefined)) throw keyWanted()
+    }
+    return c.json({ object: 'list', data: [...models.values()] })
+  }
+}
+
+function keyOf(headers: Incoming['headers']): HeaderFields {
+  return headers.filter(([name]) => keyFields.has(name.toLowerCase()))
+}
+
+function keyWanted(): RouterError {
+  const message = 'The workers list their models only to those who present a key that they know.'
+  return new RouterError('invalid_api_key', message)
+}
+
+export function oneModel(pool: Pool): Handler<GatewayContext> {
+  return (c) => {
+    // Names of models may hold slashes: all behind the route's own path is the name.
+    const id = decoded(c.req.path).slice('/v1/models/'.length)
+    const models = merged(pool)
+    const entry = models.get(id)
+    if (entry === undefined) throw modelNotFound(id, models.keys())
+    return c.json(entry)
+  }
+}
+
+function merged(pool: Pool): Map<string, ModelEntry> {
+  const models = new Map<string, ModelEntry>()
+  for (const { modelEntries } of pool.workers) {
+    for (const entry of modelEntries) if (!models.has(entry.id)) models.set(entry.id, entry)
+  }
+  return models
+}

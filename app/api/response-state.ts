@@ -1,0 +1,101 @@
+import type { JsonObject } from '../../http/json/json.ts'
+import { bufferOver } from '../relay/event-scanner.ts'
+import type { RequestRecord } from '../request/request-record.ts'
+import type { ByteSource } from '../upstream/http-client.ts'
+import type { Pool } from '../workers/pool.ts'
+import type { Worker } from '../workers/worker.ts'
+
+/** Ids that are remembered; some 15 MB. */
+const rememberedIds = 100_000
+/** Longest id that is. */
+const maxIdLength = 128
+
+const route = '/v1/responses'
+/** GET, DELETE, cancel, input items; `render` is a route of its own. */
+const storedResponse = /^\/v1\/responses\/(?!render$)([^/]+)(?:\/[a-z_]+)?$/
+
+/**
+ * Who has which response. vLLM keeps the state of its Responses API in the memory of one server: a request about a
+ * response, or one that goes on from it, makes sense on that one only. What the router has not seen made (it was
+ * restarted, or another one was asked then) is looked for on one worker after the other.
+ */
+export class ResponseState {
+  readonly #pool: Pool
+  readonly #maxIds: number
+  /** The one used last is the last. */
+  readonly #makers = new Map<string, Worker>()
+
+  constructor(pool: Pool, maxIds = rememberedIds) {
+    this.#pool = pool
+    this.#maxIds = maxIds
+  }
+
+  /** The id of the response that a request is about; undefined where it is about none. */
+  idIn(path: string, payload: JsonObject | undefined): string | undefined {
+    if (!path.startsWith(route)) return undefined
+    const previous = path === route ? payload?.previous_response_id : undefined
+    if (typeof previous === 'string') return previous
+    return storedResponse.exec(path)?.[1]
+  }
+
+  /** The worker that has it; undefined where nobody knows. */
+  makerOf(id: string): Worker | undefined {
+    const maker = this.#makers.get(id)
+    if (maker === undefined) return undefined
+    this.#makers.delete(id)
+    if (maker.removed) return undefined
+    this.#makers.set(id, maker)
+    return maker
+  }
+
+  /** Whether a good answer to a request of this path has a response in it. */
+  concerns(path: string): boolean {
+    return path === route || storedResponse.test(path)
+  }
+
+  /** The worker of a good answer has the response that is in it. True when there was one. */
+  learn({ workerId }: RequestRecord, body: Uint8Array): boolean {
+    const id = firstId.exec(bufferOver(body).toString('latin1', 0, lookedAt))?.[1]
+    if (id === undefined) return false
+    const maker = this.#pool.workers.find((worker) => worker.id === workerId)
+    if (id.length > maxIdLength || maker === undefined) return true
+    this.#makers.delete(id)
+    this.#makers.set(id, maker)
+    if (this.#makers.size > this.#maxIds) this.#makers.delete(this.#makers.keys().next().value ?? '')
+    return true
+  }
+
+  /** The same for an answer that is still coming: from its first bytes, before the client has them. */
+  learnFrom(record: RequestRecord, source: ByteSource): ByteSource {
+    return new FirstLook(source, (bytes) => this.learn(record, bytes))
+  }
+}
+
+/** Bytes; the id of a response is its first field. */
+const lookedAt = 4096
+const firstId = /"id":\s*"([^"\\]+)"/
+
+/** Chunks that are looked at: comments may come before the first event. */
+const maxLooks = 16
+
+/** A source that is looked at on its way until something has been found. */
+class FirstLook implements ByteSource {
+  readonly #source: ByteSource
+  readonly #look: (bytes: Uint8Array) => boolean
+  #looks = maxLooks
+
+  constructor(source: ByteSource, look: (bytes: Uint8Array) => boolean) {
+    this.#source = source
+    this.#look = look
+  }
+
+  async read(): Promise<Uint8Array | undefined> {
+    const chunk = await this.#source.read()
+    if (chunk !== undefined && this.#looks > 0) this.#looks = this.#look(chunk) ? 0 : this.#looks - 1
+    return chunk
+  }
+
+  cancel(): void {
+    this.#source.cancel()
+  }
+}

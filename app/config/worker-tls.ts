@@ -1,0 +1,31 @@
+import type { TlsFiles } from '../upstream/http-client.ts'
+import { readTlsFiles, type TlsFault, type TlsPaths } from '../upstream/tls-files.ts'
+import { ConfigError, type Fault } from './fault.ts'
+import { kebabCase } from './kinds/setting.ts'
+import type { Config } from './settings.ts'
+
+const settings = { ca: 'workerCaFile', cert: 'workerClientCert', key: 'workerClientKey' } as const
+
+/**
+ * The certificates and the key that the router uses towards all https workers.
+ *
+ * @throws ConfigError that names each file which cannot be read or is not what it should be
+ */
+export function readWorkerTls(config: Config): TlsFiles | undefined {
+  const { tls, faults } = readTlsFiles(pathsOf(config))
+  if (faults.length > 0) throw new ConfigError(faults.map(settingFault))
+  return tls
+}
+
+/** What is wrong with the files that the configuration names for all workers. */
+export function workerTlsFaults(config: Config): Fault[] {
+  return readTlsFiles(pathsOf(config)).faults.map(settingFault)
+}
+
+function pathsOf(config: Config): TlsPaths {
+  return { ca: config.workerCaFile, cert: config.workerClientCert, key: config.workerClientKey }
+}
+
+function settingFault({ part, path, problem }: TlsFault): Fault {
+  return { name: `--${kebabCase(settings[part])}`, origin: path, problem }
+}

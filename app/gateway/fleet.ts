@@ -1,0 +1,145 @@
+import { Breaker, type BreakerOptions } from '../../policies/resilience/breaker.ts'
+import { createPolicy } from '../../policies/selection/index.ts'
+import type { Config } from '../config/settings.ts'
+import { readWorkerTls } from '../config/worker-tls.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Runtime } from '../runtime/runtime.ts'
+import type { Observer } from '../telemetry/observer.ts'
+import type { HeaderFields, HttpClient } from '../upstream/http-client.ts'
+import { createDiscovery } from '../workers/discovery/index.ts'
+import { LetGo } from '../workers/let-go.ts'
+import { Pool } from '../workers/pool.ts'
+import { Prober } from '../workers/prober.ts'
+import { WorkerRegistry } from '../workers/registry.ts'
+
+/** Idle connections to workers end before uvicorn closes them after 5 s, perhaps under a request on its way. */
+const idleSocketMs = 4000
+const maxHeadBytes = 64 * 1024
+
+export interface FleetOptions {
+  readonly config: Config
+  readonly clock: Clock
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  readonly runtime: Runtime
+  readonly observer: Observer
+  /** Called after each change that an operator has made. */
+  readonly onOperatorWord?: (() => void) | undefined
+}
+
+/** The workers, all that is known about them, and the connections to them: what a new configuration leaves as it is. */
+export interface Fleet {
+  readonly client: HttpClient
+  /** The router's own key for the workers, sent with probes. */
+  readonly headers: HeaderFields
+  readonly pool: Pool
+  readonly prober: Prober
+  readonly registry: WorkerRegistry
+  /** A worker may yet turn out to be available: not every worker has been probed for the first time. */
+  isStarting(): boolean
+  /** Starts to look for workers and to probe them. */
+  start(): void
+  /** Stops that, and closes the connections when `idle` resolves. */
+  stop(idle: Promise<unknown>): Promise<void>
+}
+
+/**
+ * The fleet as the configuration wants it.
+ *
+ * @throws ConfigError when a TLS file for workers is not what it should be
+ */
+export function createFleet(options: FleetOptions): Fleet {
+  const { config, clock, random, runtime, observer } = options
+  const now = () => clock.now()
+  const client = runtime.createClient({
+    connectTimeoutMs: config.connectTimeoutMs,
+    idleSocketMs,
+    maxHeadBytes,
+    tls: readWorkerTls(config),
+  })
+  const headers: HeaderFields =
+    config.apiKey === undefined ? [] : [['authorization', `Bearer ${config.apiKey}`]]
+  const pool: Pool = new Pool({
+    policy: createPolicy(config.policy, { own: config.selectionPolicies, random }),
+    createBreaker: (url) => createBreaker(config, { now, random, onTransition: onTransition(url) }),
+    maxInFlightPerWorker: config.maxConcurrentRequestsPerWorker ?? Number.POSITIVE_INFINITY,
+    now,
+    random,
+    events: observer,
+  })
+  const letGo = new LetGo(pool, clock)
+  const prober = new Prober(client, {
+    clock,
+    random,
+    headers,
+    path: config.healthCheckEndpoint,
+    intervalMs: config.healthCheckIntervalSecs * 1000,
+    timeoutMs: config.healthCheckTimeoutSecs * 1000,
+    failureThreshold: config.healthFailureThreshold,
+    successThreshold: config.healthSuccessThreshold,
+    checkIntervalMs: config.workerStartupCheckInterval * 1000,
+    stallMs: config.workerStallTimeoutSecs * 1000,
+    events: {
+      healthChanged(worker, from, to) {
+        observer.healthChanged(worker, from, to)
+        letGo.healthChanged(worker)
+        if (to.name === 'healthy') pool.welcome(worker)
+      },
+      notUp: (worker) => observer.notUp(worker),
+      modelsLocked: (worker) => observer.modelsLocked(worker),
+    },
+  })
+  const registry = new WorkerRegistry({
+    pool,
+    prober,
+    allow: config.workerUrlAllow,
+    events: observer,
+    setTls: (origin, tls) => client.setTls(origin, tls),
+    onOperatorWord: options.onOperatorWord,
+  })
+  const discovery = createDiscovery({ config, registry, clock, random, events: observer })
+  observer.follow(discovery, registry)
+
+  function onTransition(url: string): NonNullable<BreakerOptions['onTransition']> {
+    return (from, to, reason) => {
+      observer.breakerMoved(url, from, to, reason)
+      const worker = registry.find(url)
+      if (worker === undefined) return
+      if (to === 'closed') pool.welcome(worker)
+      // It may be gone altogether: then probes notice its return long before the open time is over.
+      else if (to === 'open') prober.probeSoon(worker)
+    }
+  }
+
+  return {
+    client,
+    headers,
+    pool,
+    prober,
+    registry,
+    isStarting: () => pool.isUnknown || (pool.workers.length === 0 && discovery.isStarting),
+    start: () => discovery.start(),
+    async stop(idle) {
+      discovery.stop()
+      prober.stop()
+      await idle
+      await client.close()
+    },
+  }
+}
+
+function createBreaker(
+  config: Config,
+  parts: Pick<BreakerOptions, 'now' | 'random' | 'onTransition'>,
+): Breaker | undefined {
+  if (config.disableCircuitBreaker) return undefined
+  return new Breaker({
+    failureThreshold: config.cbFailureThreshold,
+    successThreshold: config.cbSuccessThreshold,
+    openMs: config.cbTimeoutDurationSecs * 1000,
+    failureRate: config.cbFailureRateThreshold,
+    minimumRequests: config.cbMinimumRequests,
+    windowMs: config.cbWindowDurationSecs * 1000,
+    ...parts,
+  })
+}

@@ -1,0 +1,181 @@
+import { HeldBytes } from '../../http/held-bytes.ts'
+import type { Admission } from '../../policies/limits/admission-queue.ts'
+import type { RateLimiter } from '../../policies/limits/token-bucket.ts'
+import { createApi } from '../api/api.ts'
+import { connectionsFull } from '../api/spare-connections.ts'
+import type { Config } from '../config/settings.ts'
+import { version } from '../config/version.ts'
+import { Lifecycle } from '../operations/lifecycle.ts'
+import { LocalControl } from '../operations/local-control.ts'
+import { createOperations } from '../operations/operations.ts'
+import type { RouterControl } from '../operations/router-control.ts'
+import { bufferBound } from '../runtime/available-memory.ts'
+import { type Clock, systemClock } from '../runtime/clock.ts'
+import { detectRuntime } from '../runtime/detect.ts'
+import type { FetchHandler, Listener, Runtime } from '../runtime/runtime.ts'
+import { Accounting } from '../telemetry/accounting.ts'
+import { type Log, silentLog } from '../telemetry/log.ts'
+import { createMetrics, exposition } from '../telemetry/metrics.ts'
+import { Observer } from '../telemetry/observer.ts'
+import { type Samples, samplesOf } from '../telemetry/process-samples.ts'
+import type { WorkerRegistry } from '../workers/registry.ts'
+import { createFleet } from './fleet.ts'
+import { createLimits } from './limits.ts'
+import { relayOptions } from './relay-options.ts'
+
+/** Longest time in milliseconds that `ready` takes, and between two looks. */
+const readyMs = 2000
+const lookMs = 10
+/** Milliseconds for the last bytes of answers to get from our sockets to their clients. */
+const farewellMs = 2000
+
+/** What a router may be given instead of the real thing. */
+export interface RouterParts {
+  readonly log?: Log
+  readonly clock?: Clock
+  /** Uniform in [0, 1). */
+  readonly random?: () => number
+  readonly runtime?: Runtime
+  /** For one of several processes: it shares the API's port and has no operations listener. */
+  readonly shared?: SharedParts
+}
+
+/** What one of several processes has together with the others; its supervisor keeps it. */
+export interface SharedParts {
+  /** Undefined: there is no cap. */
+  readonly admission: Admission | undefined
+  /** Undefined: there is no limit. */
+  readonly limiter: RateLimiter | undefined
+  /** What probes and admin routes on the API listener show and do: that of all processes. */
+  readonly control: RouterControl
+  readonly onOperatorWord: () => void
+}
+
+/** A router in one process: two HTTP applications over one fleet. `createGateway` shows of it what programs need. */
+export interface Router {
+  readonly registry: WorkerRegistry
+  readonly control: RouterControl
+  readonly serveApi: FetchHandler
+  readonly serveOperations: FetchHandler
+  /** What `GET /metrics` shows, as data. */
+  samples(): Promise<Samples>
+  probe(): void
+  ready(): Promise<void>
+  start(options?: {
+    readonly ready?: boolean
+  }): Promise<{ readonly api: string; readonly operations: string }>
+  stop(options?: { readonly settle?: boolean }): Promise<void>
+  close(): Promise<void>
+}
+
+/**
+ * Wires the parts of a router together.
+ *
+ * @throws ConfigError when a file that the configuration names is not what it should be
+ */
+export async function createRouter(config: Config, parts: RouterParts = {}): Promise<Router> {
+  const { log = silentLog(), clock = systemClock, random = Math.random, shared } = parts
+  const runtime = parts.runtime ?? (await detectRuntime())
+  const now = () => clock.now()
+
+  const metrics = createMetrics()
+  metrics.buildInfo.set({ version, runtime: runtime.name, runtime_version: runtime.version }, 1)
+  metrics.processes.set(1)
+  const observer = new Observer({ metrics, log, policy: config.policy })
+  const accounting = new Accounting({ metrics, log, clock })
+  const fleet = createFleet({
+    ...{ config, clock, random, runtime, observer },
+    onOperatorWord: shared?.onOperatorWord,
+  })
+  const { registry, pool } = fleet
+
+  const lifecycle = new Lifecycle({
+    ...{ accounting, clock },
+    settleMs: config.shutdownSettleSecs * 1000,
+    graceMs: config.shutdownGraceSecs * 1000,
+  })
+  const control = new LocalControl({
+    ...{ fleet, lifecycle, clock },
+    startupTimeoutMs: config.workerStartupTimeoutSecs * 1000,
+  })
+  const limits = createLimits(config, observer, now)
+  const limiter = shared?.limiter ?? limits.bucket
+  const held = new HeldBytes({
+    limit: bufferBound(config.maxBufferedBytes),
+    onFull: () => observer.buffersFull(),
+  })
+  const refreshGauges = () => observer.refreshGauges(pool, held.held)
+
+  const listeners: Listener[] = []
+  const api = createApi({
+    ...{ config, accounting, lifecycle, clock, log, held },
+    full: connectionsFull(fleet.client, listeners),
+    queue: shared?.admission ?? limits.queue,
+    rate: limiter && { limiter, onLimited: () => observer.rateLimited() },
+    control: shared?.control ?? control,
+    inference: relayOptions({ config, clock, random, fleet, metrics, observer }),
+  })
+  const operations = createOperations({
+    ...{ config, control, log },
+    exposition() {
+      refreshGauges()
+      return exposition(metrics)
+    },
+  })
+  const serveApi: FetchHandler = (request, env) => api.fetch(request, env)
+  const serveOperations: FetchHandler = (request, env) => operations.fetch(request, env)
+  let probing = false
+
+  function probe(): void {
+    if (probing) return
+    probing = true
+    observer.lag.start()
+    fleet.start()
+  }
+
+  async function ready(): Promise<void> {
+    const until = now() + readyMs
+    while (fleet.isStarting() && now() < until)
+      await new Promise<void>((resolve) => clock.after(lookMs, resolve))
+  }
+
+  async function listen(): Promise<void> {
+    const { host, port, prometheusHost, prometheusPort } = config
+    listeners.push(await runtime.listen({ host, port, fetch: serveApi, shared: shared !== undefined }))
+    if (shared !== undefined) return
+    listeners.push(
+      await runtime.listen({ host: prometheusHost, port: prometheusPort, fetch: serveOperations }),
+    )
+  }
+
+  async function close(graceMs = 0): Promise<void> {
+    observer.lag.stop()
+    await fleet.stop(Promise.all(listeners.splice(0).map((listener) => listener.close(graceMs))))
+  }
+
+  return {
+    ...{ registry, control, serveApi, serveOperations, probe, ready },
+    samples() {
+      refreshGauges()
+      return samplesOf(metrics)
+    },
+    async start({ ready: wait = true } = {}) {
+      try {
+        await listen()
+      } catch (error) {
+        await close()
+        throw error
+      }
+      probe()
+      if (wait) await ready()
+      return { api: listeners[0]!.url, operations: listeners[1]?.url ?? '' }
+    },
+    async stop({ settle = true } = {}) {
+      // The operations listener stays open: probes and metrics are wanted until the end.
+      const graceLeftMs = await lifecycle.drain(() => listeners[0]?.stopAccepting(), settle)
+      // A client that reads slowly may not have its last bytes yet.
+      await close(Math.max(farewellMs, graceLeftMs))
+    },
+    close: () => close(),
+  }
+}

@@ -1,0 +1,101 @@
+import { Hono } from 'hono'
+import { apiKey } from '../../middleware/api-key.ts'
+import { webGuard } from '../../middleware/web-guard.ts'
+import type { Config } from '../config/settings.ts'
+import { type GatewayContext, widen } from '../request/context.ts'
+import { methodNotAllowed, renderFault } from '../request/render-error.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Exposition } from '../telemetry/metrics.ts'
+import { adminRoutes } from './admin.ts'
+import { livePage } from './live-page.ts'
+import type { RouterControl } from './router-control.ts'
+
+export interface ProbesOptions {
+  /** Whether addresses of workers may be shown: whoever asks the API is no operator. */
+  readonly addresses: boolean
+}
+
+/** `/health`, `/liveness`, `/readiness`: on both listeners. */
+export function probes(control: RouterControl, { addresses }: ProbesOptions): Hono<GatewayContext> {
+  const app = new Hono<GatewayContext>()
+
+  app.get('/liveness', (c) => c.text('OK'))
+
+  app.get('/readiness', async (c) => {
+    const { draining, total, available, workers } = await control.vitals()
+    const reason = draining ? 'draining' : available === 0 ? 'no available worker' : undefined
+    const body = {
+      status: reason === undefined ? 'ready' : 'not ready',
+      reason,
+      workers: { total, available },
+      // As the Rust router names them.
+      healthy_workers: workers.filter(({ health }) => health === 'healthy').length,
+      total_workers: total,
+    }
+    return c.json(body, reason === undefined ? 200 : 503)
+  })
+
+  app.get('/health', async (c) => {
+    const { workers } = await control.vitals()
+    const unhealthy = workers
+      .filter(({ health }) => health !== 'healthy')
+      .map(({ id, url }) => (addresses ? url : id))
+    const status = unhealthy.length === 0 ? 200 : 503
+    if (c.req.header('accept')?.includes('application/json')) {
+      const shown = workers.map(({ id, url, health }) => ({ id, ...(addresses && { url }), health }))
+      return c.json({ status: status === 200 ? 'healthy' : 'unhealthy', workers: shown }, status)
+    }
+    return c.text(
+      status === 200 ? 'All servers healthy' : `Unhealthy servers: [${unhealthy.join(', ')}]`,
+      status,
+    )
+  })
+
+  for (const path of ['/health', '/liveness', '/readiness']) app.all(path, methodNotAllowed('GET'))
+  return app
+}
+
+export interface OperationsOptions {
+  readonly config: Config
+  readonly control: RouterControl
+  /** What Prometheus gets. */
+  readonly exposition: () => Promise<Exposition>
+  readonly log: Log
+}
+
+/** Nothing from elsewhere, and nobody may frame it: the page can hold the admin's key. */
+const livePageHeaders = {
+  'content-security-policy':
+    "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'none'",
+}
+
+/** The sub-app of the operations listener: metrics, probes, admin. */
+export function createOperations(options: OperationsOptions): Hono<GatewayContext> {
+  const { config, control, log } = options
+  const app = new Hono<GatewayContext>()
+  app.route('/', probes(control, { addresses: true }))
+  app.get('/', (c) => c.html(livePage, 200, livePageHeaders))
+  app.get('/metrics', async (c) => {
+    const { text, contentType } = await options.exposition()
+    return c.body(text, 200, { 'content-type': contentType })
+  })
+  const { adminApiKey, adminHosts } = config
+  const access = [webGuard({ hosts: adminHosts, keyed: adminApiKey !== undefined })]
+  if (adminApiKey !== undefined) access.push(apiKey({ keys: [adminApiKey], what: 'admin key' }))
+  app.route('/', adminRoutes({ control, access: access.map(widen) }))
+  app.notFound((c) =>
+    c.json(
+      {
+        error: {
+          message: `no route ${c.req.path} here`,
+          type: 'invalid_request_error',
+          param: null,
+          code: 'not_found',
+        },
+      },
+      404,
+    ),
+  )
+  app.onError((error, c) => renderFault(error, c.req.path, undefined, log))
+  return app
+}

@@ -1,0 +1,34 @@
+import type { WorkerState } from '../workers/worker-state.ts'
+
+/** What the probes of the router itself say. */
+export interface Vitals {
+  readonly draining: boolean
+  readonly total: number
+  /** Workers that can take a request now. */
+  readonly available: number
+  readonly workers: readonly Pick<WorkerState, 'id' | 'url' | 'health'>[]
+}
+
+export interface FlushResult {
+  readonly worker: string
+  readonly ok: boolean
+  readonly detail: string
+}
+
+/**
+ * What operators see of a router and do to it, the same for one process and for several. Workers are named by id, or by
+ * URL in any spelling. Whatever is refused is a RouterError.
+ */
+export interface RouterControl {
+  vitals(): Promise<Vitals>
+  workers(): Promise<readonly WorkerState[]>
+  worker(idOrUrl: string): Promise<WorkerState>
+  add(url: string): Promise<WorkerState>
+  /** Adds a worker and waits until it is healthy; takes it out again when that does not happen in time. */
+  addAndAwait(url: string, signal: AbortSignal): Promise<WorkerState>
+  /** Resolves with its URL. */
+  remove(idOrUrl: string): Promise<string>
+  setDraining(idOrUrl: string, draining: boolean): Promise<WorkerState>
+  /** Has every worker empty its prefix cache. */
+  flushCaches(): Promise<readonly FlushResult[]>
+}

@@ -1,0 +1,101 @@
+import type { ErrorCode } from '../../http/errors.ts'
+import { Stop } from './stop.ts'
+
+/** Tokens of one answer, as the worker counted them. */
+export interface Usage {
+  readonly prompt: number
+  readonly completion: number
+  /** Prompt tokens that the worker had in its prefix cache; undefined where it does not say. */
+  readonly cached: number | undefined
+}
+
+/** How a client request ended; one closed set for log, metrics and tests. */
+export type EndReason =
+  | 'completed'
+  /** The worker reported an error within its stream. */
+  | 'worker_error'
+  | ErrorCode
+
+/** What one client request has come to so far; closed exactly once, when its last byte is sent or it fails. */
+export class RequestRecord {
+  readonly method: string
+  readonly path: string
+  /** Milliseconds on the router's clock. */
+  readonly startedAt: number
+  requestId = ''
+  /** Under which the workers know it, where that is not the same. */
+  engineId: string | undefined
+  /** When the request must have ended, on the router's clock; undefined: no limit. */
+  deadline: number | undefined
+  /** The route's pattern, never the client's own path: it becomes a label. */
+  route = 'other'
+  /** A model that the pool knows, else `unknown`: it becomes a label. */
+  model = 'unknown'
+  status = 0
+  errorCode: ErrorCode | undefined
+  /** As the client was told it: no prompts, no keys. */
+  errorMessage: string | undefined
+  /** Address of the client, or of the proxy that it came through. */
+  client: string | undefined
+  requestBytes: number | undefined
+  attempts = 0
+  workerId: string | undefined
+  workerUrl: string | undefined
+  /** The client asked for a stream. */
+  stream = false
+  /** The answer is a committed stream of events. */
+  eventStream = false
+  /** The body outlives the middleware: whoever streams it calls `end`. */
+  live = false
+  /** Ends the request from outside. */
+  readonly stop = new Stop()
+  /** Milliseconds on the router's clock. */
+  firstTokenAt: number | undefined
+  sentAt: number | undefined
+  /** Tokens seen in the stream: events that bear content. */
+  tokenEvents = 0
+  #lastTokenAt = 0
+  readonly #onGap: ((seconds: number) => void) | undefined
+  usage: Usage | undefined
+  endReason: EndReason | undefined
+  readonly #listeners: (() => void)[] = []
+
+  /** @param onGap told the seconds between one token and the next */
+  constructor(method: string, path: string, startedAt: number, onGap?: (seconds: number) => void) {
+    this.#onGap = onGap
+    this.method = method
+    this.path = path
+    this.startedAt = startedAt
+  }
+
+  /** So many tokens have arrived together at `now`. */
+  tokens(count: number, now: number): void {
+    if (this.firstTokenAt === undefined) this.firstTokenAt = now
+    else this.#onGap?.((now - this.#lastTokenAt) / 1000)
+    // The others of the same chunk came without any gap.
+    for (let extra = 1; extra < count; extra++) this.#onGap?.(0)
+    this.tokenEvents += count
+    this.#lastTokenAt = now
+  }
+
+  /**
+   * Tokens of the answer beyond those events: a worker puts several that come fast into one, without any gap. Only the
+   * usage at the end tells.
+   */
+  merged(count: number): void {
+    for (let extra = 0; extra < count; extra++) this.#onGap?.(0)
+  }
+
+  /** Calls `listener` once, at the end. */
+  onEnd(listener: () => void): void {
+    if (this.endReason !== undefined) listener()
+    else this.#listeners.push(listener)
+  }
+
+  /** The first call counts, later ones change nothing. */
+  end(reason: EndReason): void {
+    if (this.endReason !== undefined) return
+    this.endReason = reason
+    for (const listener of this.#listeners) listener()
+  }
+}

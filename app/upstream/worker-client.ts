@@ -1,0 +1,135 @@
+import {
+  type HttpClient,
+  type HttpClientOptions,
+  type OutgoingRequest,
+  type TlsFiles,
+  transportError,
+} from './http-client.ts'
+import { ClientConnection, type ConnectionEvents, type Origin } from './worker-connection.ts'
+import { ClientExchange } from './worker-exchange.ts'
+
+/** Milliseconds between two looks for connections that have been idle for too long. */
+const sweepMs = 500
+
+/** The connections to one origin that wait for a request; the one used last is used first. */
+interface Target {
+  readonly origin: Origin
+  readonly idle: ClientConnection[]
+}
+
+/** HTTP/1.1 to workers over sockets of `node:net` and `node:tls`, the same on both runtimes. */
+export function workerClient(options: HttpClientOptions): HttpClient {
+  return new PooledClient(options)
+}
+
+class PooledClient implements HttpClient, ConnectionEvents {
+  readonly #options: HttpClientOptions
+  readonly #targets = new Map<string, Target>()
+  readonly #connections = new Set<ClientConnection>()
+  /** By origin, in place of the option for all. */
+  readonly #tls = new Map<string, TlsFiles>()
+  readonly #sweeper: ReturnType<typeof setInterval>
+
+  constructor(options: HttpClientOptions) {
+    this.#options = options
+    this.#sweeper = setInterval(() => this.#sweep(), sweepMs)
+    this.#sweeper.unref()
+  }
+
+  send(request: OutgoingRequest): ClientExchange {
+    const exchange = new ClientExchange()
+    const target = this.#target(request.origin)
+    const connection = (request.fresh === true ? undefined : this.#takeIdle(target)) ?? this.#connect(target)
+    try {
+      connection.send(request, exchange)
+    } catch (error) {
+      exchange.fail(transportError(error))
+      connection.destroy()
+    }
+    return exchange
+  }
+
+  setTls(origin: string, tls: TlsFiles | undefined): void {
+    if (tls === undefined) this.#tls.delete(origin)
+    else this.#tls.set(origin, tls)
+    for (const stale of this.#targets.get(origin)?.idle.splice(0) ?? []) stale.destroy()
+  }
+
+  get connections(): number {
+    return this.#connections.size
+  }
+
+  get idleConnections(): number {
+    let count = 0
+    for (const { idle } of this.#targets.values()) count += idle.length
+    return count
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#sweeper)
+    for (const connection of this.#connections) connection.destroy()
+  }
+
+  // --- told by connections ---
+
+  idle(connection: ClientConnection): void {
+    connection.idleSince = performance.now()
+    this.#target(connection.origin.key).idle.push(connection)
+  }
+
+  closed(connection: ClientConnection): void {
+    this.#connections.delete(connection)
+    const { idle } = this.#target(connection.origin.key)
+    const at = idle.indexOf(connection)
+    if (at !== -1) idle.splice(at, 1)
+  }
+
+  #target(key: string): Target {
+    let target = this.#targets.get(key)
+    if (target === undefined) {
+      target = { origin: originOf(key), idle: [] }
+      this.#targets.set(key, target)
+    }
+    return target
+  }
+
+  #takeIdle({ idle }: Target): ClientConnection | undefined {
+    const connection = idle.pop()
+    if (connection === undefined || !this.#isStale(connection)) return connection
+    // The one used last is too old, and so are the others.
+    for (const stale of [connection, ...idle.splice(0)]) stale.destroy()
+    return undefined
+  }
+
+  #connect({ origin }: Target): ClientConnection {
+    const tls = this.#tls.get(origin.key) ?? this.#options.tls
+    const connection = new ClientConnection(origin, { ...this.#options, tls }, this)
+    this.#connections.add(connection)
+    return connection
+  }
+
+  #isStale({ idleSince }: ClientConnection): boolean {
+    return performance.now() - idleSince >= this.#options.idleSocketMs
+  }
+
+  /** Closes what has been idle for too long; forgets origins that nobody is connected to. */
+  #sweep(): void {
+    for (const [key, target] of this.#targets) {
+      const kept = target.idle.findIndex((connection) => !this.#isStale(connection))
+      for (const stale of target.idle.splice(0, kept === -1 ? target.idle.length : kept)) stale.destroy()
+      if (target.idle.length === 0) this.#targets.delete(key)
+    }
+  }
+}
+
+function originOf(key: string): Origin {
+  const { protocol, hostname, port, host } = new URL(key)
+  const secure = protocol === 'https:'
+  return {
+    key,
+    secure,
+    hostname: hostname.replace(/^\[|\]$/g, ''),
+    port: Number(port || (secure ? 443 : 80)),
+    host,
+  }
+}
