@@ -10,7 +10,7 @@ export type {
   SelectionRequest,
 } from '../policies/selection/policy.ts'
 export type { MiddlewareEntry } from './config/extensions.ts'
-export { ConfigError } from './config/fault.ts'
+export { ConfigError } from './config/problem.ts'
 export type { ConfigInput } from './config/settings.ts'
 export { createGateway, type Gateway, type GatewayParts } from './gateway/gateway.ts'
 export type { Clock } from './runtime/clock.ts'

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { ConfigError, type Fault, formatFaults } from '../app/config/fault.ts'
 import { loadConfig } from '../app/config/load-config.ts'
 import { notBuilt } from '../app/config/not-built.ts'
 import { notSupportedNames } from '../app/config/not-supported.ts'
+import { ConfigError, type ConfigProblem, formatProblems } from '../app/config/problem.ts'
 import { resolveOptions } from '../app/config/resolve-options.ts'
 import { type ConfigInput, settingOf, settings } from '../app/config/settings.ts'
 import { selectionPolicies } from '../policies/selection/index.ts'
@@ -16,17 +16,17 @@ interface Given {
   readonly file?: string
 }
 
-async function faultsOf({ flags = [], env = {}, file }: Given): Promise<readonly Fault[]> {
+async function faultsOf({ flags = [], env = {}, file }: Given): Promise<readonly ConfigProblem[]> {
   const words = typeof flags === 'string' ? flags.split(' ') : flags
   const argv = file === undefined ? words : [...words, '--config', 'router.yaml']
   const result = await loadConfig({ argv, env, readFile: async () => file ?? '' })
   return result.ok ? [] : result.faults
 }
 
-async function onlyFault(given: Given): Promise<Fault> {
+async function onlyFault(given: Given): Promise<ConfigProblem> {
   const faults = await faultsOf(given)
-  assert.equal(faults.length, 1, formatFaults(faults))
-  return faults[0] as Fault
+  assert.equal(faults.length, 1, formatProblems(faults))
+  return faults[0] as ConfigProblem
 }
 
 describe('faults of the configuration', () => {
@@ -56,11 +56,11 @@ describe('faults of the configuration', () => {
   test('the text for a terminal has one aligned line for each', async () => {
     const one = await faultsOf({ env: { VLLM_ROUTER_PORT: '80a' } })
     assert.equal(
-      formatFaults(one),
+      formatProblems(one),
       'vllm-router: 1 fault in the configuration\n' +
         '  --port (environment VLLM_ROUTER_PORT): got "80a"; allowed: a whole number from 0 to 65535',
     )
-    const two = formatFaults(await faultsOf({ flags: '--port x --log-format xml' })).split('\n')
+    const two = formatProblems(await faultsOf({ flags: '--port x --log-format xml' })).split('\n')
     assert.equal(two[0], 'vllm-router: 2 faults in the configuration')
     assert.equal(two[1]?.indexOf('('), two[2]?.indexOf('('))
   })
@@ -74,8 +74,8 @@ describe('faults of the configuration', () => {
         const text = typeof value === 'string' ? value : JSON.stringify(value)
         const variables = value === undefined ? {} : { [env]: text }
         const texts = [
-          formatFaults(await faultsOf({ file })),
-          formatFaults(await faultsOf({ env: variables })),
+          formatProblems(await faultsOf({ file })),
+          formatProblems(await faultsOf({ env: variables })),
         ]
         try {
           resolveOptions({ [key]: value } as ConfigInput)
@@ -194,7 +194,7 @@ describe('keys', () => {
     for (const attempt of attempts) {
       const faults = await faultsOf(attempt)
       assert.ok(faults.length > 0, JSON.stringify(attempt))
-      assert.ok(!formatFaults(faults).includes('secret'), formatFaults(faults))
+      assert.ok(!formatProblems(faults).includes('secret'), formatProblems(faults))
     }
   })
 
@@ -206,7 +206,7 @@ describe('keys', () => {
     ]) {
       const fault = await onlyFault({ flags: ['--worker-urls', url] })
       if (url.startsWith('http:')) assert.match(String(fault.hint), /--api-key/)
-      assert.ok(!formatFaults([fault]).includes('sk-secret'), formatFaults([fault]))
+      assert.ok(!formatProblems([fault]).includes('sk-secret'), formatProblems([fault]))
     }
   })
 })

@@ -3,8 +3,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { formatFaults } from '../app/config/fault.ts'
 import { loadConfig } from '../app/config/load-config.ts'
+import { formatProblems } from '../app/config/problem.ts'
 
 let folder = ''
 before(async () => {
@@ -20,13 +20,13 @@ async function load(name: string, content?: string) {
 
 async function portOf(name: string, content: string): Promise<number> {
   const result = await load(name, content)
-  if (!result.ok) assert.fail(formatFaults(result.faults))
+  if (!result.ok) assert.fail(formatProblems(result.faults))
   return result.config.port
 }
 
 async function faultOf(name: string, content?: string): Promise<string> {
   const result = await load(name, content)
-  return result.ok ? '' : formatFaults(result.faults).split('\n').slice(1).join('\n')
+  return result.ok ? '' : formatProblems(result.faults).split('\n').slice(1).join('\n')
 }
 
 describe('configuration files', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { ConfigError, formatFaults } from '../app/config/fault.ts'
 import { loadConfig } from '../app/config/load-config.ts'
+import { ConfigError, formatProblems } from '../app/config/problem.ts'
 import { resolveOptions } from '../app/config/resolve-options.ts'
 import type { ConfigInput } from '../app/config/settings.ts'
 
@@ -26,7 +26,7 @@ describe('settings that do not go together', () => {
   test('the origin is that of the values that were given, not the default', async () => {
     const given = { argv: ['--retry-max-backoff-ms', '10'], env: { VLLM_ROUTER_PORT: '29000' } }
     const result = await loadConfig(given)
-    const text = result.ok ? '' : formatFaults(result.faults)
+    const text = result.ok ? '' : formatProblems(result.faults)
     assert.match(text, /\(flag --retry-max-backoff-ms\): 50 ms is more/)
     assert.match(text, /\(environment VLLM_ROUTER_PORT\): 29000 is the port of the API too/)
   })

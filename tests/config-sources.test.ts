@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { formatFaults } from '../app/config/fault.ts'
 import { type LoadResult, loadConfig } from '../app/config/load-config.ts'
+import { formatProblems } from '../app/config/problem.ts'
 import { resolveOptions } from '../app/config/resolve-options.ts'
 import {
   type Config,
@@ -27,7 +27,7 @@ async function load({ flags = [], env = {}, file }: Given): Promise<LoadResult> 
 
 async function loaded(given: Given): Promise<Extract<LoadResult, { ok: true }>> {
   const result = await load(given)
-  if (!result.ok) assert.fail(formatFaults(result.faults))
+  if (!result.ok) assert.fail(formatProblems(result.faults))
   return result
 }
 

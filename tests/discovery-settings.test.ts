@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { formatFaults } from '../app/config/fault.ts'
 import { loadConfig } from '../app/config/load-config.ts'
+import { formatProblems } from '../app/config/problem.ts'
 import { ConfigError } from '../app/index.ts'
 import { systemClock } from '../app/runtime/clock.ts'
 import { discovering } from './support/discovering.ts'
@@ -9,12 +9,12 @@ import { runRouter } from './support/router-process.ts'
 
 async function faults(flags: string): Promise<string> {
   const result = await loadConfig({ argv: flags.split(' '), env: {} })
-  return result.ok ? '' : formatFaults(result.faults)
+  return result.ok ? '' : formatProblems(result.faults)
 }
 
 async function config(flags: string) {
   const result = await loadConfig({ argv: flags.split(' '), env: {} })
-  if (!result.ok) assert.fail(formatFaults(result.faults))
+  if (!result.ok) assert.fail(formatProblems(result.faults))
   return result.config
 }
 

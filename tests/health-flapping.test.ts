@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { detectRuntime } from '../app/runtime/detect.ts'
-import type { HttpClient, IncomingAnswer, OutgoingRequest } from '../app/upstream/http-client.ts'
+import type { HttpClient, OutgoingRequest, WorkerResponse } from '../app/upstream/http-client.ts'
 import { apiRequest } from './support/api-bodies.ts'
 import { AppClock, settled } from './support/app-clock.ts'
 import { within } from './support/deadline.ts'
@@ -110,7 +110,7 @@ class ClientWithOneStream implements HttpClient {
     const readAll = (): Promise<Uint8Array> => Promise.reject(new Error('a stream is never read whole'))
     const cancel = (): void => this.end()
     const headers = [['content-type', 'text/event-stream']] as const
-    const head: IncomingAnswer = { status: 200, headers, body: { read, readAll, cancel } }
+    const head: WorkerResponse = { status: 200, headers, body: { read, readAll, cancel } }
     return { head: Promise.resolve(head), abort: cancel }
   }
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import {
-  headerOf,
+  firstHeader,
   type RequestHeaderOptions,
   requestHeaders,
   responseHeaders,
@@ -87,9 +87,9 @@ describe('a request', () => {
   })
 
   test('carries what is left of its time', () => {
-    assert.equal(headerOf(withTimeLeft(toWorker([]), 1234.9), 'x-request-timeout-ms'), '1234')
-    assert.equal(headerOf(withTimeLeft(toWorker([]), -3), 'x-request-timeout-ms'), '1')
-    assert.equal(headerOf(toWorker([]), 'x-request-timeout-ms'), undefined)
+    assert.equal(firstHeader(withTimeLeft(toWorker([]), 1234.9), 'x-request-timeout-ms'), '1234')
+    assert.equal(firstHeader(withTimeLeft(toWorker([]), -3), 'x-request-timeout-ms'), '1')
+    assert.equal(firstHeader(toWorker([]), 'x-request-timeout-ms'), undefined)
   })
 
   test('any other field passes, whatever it is called', () => {
@@ -116,8 +116,8 @@ describe('the key', () => {
   })
 
   test('of the router goes to the worker where the client has none', () => {
-    assert.equal(headerOf(toWorker([], { workerKey: 'ours' }), 'authorization'), 'Bearer ours')
-    assert.equal(headerOf(toWorker([]), 'authorization'), undefined)
+    assert.equal(firstHeader(toWorker([], { workerKey: 'ours' }), 'authorization'), 'Bearer ours')
+    assert.equal(firstHeader(toWorker([]), 'authorization'), undefined)
   })
 
   test('for the router itself is not shown to workers', () => {
@@ -128,7 +128,7 @@ describe('the key', () => {
   })
 
   test('in the header of Anthropic’s clients passes to the worker', () => {
-    assert.equal(headerOf(toWorker([['x-api-key', 'client']]), 'x-api-key'), 'client')
+    assert.equal(firstHeader(toWorker([['x-api-key', 'client']]), 'x-api-key'), 'client')
   })
 })
 
@@ -180,6 +180,6 @@ test('a field is found by its name in any spelling, the first of several', () =>
     ['CONTENT-TYPE', 'first'],
     ['content-type', 'second'],
   ]
-  assert.equal(headerOf(headers, 'content-type'), 'first')
-  assert.equal(headerOf(headers, 'accept'), undefined)
+  assert.equal(firstHeader(headers, 'content-type'), 'first')
+  assert.equal(firstHeader(headers, 'accept'), undefined)
 })

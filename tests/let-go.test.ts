@@ -50,7 +50,7 @@ describe('requests on a worker', () => {
     const { clock, worker, fall, gone } = setUp()
     fall(worker, 'refused')
     for (let token = 0; token < 60; token++) {
-      worker.hear()
+      worker.noteActivity()
       await clock.pass(1000, 100)
     }
     assert.equal(gone(), 0)

@@ -109,7 +109,7 @@ describe('a healthy worker', () => {
     const worker = await add(url)
     client.answer(url, () => 'never')
     for (let second = 0; second < 60; second++) {
-      worker.hear()
+      worker.noteActivity()
       await clock.pass(1000, 100)
     }
     assert.equal(worker.health.name, 'healthy')
@@ -120,7 +120,7 @@ describe('a healthy worker', () => {
     const { add, client, until } = probing()
     const worker = await add(url)
     client.answer(url, () => 'refused')
-    worker.hear()
+    worker.noteActivity()
     await until(worker, 'unhealthy', 3000)
   })
 })

@@ -26,18 +26,18 @@ const expected = ['http://a:8000 draining', 'http://c:8000']
 
 describe('the word of operators', () => {
   test('survives JSON, and makes another registry the same, whoever names the workers first', () => {
-    const word = JSON.parse(JSON.stringify(spoken().registry.operatorWord()))
+    const word = JSON.parse(JSON.stringify(spoken().registry.operatorChanges()))
     const early = registering()
-    early.registry.adopt(word)
+    early.registry.applyOperatorChanges(word)
     early.registry.assign('static', [a])
     early.registry.assign('file', [b])
     assert.deepEqual(state(early), expected)
     const late = registering()
     late.registry.assign('static', [a])
     late.registry.assign('file', [b])
-    late.registry.adopt(word)
+    late.registry.applyOperatorChanges(word)
     assert.deepEqual(state(late), expected)
-    assert.deepEqual(late.registry.operatorWord(), word)
+    assert.deepEqual(late.registry.operatorChanges(), word)
   })
 
   test('is taken back by a later one', () => {
@@ -45,11 +45,11 @@ describe('the word of operators', () => {
     const other = registering()
     other.registry.assign('static', [a])
     other.registry.assign('file', [b])
-    other.registry.adopt(one.registry.operatorWord())
+    other.registry.applyOperatorChanges(one.registry.operatorChanges())
     one.registry.remove(one.registry.find(c)!)
     one.registry.add(b.url)
     one.registry.drain(one.registry.find(a.url)!, false)
-    other.registry.adopt(one.registry.operatorWord())
+    other.registry.applyOperatorChanges(one.registry.operatorChanges())
     assert.deepEqual(state(other), ['http://a:8000', 'http://b:8000'])
   })
 
@@ -58,14 +58,14 @@ describe('the word of operators', () => {
     one.registry.assign('kubernetes', [{ ...a, identity: 'pod-1' }])
     one.registry.remove(one.registry.find(a.url)!)
     const other = registering()
-    other.registry.adopt(one.registry.operatorWord())
+    other.registry.applyOperatorChanges(one.registry.operatorChanges())
     other.registry.assign('kubernetes', [{ ...a, identity: 'pod-1' }])
     assert.deepEqual(state(other), [])
     other.registry.assign('kubernetes', [{ ...a, identity: 'pod-2' }])
     assert.deepEqual(state(other), ['http://a:8000'])
     const ahead = registering()
     ahead.registry.assign('kubernetes', [{ ...a, identity: 'pod-2' }])
-    ahead.registry.adopt(one.registry.operatorWord())
+    ahead.registry.applyOperatorChanges(one.registry.operatorChanges())
     assert.deepEqual(state(ahead), ['http://a:8000'], 'another pod than the one that was taken out')
   })
 
@@ -74,7 +74,7 @@ describe('the word of operators', () => {
     const other = registering()
     other.registry.assign('static', [a])
     const [before] = other.pool.workers
-    other.registry.adopt(one.registry.operatorWord())
+    other.registry.applyOperatorChanges(one.registry.operatorChanges())
     assert.equal(other.registry.find(a.url), before)
   })
 
@@ -83,7 +83,7 @@ describe('the word of operators', () => {
     one.registry.assign('file', [a])
     one.registry.drain(one.registry.find(a.url)!, true)
     const other = registering()
-    other.registry.adopt(one.registry.operatorWord())
+    other.registry.applyOperatorChanges(one.registry.operatorChanges())
     other.registry.assign('file', [a])
     assert.deepEqual(state(other), ['http://a:8000 draining'])
     other.registry.drain(other.registry.find(a.url)!, false)

@@ -15,7 +15,7 @@ function setUp({ selectionsBefore = 300 } = {}) {
   for (let at = 0; at < 3; at++) addHealthy(`http://w${at}:1`)
   for (let i = 0; i < selectionsBefore; i++) pool.acquire(requestFor())
   const fresh = addHealthy('http://fresh:1')
-  pool.welcome(fresh)
+  pool.startSlowly(fresh)
   const give = (requests: number) => {
     const before = fresh.inFlight
     for (let i = 0; i < requests; i++) pool.acquire(requestFor())
@@ -60,7 +60,7 @@ test('a worker of a router that has just started is not held back', () => {
   const first = addHealthy('http://first:1')
   const second = addHealthy('http://second:1')
   for (let i = 0; i < 50; i++) second.take({} as Lease, 'plain')
-  for (const worker of [first, second] as Worker[]) pool.welcome(worker)
+  for (const worker of [first, second] as Worker[]) pool.startSlowly(worker)
   for (let i = 0; i < 20; i++) pool.acquire(requestFor())
   assert.equal(first.inFlight, 20)
 })

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { describe, type TestContext, test } from 'node:test'
 import { type OutgoingRequest, TransportError } from '../app/upstream/http-client.ts'
 import { workerClient } from '../app/upstream/worker-client.ts'
-import { ClientExchange } from '../app/upstream/worker-exchange.ts'
+import { WorkerExchange } from '../app/upstream/worker-exchange.ts'
 import { RequestBody } from '../http/request-body.ts'
 import { eventually, within } from './support/deadline.ts'
 import {
@@ -209,7 +209,7 @@ test('a reader that waits stops the sender', async (t) => {
 
 test('a sender is not stopped for a large chunk that was waited for', async () => {
   const calls: string[] = []
-  const exchange = new ClientExchange()
+  const exchange = new WorkerExchange()
   exchange.begin({
     pause: () => calls.push('pause'),
     resume: () => calls.push('resume'),

@@ -3,7 +3,7 @@ import { RouterError } from '../../http/errors.ts'
 import { headerOf } from '../../http/incoming.ts'
 import type { Lifecycle } from '../operations/lifecycle.ts'
 import type { GatewayContext } from '../request/context.ts'
-import { renderFault } from '../request/render-error.ts'
+import { errorResponse } from '../request/render-error.ts'
 import type { RequestRecord } from '../request/request-record.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Accounting } from '../telemetry/accounting.ts'
@@ -56,7 +56,7 @@ export function account({
       await next()
     } catch (error) {
       // Hono renders what its own chain throws, as long as it is an Error. The rest comes here.
-      c.res = renderFault(error, path, record, log)
+      c.res = errorResponse(error, path, record, log)
     }
     // It failed behind a committed stream, which nobody will read: the stream is ended, not forgotten.
     if (record.live && record.errorCode !== undefined) {

@@ -20,7 +20,7 @@ import type { Lifecycle } from '../operations/lifecycle.ts'
 import { probes } from '../operations/operations.ts'
 import type { RouterControl } from '../operations/router-control.ts'
 import { type GatewayContext, widen } from '../request/context.ts'
-import { methodNotAllowed, renderFault } from '../request/render-error.ts'
+import { errorResponse, methodNotAllowed } from '../request/render-error.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Accounting } from '../telemetry/accounting.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -128,7 +128,7 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
     ),
   )
 
-  app.onError((error, c) => renderFault(error, c.req.path, c.get('record'), options.log))
+  app.onError((error, c) => errorResponse(error, c.req.path, c.get('record'), options.log))
   return app
 }
 

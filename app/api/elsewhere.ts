@@ -1,5 +1,5 @@
 import type { Answer } from '../relay/exchange.ts'
-import { headerOf } from '../relay/headers.ts'
+import { firstHeader } from '../relay/headers.ts'
 import type { HeaderFields } from '../upstream/http-client.ts'
 import type { ModelDirectory } from '../workers/model-directory.ts'
 import { wantsKey } from '../workers/model-list.ts'
@@ -22,7 +22,7 @@ export function elsewhere(asked: Asked): (answer: Answer, worker: Worker) => boo
   return function isElsewhere(answer, worker) {
     if (wantsKey(answer.status)) {
       // The client cannot help it; a key of its own is its own affair.
-      const ours = workerKey !== undefined && headerOf(headers, 'authorization') === `Bearer ${workerKey}`
+      const ours = workerKey !== undefined && firstHeader(headers, 'authorization') === `Bearer ${workerKey}`
       if (ours) directory.refusedKey(worker, answer.status)
       return ours
     }

@@ -6,7 +6,7 @@ import type { RequestBody } from '../../http/request-body.ts'
 import { laxBoolean } from '../../middleware/schemas/lax-boolean.ts'
 import type { Call, StreamFacts } from '../relay/call.ts'
 import { type Answer, bodiless } from '../relay/exchange.ts'
-import { headerOf, requestHeaders } from '../relay/headers.ts'
+import { firstHeader, requestHeaders } from '../relay/headers.ts'
 import { type Interruptible, KeepAlive } from '../relay/keep-alive.ts'
 import { LongHold } from '../relay/long-hold.ts'
 import { type RelayOptions, relay } from '../relay/relay.ts'
@@ -196,7 +196,7 @@ function claimEngineId(engineIds: EngineIds, record: RequestRecord): string {
 
 /** What routing needs to know, from a body that is no JSON. */
 function formFields({ headers }: Incoming, body: RequestBody | undefined) {
-  const contentType = headerOf(headers, 'content-type')
+  const contentType = firstHeader(headers, 'content-type')
   return {
     model: formField(body, contentType, 'model'),
     stream: formField(body, contentType, 'stream'),
@@ -236,7 +236,7 @@ function generates({ method }: Call, path: string): boolean {
 }
 
 function isJson(headers: Answer['headers']): boolean {
-  return headerOf(headers, 'content-type')?.includes('json') ?? false
+  return firstHeader(headers, 'content-type')?.includes('json') ?? false
 }
 
 /**

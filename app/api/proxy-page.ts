@@ -1,7 +1,7 @@
 import { RouterError } from '../../http/errors.ts'
 import { bufferOver } from '../relay/event-scanner.ts'
 import type { Answer } from '../relay/exchange.ts'
-import { headerOf } from '../relay/headers.ts'
+import { firstHeader } from '../relay/headers.ts'
 import type { HeaderFields } from '../upstream/http-client.ts'
 
 /** Characters of a page that go into the log. */
@@ -13,8 +13,8 @@ const maxLogged = 2000
  */
 export function proxyPage({ status, headers, body }: Answer, request: HeaderFields): string | undefined {
   if (status < 500 || !(body instanceof Uint8Array)) return undefined
-  if (!/^text\/html\b/i.test(headerOf(headers, 'content-type') ?? '')) return undefined
-  if (headerOf(request, 'accept')?.includes('text/html')) return undefined
+  if (!/^text\/html\b/i.test(firstHeader(headers, 'content-type') ?? '')) return undefined
+  if (firstHeader(request, 'accept')?.includes('text/html')) return undefined
   return bufferOver(body).toString('utf8').slice(0, maxLogged)
 }
 

@@ -1,13 +1,13 @@
 import type { ReadFile } from '../config/config-file.ts'
 import type { Environment } from '../config/environment.ts'
-import { type Fault, formatFaults, quoted } from '../config/fault.ts'
 import { helpText } from '../config/help.ts'
 import { nearest } from '../config/kinds/nearest.ts'
 import { loadConfig } from '../config/load-config.ts'
 import { printConfig } from '../config/print-config.ts'
+import { type ConfigProblem, formatProblems, quoted } from '../config/problem.ts'
 import type { Config } from '../config/settings.ts'
 import { workerTlsFaults } from '../config/worker-tls.ts'
-import { processVerb } from '../processes/process-verb.ts'
+import { processVerb } from '../runtime/own-command.ts'
 
 /** What a command line asks for. `argv` holds the flags only, for `loadConfig`. */
 export type Command =
@@ -18,7 +18,7 @@ export type Command =
   | { readonly verb: 'health'; readonly argv: readonly string[]; readonly url: string | undefined }
   | { readonly verb: 'help'; readonly all: boolean }
   | { readonly verb: 'version' }
-  | { readonly verb: 'wrong'; readonly faults: readonly Fault[] }
+  | { readonly verb: 'wrong'; readonly faults: readonly ConfigProblem[] }
 
 const verbs = ['serve', 'help', 'version', 'health', 'check-config', 'print-config'] as const
 
@@ -45,7 +45,7 @@ export function parseCommand(argv: readonly string[]): Command {
   }
 }
 
-function unknownVerb(word: string): Fault {
+function unknownVerb(word: string): ConfigProblem {
   const meant = nearest(word, verbs)
   const hint = word.includes('://')
     ? 'workers are given with --worker-urls'
@@ -93,7 +93,7 @@ export async function runCommand(
       out(`vllm-router ${version}\n`)
       return 0
     case 'wrong':
-      err(`${formatFaults(command.faults)}\n`)
+      err(`${formatProblems(command.faults)}\n`)
       return 2
     case 'health':
       return askHealth(command, context)
@@ -101,7 +101,7 @@ export async function runCommand(
     case 'print-config': {
       const loaded = await loadConfig({ ...context, argv: command.argv })
       if (!loaded.ok) {
-        err(`${formatFaults(loaded.faults)}\n`)
+        err(`${formatProblems(loaded.faults)}\n`)
         return 2
       }
       if (command.verb === 'print-config') {
@@ -109,7 +109,7 @@ export async function runCommand(
         return 0
       }
       const wrongFiles = workerTlsFaults(loaded.config)
-      if (wrongFiles.length > 0) err(`${formatFaults(wrongFiles)}\n`)
+      if (wrongFiles.length > 0) err(`${formatProblems(wrongFiles)}\n`)
       else out('ok\n')
       return wrongFiles.length > 0 ? 2 : 0
     }
@@ -128,7 +128,7 @@ async function askHealth(
   const asked = url === undefined ? undefined : parseHealthUrl(url)
   const faults = [...(loaded.ok ? [] : loaded.faults), ...(asked && 'fault' in asked ? [asked.fault] : [])]
   if (!loaded.ok || (asked && 'fault' in asked)) {
-    err(`${formatFaults(faults)}\n`)
+    err(`${formatProblems(faults)}\n`)
     return 1
   }
   const target = asked?.url ?? healthUrl(loaded.config)
@@ -144,7 +144,7 @@ async function askHealth(
   }
 }
 
-function parseHealthUrl(written: string): { url: string } | { fault: Fault } {
+function parseHealthUrl(written: string): { url: string } | { fault: ConfigProblem } {
   if (/^https?:\/\//.test(written) && URL.canParse(written)) {
     const url = new URL(written)
     if (url.pathname === '/') url.pathname = '/health'

@@ -1,6 +1,6 @@
 import { environment } from '../config/environment.ts'
-import { formatFaults } from '../config/fault.ts'
 import { loadConfig } from '../config/load-config.ts'
+import { formatProblems } from '../config/problem.ts'
 import { version } from '../config/version.ts'
 import { workerTlsFaults } from '../config/worker-tls.ts'
 import { isOrder, type Signals } from '../runtime/signals.ts'
@@ -35,12 +35,12 @@ async function run(argv: readonly string[], signals: Signals): Promise<number> {
   }
   const loaded = await loadConfig({ argv: command.argv, env })
   if (!loaded.ok) {
-    err(`${formatFaults(loaded.faults)}\n`)
+    err(`${formatProblems(loaded.faults)}\n`)
     return 2
   }
   const wrongFiles = workerTlsFaults(loaded.config)
   if (wrongFiles.length > 0) {
-    err(`${formatFaults(wrongFiles)}\n`)
+    err(`${formatProblems(wrongFiles)}\n`)
     return 2
   }
   return serve(loaded.config, { colour, argv: command.argv, signals })

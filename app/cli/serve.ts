@@ -1,4 +1,4 @@
-import { ConfigError, formatFaults } from '../config/fault.ts'
+import { ConfigError, formatProblems } from '../config/problem.ts'
 import type { Config } from '../config/settings.ts'
 import { version } from '../config/version.ts'
 import { createGateway } from '../gateway/gateway.ts'
@@ -65,7 +65,7 @@ export async function serve(config: Config, { colour, argv, signals }: ServeOpti
   } catch (error) {
     if (!(error instanceof ListenError || error instanceof ConfigError)) throw error
     process.stderr.write(
-      `${error instanceof ConfigError ? formatFaults(error.faults) : `${error.message}${flagOf(error, config)}`}\n`,
+      `${error instanceof ConfigError ? formatProblems(error.faults) : `${error.message}${flagOf(error, config)}`}\n`,
     )
     return error instanceof ConfigError ? 2 : 1
   } finally {
@@ -85,7 +85,7 @@ async function createRouter(config: Config, { processes, argv, log }: RouterOpti
     return { ...gateway, abandon: () => {} }
   }
   // Only loaded where it is wanted: it costs start-up time and memory.
-  const { supervise } = await import('../processes/supervise.ts')
+  const { supervise } = await import('../processes/supervisor.ts')
   return supervise(config, { count: processes, argv, log })
 }
 

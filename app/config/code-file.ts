@@ -1,6 +1,6 @@
 import { pathToFileURL } from 'node:url'
 import { collectKeys, notKeys } from './collect-keys.ts'
-import type { Reading } from './fault.ts'
+import type { Reading } from './problem.ts'
 
 /**
  * Reads a configuration that is a program: its default export is an object with camelCase or kebab-case keys, or a

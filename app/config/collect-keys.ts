@@ -1,6 +1,6 @@
 import { extensionKeys } from './extensions.ts'
-import { type Fault, got, type Origin, type RawValue, type Reading } from './fault.ts'
 import { fileKey } from './kinds/setting.ts'
+import { type ConfigProblem, got, type Origin, type RawValue, type Reading } from './problem.ts'
 import { settingNamed } from './settings.ts'
 import { unknownName } from './unknown-name.ts'
 
@@ -15,7 +15,7 @@ export interface WrittenKey {
 /** Turns written keys, in any of their spellings, into values of settings. `code`: functions are possible here. */
 export function collectKeys(keys: Iterable<WrittenKey>, code: boolean): Reading {
   const values = new Map<string, RawValue>()
-  const faults: Fault[] = []
+  const faults: ConfigProblem[] = []
   for (const { written, ...given } of keys) {
     const found = keyOf(written, given.origin, code)
     if (typeof found !== 'string') faults.push(found)
@@ -26,7 +26,7 @@ export function collectKeys(keys: Iterable<WrittenKey>, code: boolean): Reading 
   return { values: [...values.values()], faults }
 }
 
-function keyOf(written: string, origin: Origin, code: boolean): string | Fault {
+function keyOf(written: string, origin: Origin, code: boolean): string | ConfigProblem {
   const name = fileKey(written)
   const extension = extensionKeys.find((key) => fileKey(key) === name)
   if (extension !== undefined && code) return extension
@@ -48,6 +48,6 @@ function spelling(origin: Origin): (flag: string) => string {
 }
 
 /** The fault for a file whose content is not a set of keys at all. */
-export function notKeys(name: string, origin: string, content: unknown): Fault {
+export function notKeys(name: string, origin: string, content: unknown): ConfigProblem {
   return { name, origin, problem: got(content), allowed: 'keys with values, such as port: 8080' }
 }

@@ -1,7 +1,7 @@
 import { readFile as readFromDisk } from 'node:fs/promises'
 import { extname, resolve } from 'node:path'
 import { readCode } from './code-file.ts'
-import { got, type RawValue, type Reading } from './fault.ts'
+import { got, type RawValue, type Reading } from './problem.ts'
 import { settingOf } from './settings.ts'
 import { readYaml } from './yaml-file.ts'
 

@@ -1,6 +1,6 @@
-import { type Fault, got, type RawValue, type Reading } from './fault.ts'
 import { environmentName, environmentPrefix } from './kinds/setting.ts'
 import { notSupportedVariables } from './not-supported.ts'
+import { type ConfigProblem, got, type RawValue, type Reading } from './problem.ts'
 import { settingNamed } from './settings.ts'
 import { unknownName } from './unknown-name.ts'
 
@@ -17,7 +17,7 @@ export function environment(): Environment {
  */
 export function readEnvironment(env: Environment): Reading {
   const values = new Map<string, RawValue>()
-  const faults: Fault[] = []
+  const faults: ConfigProblem[] = []
   for (const [variable, value] of Object.entries(env)) {
     if (value === undefined) continue
     const refused = Object.hasOwn(notSupportedVariables, variable)

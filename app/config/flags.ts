@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
-import { type Fault, got, quoted, type RawValue, type Reading } from './fault.ts'
 import { kebabCase } from './kinds/setting.ts'
 import { isSwitchWord } from './kinds/switch-kinds.ts'
+import { type ConfigProblem, got, quoted, type RawValue, type Reading } from './problem.ts'
 import { type NamedSetting, settingNamed, settings } from './settings.ts'
 import { unknownName } from './unknown-name.ts'
 
@@ -15,7 +15,7 @@ interface Occurrence {
 
 type Interpretation =
   | { readonly entry: NamedSetting; readonly value: string | boolean | undefined; readonly extra: string[] }
-  | { readonly fault: Fault }
+  | { readonly fault: ConfigProblem }
 
 const onCommandLine = 'command line'
 const negatable = settings.filter(({ kind }) => kind.takes === 'nothing' || kind.takes === 'perhaps a value')
@@ -45,7 +45,7 @@ export function readFlags(argv: readonly string[]): Reading {
   return { values: [...values.values()], faults }
 }
 
-function unexpected(word: string): Fault {
+function unexpected(word: string): ConfigProblem {
   return { name: 'argument', origin: onCommandLine, problem: `got ${word}, which belongs to no flag` }
 }
 
@@ -117,7 +117,7 @@ function valueFor(
 }
 
 /** Lists grow with each occurrence; anything else may be said twice only if it says the same. */
-function add(values: Map<string, RawValue>, given: RawValue, entry: NamedSetting): Fault | undefined {
+function add(values: Map<string, RawValue>, given: RawValue, entry: NamedSetting): ConfigProblem | undefined {
   const name = `--${entry.flag}`
   const origin = given.origin.text
   if (given.value === undefined) return { name, origin, problem: got(undefined), allowed: entry.kind.allowed }

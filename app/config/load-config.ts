@@ -1,7 +1,7 @@
 import { type ReadFile, readConfigFile } from './config-file.ts'
 import { type Environment, readEnvironment } from './environment.ts'
-import type { Fault, Reading } from './fault.ts'
 import { readFlags } from './flags.ts'
+import type { ConfigProblem, Reading } from './problem.ts'
 import { type Origins, resolve } from './resolve.ts'
 import type { Config } from './settings.ts'
 
@@ -17,7 +17,7 @@ export interface LoadOptions {
 
 export type LoadResult =
   | { readonly ok: true; readonly config: Config; readonly origins: Origins }
-  | { readonly ok: false; readonly faults: readonly Fault[] }
+  | { readonly ok: false; readonly faults: readonly ConfigProblem[] }
 
 /** Flags over environment over file over defaults, with every fault of all of them. Never throws for a wrong input. */
 export async function loadConfig({

@@ -1,5 +1,5 @@
 import { collectKeys } from './collect-keys.ts'
-import { ConfigError } from './fault.ts'
+import { ConfigError } from './problem.ts'
 import { resolve } from './resolve.ts'
 import type { Config, ConfigInput } from './settings.ts'
 

@@ -1,9 +1,9 @@
 import * as v from 'valibot'
 import { extensionSchemas, extensionsAllowed } from './extensions.ts'
-import { type Fault, faultName, got, type Origin, type RawValue } from './fault.ts'
 import { ownIssue } from './kinds/kind.ts'
 import { nearest } from './kinds/nearest.ts'
 import { isWhollyNotBuilt } from './not-built.ts'
+import { type ConfigProblem, faultName, got, type Origin, type RawValue } from './problem.ts'
 import { rules } from './rules.ts'
 import {
   type Config,
@@ -21,7 +21,7 @@ export type Origins = Readonly<Record<SettingKey, Origin>>
 export interface Resolved {
   readonly config: Config
   readonly origins: Origins
-  readonly faults: readonly Fault[]
+  readonly faults: readonly ConfigProblem[]
 }
 
 const usual: Origin = { source: 'default', text: 'default' }
@@ -32,7 +32,7 @@ const usual: Origin = { source: 'default', text: 'default' }
  * With faults, `config` has the defaults in place of what is wrong.
  */
 export function resolve(sources: readonly (readonly RawValue[])[]): Resolved {
-  const faults: Fault[] = []
+  const faults: ConfigProblem[] = []
   const wrong = new Set<string>()
   const winners = new Map<string, RawValue>()
   for (const raw of sources.flat()) {
@@ -66,8 +66,8 @@ function applyImplied(resolved: Resolved): Resolved {
   }
 }
 
-function together({ config, origins }: Resolved, wrong: ReadonlySet<string>): Fault[] {
-  const faults: Fault[] = []
+function together({ config, origins }: Resolved, wrong: ReadonlySet<string>): ConfigProblem[] {
+  const faults: ConfigProblem[] = []
   const refused = new Set<SettingKey>()
   for (const entry of settings) {
     const { key, kind } = entry
@@ -92,7 +92,7 @@ function together({ config, origins }: Resolved, wrong: ReadonlySet<string>): Fa
   return faults
 }
 
-function check(raw: RawValue): Fault[] {
+function check(raw: RawValue): ConfigProblem[] {
   if (raw.key === 'middleware' || raw.key === 'selectionPolicies') {
     if (v.is(extensionSchemas[raw.key], raw.value)) return []
     const { key, origin } = raw
@@ -103,7 +103,7 @@ function check(raw: RawValue): Fault[] {
   return result.success ? [] : uniqueByText(result.issues.map((issue) => faultOf(entry, raw, issue)))
 }
 
-function faultOf(entry: NamedSetting, raw: RawValue, issue: v.BaseIssue<unknown>): Fault {
+function faultOf(entry: NamedSetting, raw: RawValue, issue: v.BaseIssue<unknown>): ConfigProblem {
   const item = issue.path?.[0]
   const index = typeof item?.key === 'number' ? item.key : undefined
   const value = index === undefined ? raw.value : item?.value
@@ -118,6 +118,6 @@ function faultOf(entry: NamedSetting, raw: RawValue, issue: v.BaseIssue<unknown>
   }
 }
 
-function uniqueByText(faults: readonly Fault[]): Fault[] {
+function uniqueByText(faults: readonly ConfigProblem[]): ConfigProblem[] {
   return [...new Map(faults.map((fault) => [JSON.stringify(fault), fault])).values()]
 }

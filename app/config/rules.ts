@@ -1,8 +1,8 @@
 import { selectionPolicies } from '../../policies/selection/index.ts'
-import { got } from './fault.ts'
 import { nearest } from './kinds/nearest.ts'
 import { canonicalUrl } from './kinds/worker-url.ts'
 import { isNotBuilt } from './not-built.ts'
+import { got } from './problem.ts'
 import type { Config, SettingKey } from './settings.ts'
 
 /** What a rule found: the setting to name, and the words of the fault. */

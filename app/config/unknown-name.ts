@@ -1,6 +1,6 @@
-import type { Fault } from './fault.ts'
 import { nearest } from './kinds/nearest.ts'
 import { notSupported } from './not-supported.ts'
+import type { ConfigProblem } from './problem.ts'
 import { settingNamed, settingNames } from './settings.ts'
 
 /**
@@ -13,7 +13,7 @@ export function unknownName(
   origin: string,
   spell: (flag: string) => string,
   more: readonly string[] = [],
-): Fault {
+): ConfigProblem {
   const refused = notSupported(name)
   if (refused !== undefined) return { name: spell(name), origin, problem: refused }
   // The Python launcher of server and router together writes --router-policy for --policy.

@@ -1,7 +1,7 @@
 import type { TlsFiles } from '../upstream/http-client.ts'
 import { readTlsFiles, type TlsFault, type TlsPaths } from '../upstream/tls-files.ts'
-import { ConfigError, type Fault } from './fault.ts'
 import { kebabCase } from './kinds/setting.ts'
+import { ConfigError, type ConfigProblem } from './problem.ts'
 import type { Config } from './settings.ts'
 
 const settings = { ca: 'workerCaFile', cert: 'workerClientCert', key: 'workerClientKey' } as const
@@ -18,7 +18,7 @@ export function readWorkerTls(config: Config): TlsFiles | undefined {
 }
 
 /** What is wrong with the files that the configuration names for all workers. */
-export function workerTlsFaults(config: Config): Fault[] {
+export function workerTlsFaults(config: Config): ConfigProblem[] {
   return readTlsFiles(pathsOf(config)).faults.map(settingFault)
 }
 
@@ -26,6 +26,6 @@ function pathsOf(config: Config): TlsPaths {
   return { ca: config.workerCaFile, cert: config.workerClientCert, key: config.workerClientKey }
 }
 
-function settingFault({ part, path, problem }: TlsFault): Fault {
+function settingFault({ part, path, problem }: TlsFault): ConfigProblem {
   return { name: `--${kebabCase(settings[part])}`, origin: path, problem }
 }

@@ -1,6 +1,6 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml'
 import { collectKeys, notKeys, type WrittenKey } from './collect-keys.ts'
-import type { Origin, Reading } from './fault.ts'
+import type { Origin, Reading } from './problem.ts'
 
 /** Reads a configuration in YAML, or in JSON, which is YAML too. Every fault carries file:line:column. */
 export function readYaml(text: string, file: string): Reading {

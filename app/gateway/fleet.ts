@@ -24,7 +24,7 @@ export interface FleetOptions {
   readonly runtime: Runtime
   readonly observer: Observer
   /** Called after each change that an operator has made. */
-  readonly onOperatorWord?: (() => void) | undefined
+  readonly onOperatorChange?: (() => void) | undefined
 }
 
 /** The workers, all that is known about them, and the connections to them: what a new configuration leaves as it is. */
@@ -83,7 +83,7 @@ export function createFleet(options: FleetOptions): Fleet {
       healthChanged(worker, from, to) {
         observer.healthChanged(worker, from, to)
         letGo.healthChanged(worker)
-        if (to.name === 'healthy') pool.welcome(worker)
+        if (to.name === 'healthy') pool.startSlowly(worker)
       },
       notUp: (worker) => observer.notUp(worker),
       modelsLocked: (worker) => observer.modelsLocked(worker),
@@ -95,7 +95,7 @@ export function createFleet(options: FleetOptions): Fleet {
     allow: config.workerUrlAllow,
     events: observer,
     setTls: (origin, tls) => client.setTls(origin, tls),
-    onOperatorWord: options.onOperatorWord,
+    onOperatorChange: options.onOperatorChange,
   })
   const discovery = createDiscovery({ config, registry, clock, random, events: observer })
   observer.follow(discovery, registry)
@@ -105,7 +105,7 @@ export function createFleet(options: FleetOptions): Fleet {
       observer.breakerMoved(url, from, to, reason)
       const worker = registry.find(url)
       if (worker === undefined) return
-      if (to === 'closed') pool.welcome(worker)
+      if (to === 'closed') pool.startSlowly(worker)
       // It may be gone altogether: then probes notice its return long before the open time is over.
       else if (to === 'open') prober.probeSoon(worker)
     }

@@ -1,13 +1,13 @@
-import { ConfigError, type Fault } from '../config/fault.ts'
+import { ConfigError, type ConfigProblem } from '../config/problem.ts'
 import { resolveOptions } from '../config/resolve-options.ts'
 import type { Config, ConfigInput } from '../config/settings.ts'
 import type { RouterControl } from '../operations/router-control.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { plainConnection } from '../runtime/plain-connection.ts'
+import { plainRequest } from '../runtime/plain-request.ts'
 import type { Log } from '../telemetry/log.ts'
 import { createRouter } from './router.ts'
 
-const severalProcesses: Fault = {
+const severalProcesses: ConfigProblem = {
   name: 'processes',
   origin: 'option processes',
   problem: 'a gateway is one process; only the program vllm-router starts several',
@@ -74,7 +74,7 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
   const { control, probe, ready, start, stop, close, serveApi, serveOperations } = router
   return {
     ...{ config, control, probe, ready, start, stop, close },
-    fetch: async (request) => serveApi(request, { incoming: plainConnection(request) }),
-    operations: async (request) => serveOperations(request, { incoming: plainConnection(request) }),
+    fetch: async (request) => serveApi(request, { incoming: plainRequest(request) }),
+    operations: async (request) => serveOperations(request, { incoming: plainRequest(request) }),
   }
 }

@@ -48,7 +48,7 @@ export interface SharedParts {
   readonly limiter: RateLimiter | undefined
   /** What probes and admin routes on the API listener show and do: that of all processes. */
   readonly control: RouterControl
-  readonly onOperatorWord: () => void
+  readonly onOperatorChange: () => void
 }
 
 /** A router in one process: two HTTP applications over one fleet. `createGateway` shows of it what programs need. */
@@ -85,7 +85,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
   const accounting = new Accounting({ metrics, log, clock })
   const fleet = createFleet({
     ...{ config, clock, random, runtime, observer },
-    onOperatorWord: shared?.onOperatorWord,
+    onOperatorChange: shared?.onOperatorChange,
   })
   const { registry, pool } = fleet
 

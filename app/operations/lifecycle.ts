@@ -1,4 +1,4 @@
-import type { Clock } from '../runtime/clock.ts'
+import { type Clock, within } from '../runtime/clock.ts'
 import type { Accounting } from '../telemetry/accounting.ts'
 
 export interface LifecycleOptions {
@@ -60,10 +60,10 @@ export class Lifecycle {
     if (settleMs > 0 && deadline - clock.now() > turns * turnMs) await inTurns(clock, turnMs)
     this.#refusing = true
     const idle = new Promise<void>((resolve) => accounting.onIdle(resolve))
-    const inTime = await before(clock, Math.max(0, deadline - clock.now()), idle)
+    const inTime = await isWithin(clock, Math.max(0, deadline - clock.now()), idle)
     if (!inTime) {
       accounting.stopAll('draining')
-      await before(clock, farewellMs, idle)
+      await isWithin(clock, farewellMs, idle)
     }
     return Math.max(0, deadline - clock.now())
   }
@@ -91,13 +91,9 @@ function inTurns(clock: Clock, turn: number): Promise<void> {
   })
 }
 
-/** Whether the promise settles within `ms`. */
-async function before(clock: Clock, ms: number, promise: Promise<void>): Promise<boolean> {
-  let cancelTimer = (): void => {}
-  const late = new Promise<false>((resolve) => {
-    cancelTimer = clock.after(ms, () => resolve(false))
-  })
-  const inTime = await Promise.race([promise.then(() => true), late])
-  cancelTimer()
-  return inTime
+function isWithin(clock: Clock, ms: number, promise: Promise<void>): Promise<boolean> {
+  return within(clock, ms, promise).then(
+    () => true,
+    () => false,
+  )
 }

@@ -3,7 +3,7 @@ import { apiKey } from '../../middleware/api-key.ts'
 import { webGuard } from '../../middleware/web-guard.ts'
 import type { Config } from '../config/settings.ts'
 import { type GatewayContext, widen } from '../request/context.ts'
-import { methodNotAllowed, renderFault } from '../request/render-error.ts'
+import { errorResponse, methodNotAllowed } from '../request/render-error.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Exposition } from '../telemetry/metrics.ts'
 import { adminRoutes } from './admin.ts'
@@ -96,6 +96,6 @@ export function createOperations(options: OperationsOptions): Hono<GatewayContex
       404,
     ),
   )
-  app.onError((error, c) => renderFault(error, c.req.path, undefined, log))
+  app.onError((error, c) => errorResponse(error, c.req.path, undefined, log))
   return app
 }

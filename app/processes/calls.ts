@@ -1,7 +1,7 @@
 import type { Config } from '../config/settings.ts'
 import type { FlushResult, Vitals } from '../operations/router-control.ts'
 import type { Samples } from '../telemetry/process-samples.ts'
-import type { OperatorWord } from '../workers/registry.ts'
+import type { OperatorChanges } from '../workers/registry.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
 
 /** RouterControl as calls: a process answers them for itself, the supervisor for all. */
@@ -23,8 +23,8 @@ export interface ProcessCalls extends ControlCalls {
   /** Answered as long as its thread turns. */
   ping: [null, null]
   samples: [null, Samples]
-  operatorWord: [null, OperatorWord]
-  adopt: [OperatorWord, null]
+  operatorChanges: [null, OperatorChanges]
+  adopt: [OperatorChanges, null]
   /** Answered when the worker is healthy there, or after a while. */
   untilHealthy: [string, null]
   drain: [{ readonly settle: boolean }, null]
@@ -39,7 +39,7 @@ export interface StartOrder {
   readonly hasCode: boolean
   /** How many workers must be available to it before it takes requests, within reason: as many as to the others. */
   readonly awaitAvailable: number
-  readonly word: OperatorWord | undefined
+  readonly word: OperatorChanges | undefined
   /** Slots are asked for. */
   readonly sharesCap: boolean
   /** Requests per second are asked for. */
@@ -55,5 +55,5 @@ export interface SupervisorCalls extends ControlCalls {
   /** One more request: milliseconds to wait, 0 for none. */
   take: [null, number]
   /** An operator has changed something. */
-  operatorSaid: [OperatorWord, null]
+  operatorChanged: [OperatorChanges, null]
 }

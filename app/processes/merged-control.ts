@@ -1,7 +1,7 @@
+import { RouterError } from '../../http/errors.ts'
 import type { FlushResult, RouterControl, Vitals } from '../operations/router-control.ts'
-import type { Clock } from '../runtime/clock.ts'
+import { type Clock, within } from '../runtime/clock.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
-import { inTime, noAnswer } from './in-time.ts'
 import { mergeWorker, mergeWorkers, worstHealth } from './merge-workers.ts'
 
 export interface MergedControlOptions {
@@ -97,10 +97,16 @@ export class MergedControl implements RouterControl {
   async #askAll<T>(ask: (control: RouterControl) => Promise<T>): Promise<T[]> {
     const asked = this.#options
       .controls()
-      .map((control) => inTime(ask(control), answerMs, this.#options.clock))
+      .map((control) => within(this.#options.clock, answerMs, ask(control), noAnswer))
     const settled = await Promise.allSettled(asked)
     const answers = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
     if (answers.length > 0) return answers
     throw settled.find((one) => one.status === 'rejected')?.reason ?? noAnswer()
   }
+}
+
+/** What a client or an operator is told meanwhile. */
+function noAnswer(): RouterError {
+  const message = 'no process of the router answers at this moment'
+  return new RouterError('no_available_worker', message, { retryAfter: 1 })
 }

@@ -1,6 +1,6 @@
 import type { Environment } from '../config/environment.ts'
-import { ConfigError } from '../config/fault.ts'
 import { loadConfig } from '../config/load-config.ts'
+import { ConfigError } from '../config/problem.ts'
 import { resolveOptions } from '../config/resolve-options.ts'
 import type { Config } from '../config/settings.ts'
 import { createRouter, type Router } from '../gateway/router.ts'
@@ -66,10 +66,10 @@ export class OwnProcess {
       },
       ping: () => null,
       samples: async () => (await router()).samples(),
-      operatorWord: async () => (await router()).registry.operatorWord(),
+      operatorChanges: async () => (await router()).registry.operatorChanges(),
       adopt: async (word) => {
         const { registry } = await router()
-        registry.adopt(word)
+        registry.applyOperatorChanges(word)
         return null
       },
       untilHealthy: async (url) => {
@@ -93,11 +93,11 @@ export class OwnProcess {
         admission: order.sharesCap ? new RemoteAdmission(channel) : undefined,
         limiter: order.sharesRate ? { take: () => channel.call('take', null) } : undefined,
         control: new RemoteControl(channel),
-        onOperatorWord: () => channel.tell('operatorSaid', router.registry.operatorWord()),
+        onOperatorChange: () => channel.tell('operatorChanged', router.registry.operatorChanges()),
       },
     })
     router.probe()
-    if (order.word !== undefined) router.registry.adopt(order.word)
+    if (order.word !== undefined) router.registry.applyOperatorChanges(order.word)
     this.#router = router
     this.#ready.resolve(router)
     const { pool } = router.registry

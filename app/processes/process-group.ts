@@ -2,7 +2,6 @@ import type { Clock } from '../runtime/clock.ts'
 import type { OwnCommand } from '../runtime/own-command.ts'
 import type { StartOrder, SupervisorCalls } from './calls.ts'
 import type { Handlers } from './channel.ts'
-import { RestartDelay } from './restart-delay.ts'
 import { type Exit, RouterProcess } from './router-process.ts'
 
 export interface ProcessGroupOptions {
@@ -176,5 +175,23 @@ export class ProcessGroup {
     this.#phase = 'stopping'
     for (const cancel of this.#timers) cancel()
     this.#timers.clear()
+  }
+}
+
+/** Milliseconds that a process must have served for its end to be a single mishap. */
+const stableMs = 10_000
+const firstMs = 100
+const longestMs = 10_000
+
+/** How long to wait before an ended process is replaced: not at all, unless one end follows the other. */
+export class RestartDelay {
+  #next = 0
+
+  /** @param livedMs how long it had lived */
+  after(livedMs: number): number {
+    if (livedMs >= stableMs) this.#next = 0
+    const delay = this.#next
+    this.#next = Math.min(longestMs, Math.max(firstMs, delay * 2))
+    return delay
   }
 }

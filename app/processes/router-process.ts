@@ -1,9 +1,8 @@
 import { spawn } from 'node:child_process'
 import { RouterError } from '../../http/errors.ts'
-import type { OwnCommand } from '../runtime/own-command.ts'
+import { type OwnCommand, processVerb } from '../runtime/own-command.ts'
 import type { ProcessCalls, StartOrder, SupervisorCalls } from './calls.ts'
 import { Channel, type Handlers } from './channel.ts'
-import { processVerb } from './process-verb.ts'
 import { RemoteControl } from './remote-control.ts'
 
 export interface RouterProcessOptions {

@@ -3,17 +3,17 @@ import { createLimits, type Limits } from '../gateway/limits.ts'
 import { createOperations } from '../operations/operations.ts'
 import type { RouterControl } from '../operations/router-control.ts'
 import { claimPort } from '../runtime/claim-port.ts'
-import type { Clock } from '../runtime/clock.ts'
-import type { OwnCommand } from '../runtime/own-command.ts'
+import { type Clock, systemClock, within } from '../runtime/clock.ts'
+import { detectRuntime } from '../runtime/detect.ts'
+import { type OwnCommand, ownCommand } from '../runtime/own-command.ts'
 import { type Listener, type Runtime, urlOf } from '../runtime/runtime.ts'
 import type { Log } from '../telemetry/log.ts'
 import { createMetrics, type Exposition, type Metrics } from '../telemetry/metrics.ts'
 import { Observer } from '../telemetry/observer.ts'
 import { ProcessSamples } from '../telemetry/process-samples.ts'
-import type { OperatorWord } from '../workers/registry.ts'
+import type { OperatorChanges } from '../workers/registry.ts'
 import type { StartOrder, SupervisorCalls } from './calls.ts'
 import type { Handlers } from './channel.ts'
-import { inTime } from './in-time.ts'
 import { MergedControl } from './merged-control.ts'
 import { ProcessGroup } from './process-group.ts'
 import { controlHandlers } from './remote-control.ts'
@@ -51,7 +51,7 @@ export class Supervisor {
   readonly #slots = new Map<number, SharedSlots>()
   readonly #limits: Limits
   readonly #group: ProcessGroup
-  #word: OperatorWord | undefined
+  #word: OperatorChanges | undefined
   #adopted: Promise<unknown> = Promise.resolve()
   #port = 0
   #operations: Listener | undefined
@@ -139,7 +139,7 @@ export class Supervisor {
   async #order(number: number): Promise<StartOrder> {
     const { config, count } = this.#options
     const [sibling] = this.#group.serving
-    const known = sibling && (await this.#soon(sibling.channel.call('operatorWord', null)))
+    const known = sibling && (await this.#soon(sibling.channel.call('operatorChanges', null)))
     const vitals = sibling && (await this.#soon(sibling.channel.call('vitals', null)))
     const { middleware, selectionPolicies } = config
     return {
@@ -164,7 +164,7 @@ export class Supervisor {
         return null
       },
       take: () => this.#limits.bucket?.take() ?? 0,
-      operatorSaid: (word) => {
+      operatorChanged: (word) => {
         this.#word = word
         this.#spread(word, id)
         return null
@@ -173,7 +173,7 @@ export class Supervisor {
   }
 
   /** Has all others adopt it; those that are only starting do so when they have started. */
-  #spread(word: OperatorWord, from: number): void {
+  #spread(word: OperatorChanges, from: number): void {
     const adopting = this.#group.all
       .filter(({ id }) => id !== from)
       .map(({ channel, serving }) => {
@@ -200,6 +200,19 @@ export class Supervisor {
 
   /** The answer, or undefined when there is none in time. */
   #soon<T>(answer: Promise<T>): Promise<T | undefined> {
-    return inTime(answer, answerMs, this.#options.clock).catch(() => undefined)
+    return within(this.#options.clock, answerMs, answer).catch(() => undefined)
   }
+}
+
+export interface SuperviseOptions {
+  readonly count: number
+  /** The flags that the router was started with. */
+  readonly argv: readonly string[]
+  readonly log: Log
+}
+
+/** A router of several processes, as the program runs it. */
+export async function supervise(config: Config, options: SuperviseOptions): Promise<Supervisor> {
+  const runtime = await detectRuntime()
+  return new Supervisor({ ...options, config, command: ownCommand(), runtime, clock: systemClock })
 }

@@ -1,5 +1,5 @@
 import { asRouterError, type ErrorCode, RouterError } from '../../http/errors.ts'
-import { ConfigError, type Fault } from '../config/fault.ts'
+import { ConfigError, type ConfigProblem } from '../config/problem.ts'
 import { ListenError } from '../runtime/runtime.ts'
 
 /** An error on its way to another process: those that somebody tells apart keep their kind. */
@@ -9,7 +9,7 @@ export interface WireError {
   readonly code?: ErrorCode
   readonly param?: string | null
   readonly retryAfter?: number | undefined
-  readonly faults?: readonly Fault[]
+  readonly faults?: readonly ConfigProblem[]
   readonly port?: number
 }
 

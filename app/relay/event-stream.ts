@@ -209,7 +209,7 @@ export class EventStream implements ByteSource {
     if (this.#tokens === 0) return
     const now = this.#clock.now()
     this.#facts.record.tokens(this.#tokens, now)
-    this.#lease.worker.hear(now)
+    this.#lease.worker.noteActivity(now)
   }
 
   readonly #note = (event: Buffer): void => {

@@ -4,16 +4,16 @@ import {
   type ByteSource,
   type HeaderFields,
   type HttpClient,
-  type IncomingAnswer,
   type PendingAnswer,
   TransportError,
+  type WorkerResponse,
 } from '../upstream/http-client.ts'
 import type { Lease } from '../workers/lease.ts'
 import type { HeldAnswer } from './attempt-failure.ts'
 import type { Call } from './call.ts'
 import type { AskPulse } from './engine-pulse.ts'
 import { EventStream } from './event-stream.ts'
-import { headerOf, withTimeLeft } from './headers.ts'
+import { firstHeader, withTimeLeft } from './headers.ts'
 import { holdEvents, holdPlain } from './hold.ts'
 import {
   endedEarly,
@@ -105,7 +105,7 @@ class Attempt {
   async run(): Promise<Answer> {
     // One function for the common way of a short plain answer: each further asynchronous one costs 0.4 us on Bun.
     try {
-      let answer: IncomingAnswer
+      let answer: WorkerResponse
       try {
         answer = await this.#pending.head
       } catch (error) {
@@ -155,7 +155,7 @@ class Attempt {
   }
 
   /** A worker may close an idle connection just when it is used again: that is nobody's fault, and tried once more. */
-  #again(error: unknown): Promise<IncomingAnswer> {
+  #again(error: unknown): Promise<WorkerResponse> {
     const stale =
       error instanceof TransportError &&
       error.fault === 'reset' &&
@@ -167,7 +167,7 @@ class Attempt {
     return this.#pending.head.catch((again) => Promise.reject(isUnreachable(again) ? error : again))
   }
 
-  #commitBodiless({ status, headers }: IncomingAnswer): Answer {
+  #commitBodiless({ status, headers }: WorkerResponse): Answer {
     this.#pending.abort()
     this.#lease.showLife()
     this.#lease.settle('success')
@@ -183,7 +183,7 @@ class Attempt {
     return whole
   }
 
-  async #commitPlain({ status, headers, body }: IncomingAnswer): Promise<Answer> {
+  async #commitPlain({ status, headers, body }: WorkerResponse): Promise<Answer> {
     const { maxHoldBytes, clock } = this.#options
     // Streamed audio, for instance: whoever listens wants its first bytes.
     const untilFirst = status < 300 && (this.#call.stream || isMedia({ headers }))
@@ -208,7 +208,7 @@ class Attempt {
     })
   }
 
-  async #commitEvents(answer: IncomingAnswer): Promise<Answer> {
+  async #commitEvents(answer: WorkerResponse): Promise<Answer> {
     const { maxHoldBytes, maxEventBytes, idleMs, pulse, clock } = this.#options
     const { status, headers } = answer
     const held = await holdEvents(answer.body, {
@@ -268,18 +268,18 @@ function isUnreachable(error: unknown): boolean {
 }
 
 /** Its length is known, and may be held. */
-function isShort({ headers }: IncomingAnswer, maxBytes: number): boolean {
-  const length = headerOf(headers, 'content-length')
+function isShort({ headers }: WorkerResponse, maxBytes: number): boolean {
+  const length = firstHeader(headers, 'content-length')
   return length !== undefined && Number(length) <= maxBytes
 }
 
 /** A compressed one cannot be watched: it is passed on as it is, like any other answer. */
-function isEventStream({ headers }: IncomingAnswer): boolean {
-  if ((headerOf(headers, 'content-encoding') ?? 'identity') !== 'identity') return false
-  return headerOf(headers, 'content-type')?.toLowerCase().startsWith('text/event-stream') ?? false
+function isEventStream({ headers }: WorkerResponse): boolean {
+  if ((firstHeader(headers, 'content-encoding') ?? 'identity') !== 'identity') return false
+  return firstHeader(headers, 'content-type')?.toLowerCase().startsWith('text/event-stream') ?? false
 }
 
 /** Sound or pictures: read while they come. */
-function isMedia({ headers }: Pick<IncomingAnswer, 'headers'>): boolean {
-  return /^(?:audio|video)\//i.test(headerOf(headers, 'content-type') ?? '')
+function isMedia({ headers }: Pick<WorkerResponse, 'headers'>): boolean {
+  return /^(?:audio|video)\//i.test(firstHeader(headers, 'content-type') ?? '')
 }

@@ -74,7 +74,7 @@ export function requestHeaders(
     list.push(field)
   }
   if (namesMore) list = withoutNamed(list, headers)
-  const authorized = workerKey === undefined || headerOf(list, 'authorization') !== undefined
+  const authorized = workerKey === undefined || firstHeader(list, 'authorization') !== undefined
   list.push(['x-request-id', requestId], ['accept-encoding', 'identity'])
   if (!authorized) list.push(['authorization', `Bearer ${workerKey}`])
   return list
@@ -113,7 +113,7 @@ export function responseHeaders(headers: HeaderFields, ownCors = false): HeaderF
 }
 
 /** The first value of a field; `name` in lower case. */
-export function headerOf(headers: HeaderFields, name: string): string | undefined {
+export function firstHeader(headers: HeaderFields, name: string): string | undefined {
   for (const field of headers) {
     if (field[0].length === name.length && field[0].toLowerCase() === name) return field[1]
   }

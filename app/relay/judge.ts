@@ -3,7 +3,7 @@ import type { TransportError } from '../upstream/http-client.ts'
 import { noRoom } from '../upstream/open-files.ts'
 import type { Lease } from '../workers/lease.ts'
 import { AttemptFailure, type FailureDetails, type HeldAnswer } from './attempt-failure.ts'
-import { headerOf } from './headers.ts'
+import { firstHeader } from './headers.ts'
 import { type Fault, verdictOn } from './verdicts.ts'
 import { answersShutdown, readWorkerError, saysShutdown, type WorkerError } from './worker-error.ts'
 
@@ -144,7 +144,7 @@ export function settleFault(lease: Lease, fault: Fault, reason: string): void {
 
 /** `Retry-After` in seconds or as a date; 0 when there is none. */
 function retryAfterMs({ headers }: HeldAnswer): number {
-  const value = headerOf(headers, 'retry-after')
+  const value = firstHeader(headers, 'retry-after')
   if (value === undefined) return 0
   const ms = /^\d+$/.test(value.trim()) ? Number(value) * 1000 : Date.parse(value) - Date.now()
   return Number.isFinite(ms) ? Math.max(ms, 0) : 0

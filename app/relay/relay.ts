@@ -55,7 +55,7 @@ class Run {
   /** Some worker could answer it: there is nothing wrong with the request. */
   #served = false
   /** No other worker could be asked for a second opinion, although there are others. */
-  #unheard = false
+  #noSecondOpinion = false
   #deaths = 0
   /** Attempts after the first that count against the limit. */
   #retries = 0
@@ -170,7 +170,7 @@ class Run {
     if (again === 'never' || this.#deaths >= maxDeaths || retry.maxAttempts === 1) return undefined
     // What changes a worker is not sent to another, unless nobody saw it.
     if (this.#call.home !== undefined || (this.#call.once && failure.details.fault !== 'unreachable')) {
-      this.#unheard = this.#options.pool.workers.length > 1
+      this.#noSecondOpinion = this.#options.pool.workers.length > 1
       return undefined
     }
     // A worker whose breaker is open is the last one there is: it is asked once for each request.
@@ -180,7 +180,7 @@ class Run {
       if (lease !== undefined) return lease
       if (isBusy(failure)) {
         // All are: the client hears so at once.
-        this.#unheard = true
+        this.#noSecondOpinion = true
         return undefined
       }
     }
@@ -194,7 +194,7 @@ class Run {
 
   #withdraw(): boolean {
     const granted = this.#options.budget.withdraw()
-    this.#unheard = !granted
+    this.#noSecondOpinion = !granted
     return granted
   }
 
@@ -244,7 +244,7 @@ class Run {
   #judgeSuspects(suspects: readonly Suspect[]): void {
     const workers = new Set(suspects.map(({ lease }) => lease.worker))
     // Nor where the client left, or its time was up, before another worker could answer.
-    const unheard = this.#unheard || this.#call.record.stop.reason !== undefined
+    const unheard = this.#noSecondOpinion || this.#call.record.stop.reason !== undefined
     const innocent = !this.#served && (workers.size > 1 || unheard)
     // Without retries nobody ever speaks against a worker: what others do at the same time has to do.
     const alone = this.#options.retry.maxAttempts === 1 && this.#call.home === undefined

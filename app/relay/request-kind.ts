@@ -1,6 +1,6 @@
 import type { HeaderFields } from '../upstream/http-client.ts'
 import type { PoolRequest } from '../workers/pool.ts'
-import { headerOf, keyFields } from './headers.ts'
+import { firstHeader, keyFields } from './headers.ts'
 
 export interface RequestKindOptions {
   readonly model: string | undefined
@@ -36,7 +36,7 @@ export class RequestKind implements PoolRequest {
   kind(): string {
     const { path, headers, bodyBytes } = this.#options
     const key =
-      [...keyFields].map((name) => headerOf(headers, name)).find((value) => value !== undefined) ?? ''
+      [...keyFields].map((name) => firstHeader(headers, name)).find((value) => value !== undefined) ?? ''
     const size = Math.round(Math.log2(bodyBytes + 1))
     return `${key} ${path.split('?', 1)[0]} ${size}`
   }

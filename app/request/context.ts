@@ -1,11 +1,11 @@
 import type { MiddlewareHandler } from 'hono'
 import type { GatewayEnv } from '../../middleware/gateway-env.ts'
-import type { Connection } from '../runtime/runtime.ts'
+import type { ClientRequest } from '../runtime/runtime.ts'
 import type { RequestRecord } from './request-record.ts'
 
 /** What every handler of the program may count on: all that the middleware has, and the program's own. */
 export interface GatewayContext {
-  Bindings: GatewayEnv['Bindings'] & { readonly incoming: Connection }
+  Bindings: GatewayEnv['Bindings'] & { readonly incoming: ClientRequest }
   Variables: GatewayEnv['Variables'] & {
     record: RequestRecord
     /** The key that the client sent was one for the router: no worker gets to see it. */

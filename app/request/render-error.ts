@@ -9,7 +9,12 @@ export interface ErrorLog {
 }
 
 /** Every error, expected or not, becomes its answer here. */
-export function renderFault(error: unknown, path: string, record?: RequestRecord, log?: ErrorLog): Response {
+export function errorResponse(
+  error: unknown,
+  path: string,
+  record?: RequestRecord,
+  log?: ErrorLog,
+): Response {
   const known = asRouterError(error)
   if (known === undefined) {
     // Hono's own middleware throws its answer: it is one, and no fault of the router.

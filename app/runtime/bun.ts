@@ -5,7 +5,7 @@ import type { ByteSource, HeaderFields } from '../upstream/http-client.ts'
 import { endOfTurn } from '../upstream/turn.ts'
 import { workerClient } from '../upstream/worker-client.ts'
 import {
-  type Connection,
+  type ClientRequest,
   type FetchHandler,
   type Listener,
   type ListenOptions,
@@ -71,7 +71,7 @@ async function serve(
   // HTTP/1.0 without Host: Bun's URL is then a bare path, which everything behind this would misread. 400, as on Node.
   if (request.url.startsWith('/'))
     return new Response(null, { status: 400, headers: { connection: 'close' } })
-  const connection = new BunConnection(request, server)
+  const connection = new BunRequest(request, server)
   const response = await fetch(request, { incoming: connection })
   if (connection.streams) return response
   connection.rest()
@@ -79,7 +79,7 @@ async function serve(
   return response
 }
 
-class BunConnection implements Connection {
+class BunRequest implements ClientRequest {
   readonly #request: Request
   readonly #server: Bun.Server<undefined>
   #headers: HeaderFields | undefined

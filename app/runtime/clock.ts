@@ -16,3 +16,19 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer)
   },
 }
+
+/** Settles as `promise` does; rejects with `late()` when that takes more than `ms` milliseconds. */
+export async function within<T>(
+  clock: Clock,
+  ms: number,
+  promise: Promise<T>,
+  late: () => Error = () => new Error(`not within ${ms} ms`),
+): Promise<T> {
+  const timeout = Promise.withResolvers<never>()
+  const cancelTimer = clock.after(ms, () => timeout.reject(late()))
+  try {
+    return await Promise.race([promise, timeout.promise])
+  } finally {
+    cancelTimer()
+  }
+}

@@ -12,7 +12,7 @@ import { workerClient } from '../upstream/worker-client.ts'
 import { spareUnsentAnswers } from './node-connections.ts'
 import { openStream } from './open-stream.ts'
 import {
-  type Connection,
+  type ClientRequest,
   type FetchHandler,
   type Listener,
   type ListenOptions,
@@ -93,7 +93,7 @@ async function handle(
   request: Request,
   { incoming, outgoing }: NodeEnv,
 ): Promise<Response> {
-  const connection = new NodeConnection(incoming, outgoing)
+  const connection = new NodeRequest(incoming, outgoing)
   const response = await fetch(request, { incoming: connection })
   const stream = connection.opened
   // Nobody wrapped the stream on its way through the middleware: its chunks can go from socket to socket.
@@ -112,7 +112,7 @@ async function handle(
   return RESPONSE_ALREADY_SENT
 }
 
-class NodeConnection implements Connection {
+class NodeRequest implements ClientRequest {
   readonly #incoming: IncomingMessage
   readonly #outgoing: ServerResponse
   #headers: HeaderFields | undefined

@@ -1,3 +1,6 @@
+/** The verb with which the program starts as one of several processes; not for people. */
+export const processVerb = 'process'
+
 /** What starts this very program again, up to its own arguments. */
 export interface OwnCommand {
   readonly file: string

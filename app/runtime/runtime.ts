@@ -10,7 +10,7 @@ export interface Runtime {
 }
 
 /** One client request as its runtime hands it over: Hono's `c.env.incoming`. */
-export interface Connection extends Incoming {
+export interface ClientRequest extends Incoming {
   /**
    * Calls `listener` once when nothing more can reach the client: it has left, or, on Node, the response is over. What
    * is still open for a request then is so by mistake.
@@ -23,7 +23,10 @@ export interface Connection extends Incoming {
 /** What a `Response` of the runtime takes for a body that is still coming. */
 export type StreamBody = NonNullable<ConstructorParameters<typeof Response>[0]>
 
-export type FetchHandler = (request: Request, env: { incoming: Connection }) => Response | Promise<Response>
+export type FetchHandler = (
+  request: Request,
+  env: { incoming: ClientRequest },
+) => Response | Promise<Response>
 
 export interface ListenOptions {
   readonly host: string

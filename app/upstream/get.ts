@@ -3,10 +3,10 @@ import https from 'node:https'
 import {
   type AnswerBody,
   type HeaderFields,
-  type IncomingAnswer,
   type PendingAnswer,
   TransportError,
   transportError,
+  type WorkerResponse,
 } from './http-client.ts'
 
 export interface GetRequest {
@@ -32,7 +32,7 @@ export function get({ url, headers, ca }: GetRequest): PendingAnswer {
     headers: Object.fromEntries(headers),
     ...(ca === undefined ? {} : { ca }),
   })
-  const head = Promise.withResolvers<IncomingAnswer>()
+  const head = Promise.withResolvers<WorkerResponse>()
   let body: MessageBody | undefined
   request.once('response', (response) => {
     body = new MessageBody(response, abort)

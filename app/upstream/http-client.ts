@@ -32,7 +32,7 @@ export interface OutgoingRequest {
   readonly fresh?: boolean
 }
 
-export interface IncomingAnswer {
+export interface WorkerResponse {
   readonly status: number
   readonly headers: HeaderFields
   readonly body: AnswerBody
@@ -40,7 +40,7 @@ export interface IncomingAnswer {
 
 export interface PendingAnswer {
   /** Settles when the head is complete; rejects with a TransportError. */
-  readonly head: Promise<IncomingAnswer>
+  readonly head: Promise<WorkerResponse>
   /** Closes the connection at once, whatever has arrived. */
   abort(): void
 }

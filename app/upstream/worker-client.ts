@@ -5,8 +5,8 @@ import {
   type TlsFiles,
   transportError,
 } from './http-client.ts'
-import { ClientConnection, type ConnectionEvents, type Origin } from './worker-connection.ts'
-import { ClientExchange } from './worker-exchange.ts'
+import { type ConnectionEvents, type Origin, WorkerConnection } from './worker-connection.ts'
+import { WorkerExchange } from './worker-exchange.ts'
 
 /** Milliseconds between two looks for connections that have been idle for too long. */
 const sweepMs = 500
@@ -14,7 +14,7 @@ const sweepMs = 500
 /** The connections to one origin that wait for a request; the one used last is used first. */
 interface Target {
   readonly origin: Origin
-  readonly idle: ClientConnection[]
+  readonly idle: WorkerConnection[]
 }
 
 /** HTTP/1.1 to workers over sockets of `node:net` and `node:tls`, the same on both runtimes. */
@@ -25,7 +25,7 @@ export function workerClient(options: HttpClientOptions): HttpClient {
 class PooledClient implements HttpClient, ConnectionEvents {
   readonly #options: HttpClientOptions
   readonly #targets = new Map<string, Target>()
-  readonly #connections = new Set<ClientConnection>()
+  readonly #connections = new Set<WorkerConnection>()
   /** By origin, in place of the option for all. */
   readonly #tls = new Map<string, TlsFiles>()
   readonly #sweeper: ReturnType<typeof setInterval>
@@ -36,8 +36,8 @@ class PooledClient implements HttpClient, ConnectionEvents {
     this.#sweeper.unref()
   }
 
-  send(request: OutgoingRequest): ClientExchange {
-    const exchange = new ClientExchange()
+  send(request: OutgoingRequest): WorkerExchange {
+    const exchange = new WorkerExchange()
     const target = this.#target(request.origin)
     const connection = (request.fresh === true ? undefined : this.#takeIdle(target)) ?? this.#connect(target)
     try {
@@ -72,12 +72,12 @@ class PooledClient implements HttpClient, ConnectionEvents {
 
   // --- told by connections ---
 
-  idle(connection: ClientConnection): void {
+  idle(connection: WorkerConnection): void {
     connection.idleSince = performance.now()
     this.#target(connection.origin.key).idle.push(connection)
   }
 
-  closed(connection: ClientConnection): void {
+  closed(connection: WorkerConnection): void {
     this.#connections.delete(connection)
     const { idle } = this.#target(connection.origin.key)
     const at = idle.indexOf(connection)
@@ -93,7 +93,7 @@ class PooledClient implements HttpClient, ConnectionEvents {
     return target
   }
 
-  #takeIdle({ idle }: Target): ClientConnection | undefined {
+  #takeIdle({ idle }: Target): WorkerConnection | undefined {
     const connection = idle.pop()
     if (connection === undefined || !this.#isStale(connection)) return connection
     // The one used last is too old, and so are the others.
@@ -101,14 +101,14 @@ class PooledClient implements HttpClient, ConnectionEvents {
     return undefined
   }
 
-  #connect({ origin }: Target): ClientConnection {
+  #connect({ origin }: Target): WorkerConnection {
     const tls = this.#tls.get(origin.key) ?? this.#options.tls
-    const connection = new ClientConnection(origin, { ...this.#options, tls }, this)
+    const connection = new WorkerConnection(origin, { ...this.#options, tls }, this)
     this.#connections.add(connection)
     return connection
   }
 
-  #isStale({ idleSince }: ClientConnection): boolean {
+  #isStale({ idleSince }: WorkerConnection): boolean {
     return performance.now() - idleSince >= this.#options.idleSocketMs
   }
 

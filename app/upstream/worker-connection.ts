@@ -12,7 +12,7 @@ import { outOfFiles } from './open-files.ts'
 import { requestHead } from './request-head.ts'
 import { ResponseParser } from './response-parser.ts'
 import { atEndOfTurn } from './turn.ts'
-import type { ClientExchange, ExchangeConnection } from './worker-exchange.ts'
+import type { ExchangeConnection, WorkerExchange } from './worker-exchange.ts'
 
 /** Where a connection leads. */
 export interface Origin {
@@ -28,8 +28,8 @@ export interface Origin {
 
 export interface ConnectionEvents {
   /** It has served a request and can take another. */
-  idle(connection: ClientConnection): void
-  closed(connection: ClientConnection): void
+  idle(connection: WorkerConnection): void
+  closed(connection: WorkerConnection): void
 }
 
 /**
@@ -52,7 +52,7 @@ const copiedBytes = 16 * 1024
 const tcpKeepAliveMs = 30_000
 
 /** One connection to a worker, for one request after the other. */
-export class ClientConnection implements ExchangeConnection {
+export class WorkerConnection implements ExchangeConnection {
   readonly origin: Origin
   /** When it became idle, by `performance.now()`. */
   idleSince = 0
@@ -62,7 +62,7 @@ export class ClientConnection implements ExchangeConnection {
   readonly #connectTimer: ReturnType<typeof setTimeout>
   #connected = false
   #served = false
-  #exchange: ClientExchange | undefined
+  #exchange: WorkerExchange | undefined
   #parser: ResponseParser | undefined
   /** Of the response under way. */
   #answered = false
@@ -96,7 +96,7 @@ export class ClientConnection implements ExchangeConnection {
   }
 
   /** Sends a request at the end of this turn; the connection must be new or idle. */
-  send(request: OutgoingRequest, exchange: ClientExchange): void {
+  send(request: OutgoingRequest, exchange: WorkerExchange): void {
     this.#exchange = exchange
     this.#answered = false
     exchange.begin(this)

@@ -1,9 +1,9 @@
 import {
   type AnswerBody,
   type HeaderFields,
-  type IncomingAnswer,
   type PendingAnswer,
   TransportError,
+  type WorkerResponse,
 } from './http-client.ts'
 import type { ResponseParts } from './response-parser.ts'
 
@@ -27,9 +27,9 @@ interface Reader {
 }
 
 /** One request on the wire: the connection pushes its response in, the router pulls it out. */
-export class ClientExchange implements PendingAnswer, AnswerBody, ResponseParts {
-  readonly head: Promise<IncomingAnswer>
-  readonly #gotHead: (answer: IncomingAnswer) => void
+export class WorkerExchange implements PendingAnswer, AnswerBody, ResponseParts {
+  readonly head: Promise<WorkerResponse>
+  readonly #gotHead: (answer: WorkerResponse) => void
   readonly #failHead: (error: TransportError) => void
   readonly #chunks: Uint8Array[] = []
   #connection: ExchangeConnection | undefined
@@ -41,7 +41,7 @@ export class ClientExchange implements PendingAnswer, AnswerBody, ResponseParts 
   #reader: Reader | undefined
 
   constructor() {
-    const head = Promise.withResolvers<IncomingAnswer>()
+    const head = Promise.withResolvers<WorkerResponse>()
     this.head = head.promise
     this.#gotHead = head.resolve
     this.#failHead = head.reject

@@ -102,7 +102,7 @@ export class Lease {
     if (this.#judged) return
     this.#judged = true
     if (outcome === 'failure') {
-      this.worker.fail(reason)
+      this.worker.noteError(reason)
       this.worker.recent.add('failures')
     }
     if (this.#permit !== undefined) {

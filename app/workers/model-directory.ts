@@ -97,7 +97,7 @@ export class ModelDirectory {
   refusedKey(worker: Worker, status: number): void {
     if (worker.keyRefused) return
     worker.keyRefused = true
-    worker.fail(`refuses the router's key (status ${status}): give both the same --api-key`)
+    worker.noteError(`refuses the router's key (status ${status}): give both the same --api-key`)
     this.#options.onKeyRefused(worker)
   }
 

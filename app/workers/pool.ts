@@ -158,7 +158,7 @@ export class Pool {
   }
 
   /** The worker can take requests again: after a probe, or a trial. */
-  welcome(worker: Worker): void {
+  startSlowly(worker: Worker): void {
     if (this.#slowStart.selections > 0 && !worker.removed) this.#slowStart.begin(worker)
   }
 

@@ -109,7 +109,7 @@ export class Probe {
     if (this.#stopped) return
     if (finding === undefined) {
       // Nothing was found out: what was found last stands.
-      this.#worker.fail('probe: this process has no file descriptor left')
+      this.#worker.noteError('probe: this process has no file descriptor left')
       if (this.#worker.health.name === 'starting') this.#sayNotUp()
       return
     }
@@ -134,7 +134,7 @@ export class Probe {
     this.#successes = finding.ok ? this.#successes + 1 : 0
     this.#failures = finding.ok ? 0 : this.#failures + 1
     this.#worker.badSince = finding.ok ? undefined : (this.#worker.badSince ?? this.#options.clock.now())
-    if (!finding.ok) this.#worker.fail(`probe: ${finding.reason}`)
+    if (!finding.ok) this.#worker.noteError(`probe: ${finding.reason}`)
     if (health.name === 'starting') {
       if (finding.ok) this.#change({ name: 'healthy' })
       else this.#sayNotUp()

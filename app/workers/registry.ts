@@ -16,11 +16,11 @@ export interface WorkerRegistryOptions {
   /** Called when a source says that a worker has TLS files of its own, other ones than before, or none any more. */
   readonly setTls?: HttpClient['setTls']
   /** Called after each change that an operator has made. */
-  readonly onOperatorWord?: (() => void) | undefined
+  readonly onOperatorChange?: (() => void) | undefined
 }
 
 /** All that operators have said and that still holds: enough to bring another process's registry to the same. */
-export interface OperatorWord {
+export interface OperatorChanges {
   /** URLs of workers that they have added. */
   readonly added: readonly string[]
   /** What sources name and operators have taken out. */
@@ -65,7 +65,7 @@ export class WorkerRegistry {
   readonly #allow: readonly string[]
   readonly #events: RegistryEvents
   readonly #setTls: HttpClient['setTls']
-  readonly #onOperatorWord: () => void
+  readonly #onOperatorChange: () => void
   /** Addresses to be drained as soon as a source names them. */
   #drainedAhead = new Set<string>()
   /** By source, then by address. */
@@ -73,13 +73,13 @@ export class WorkerRegistry {
   /** By address: two spellings of a URL are one worker. */
   readonly #entries = new Map<string, Entry>()
 
-  constructor({ pool, prober, allow, events, setTls, onOperatorWord }: WorkerRegistryOptions) {
+  constructor({ pool, prober, allow, events, setTls, onOperatorChange }: WorkerRegistryOptions) {
     this.pool = pool
     this.#prober = prober
     this.#allow = allow
     this.#events = events
     this.#setTls = setTls ?? (() => {})
-    this.#onOperatorWord = onOperatorWord ?? (() => {})
+    this.#onOperatorChange = onOperatorChange ?? (() => {})
   }
 
   /** Replaces the whole set of one source. Its members are checked URLs. */
@@ -117,7 +117,7 @@ export class WorkerRegistry {
     const own = new Map(this.#claims.get(operators))
     this.#claims.set(operators, own.set(address, { url, dismissed: false, refused: false }))
     this.#settle([address])
-    this.#onOperatorWord()
+    this.#onOperatorChange()
     return this.#entries.get(address)!.worker
   }
 
@@ -127,7 +127,7 @@ export class WorkerRegistry {
     if (address === undefined) return
     this.#disown(address)
     this.#settle([address])
-    this.#onOperatorWord()
+    this.#onOperatorChange()
   }
 
   /** The worker gets nothing more and finishes what it has, whatever the sources say. */
@@ -137,7 +137,7 @@ export class WorkerRegistry {
     this.#disown(address)
     for (const source of this.#claims.keys()) this.#mark(source, address, true)
     this.#settle([address])
-    this.#onOperatorWord()
+    this.#onOperatorChange()
   }
 
   /** An operator's word; a worker that its source has draining stays so. */
@@ -147,11 +147,11 @@ export class WorkerRegistry {
     if (address === undefined || entry === undefined) return
     entry.drained = draining
     this.#settle([address])
-    this.#onOperatorWord()
+    this.#onOperatorChange()
   }
 
-  operatorWord(): OperatorWord {
-    const word = { added: [] as string[], dismissed: [] as OperatorWord['dismissed'][number][] }
+  operatorChanges(): OperatorChanges {
+    const word = { added: [] as string[], dismissed: [] as OperatorChanges['dismissed'][number][] }
     for (const [source, claims] of this.#claims) {
       for (const { url, identity, dismissed } of claims.values()) {
         if (source === operators) word.added.push(url)
@@ -164,7 +164,7 @@ export class WorkerRegistry {
   }
 
   /** Makes what operators have said to another process hold here, in place of what they said here. */
-  adopt({ added, dismissed, drained }: OperatorWord): void {
+  applyOperatorChanges({ added, dismissed, drained }: OperatorChanges): void {
     const before = this.#claims.get(operators) ?? new Map<string, Claim>()
     const own = added.map((url) => [canonicalUrl(url), { url, dismissed: false, refused: false }] as const)
     this.#claims.set(operators, new Map(own))

@@ -235,7 +235,7 @@ export class Worker implements Candidate {
   }
 
   /** It has sent something that only a working engine sends. */
-  hear(now = this.#now()): void {
+  noteActivity(now = this.#now()): void {
     this.signs.heard(now)
   }
 
@@ -287,7 +287,7 @@ export class Worker implements Candidate {
     return this.#models === undefined ? !this.#shown.lacks(model) : this.#models.has(model)
   }
 
-  fail(message: string): void {
+  noteError(message: string): void {
     this.lastError = { at: new Date(), message }
   }
 

@@ -1,9 +1,9 @@
 import {
   type HttpClient,
-  type IncomingAnswer,
   type OutgoingRequest,
   type PendingAnswer,
   TransportError,
+  type WorkerResponse,
 } from '../../app/upstream/http-client.ts'
 import type { AppClock } from './app-clock.ts'
 
@@ -49,7 +49,7 @@ export class FakeClient implements HttpClient {
     this.sent.push({ at: this.#clock.now(), url: origin + path, headers })
     const answer = this.#answers.get(origin)?.(path) ?? 'refused'
     let abort = (): void => {}
-    const head = new Promise<IncomingAnswer>((resolve, reject) => {
+    const head = new Promise<WorkerResponse>((resolve, reject) => {
       abort = () => reject(new TransportError('aborted', 'ABORTED'))
       if (answer === 'refused') reject(new TransportError('unreachable', 'ECONNREFUSED'))
       else if (answer === 'reset') reject(new TransportError('reset', 'ECONNRESET'))
@@ -67,7 +67,7 @@ export class FakeClient implements HttpClient {
   async close(): Promise<void> {}
 }
 
-function incoming(status: number, text: string): IncomingAnswer {
+function incoming(status: number, text: string): WorkerResponse {
   const chunks = [Buffer.from(text)]
   const body = {
     read: async () => chunks.shift(),

@@ -1,7 +1,7 @@
 import { resolveOptions } from '../../app/config/resolve-options.ts'
 import type { ConfigInput } from '../../app/config/settings.ts'
 import { createRouter, type RouterParts } from '../../app/gateway/router.ts'
-import { plainConnection } from '../../app/runtime/plain-connection.ts'
+import { plainRequest } from '../../app/runtime/plain-request.ts'
 
 /** A gateway with more replaced, and more to be seen, than programs may replace and see. */
 export async function testGateway(options: ConfigInput, parts: RouterParts = {}) {
@@ -11,8 +11,8 @@ export async function testGateway(options: ConfigInput, parts: RouterParts = {})
     ...router,
     config,
     fetch: async (request: Request): Promise<Response> =>
-      router.serveApi(request, { incoming: plainConnection(request) }),
+      router.serveApi(request, { incoming: plainRequest(request) }),
     operations: async (request: Request): Promise<Response> =>
-      router.serveOperations(request, { incoming: plainConnection(request) }),
+      router.serveOperations(request, { incoming: plainRequest(request) }),
   }
 }

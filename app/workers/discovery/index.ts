@@ -1,5 +1,5 @@
 import { type Environment, environment } from '../../config/environment.ts'
-import { ConfigError } from '../../config/fault.ts'
+import { ConfigError } from '../../config/problem.ts'
 import type { Config } from '../../config/settings.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { type Get, get } from '../../upstream/get.ts'

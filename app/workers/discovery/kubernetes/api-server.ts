@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Get } from '../../../upstream/get.ts'
-import type { HeaderFields, IncomingAnswer, PendingAnswer } from '../../../upstream/http-client.ts'
+import type { HeaderFields, PendingAnswer, WorkerResponse } from '../../../upstream/http-client.ts'
 
 export interface ApiServerOptions {
   /** For example https://10.96.0.1:443. Over plain http, as to `kubectl proxy`, no token is sent. */
@@ -57,7 +57,7 @@ export class ApiServer {
 const longestRetryAfter = 60
 
 /** What an answer other than 200 says. */
-export async function faultOf({ status, headers, body }: IncomingAnswer): Promise<ApiFault> {
+export async function faultOf({ status, headers, body }: WorkerResponse): Promise<ApiFault> {
   const text = Buffer.from(await body.readAll()).toString('utf8')
   return new ApiFault(status, `${status} ${messageIn(text)}`.trim(), retryAfterMs(headers))
 }

@@ -3,10 +3,9 @@ import type { Clock } from '../../../runtime/clock.ts'
 import type { PendingAnswer } from '../../../upstream/http-client.ts'
 import { type ApiObject, compareVersions, isApiObject } from './api-object.ts'
 import { ApiFault, type ApiServer, faultOf } from './api-server.ts'
-import { inTime } from './in-time.ts'
 import { Nap } from './nap.ts'
 import { ObjectStore } from './object-store.ts'
-import { readText } from './read-answer.ts'
+import { abortAfter, readText } from './read-answer.ts'
 import { Watch } from './watch.ts'
 
 export interface ListWatchOptions {
@@ -126,7 +125,7 @@ export class ListWatch {
     const pending = await api.ask(path, { ...query, ...place })
     this.#listing = pending
     if (this.#stopped) pending.abort()
-    return inTime({ clock, ms: timeoutMs }, pending, async () => {
+    return abortAfter({ clock, ms: timeoutMs }, pending, async () => {
       const answer = await pending.head
       if (answer.status !== 200) throw await faultOf(answer)
       return parseList(await readText(answer.body))

@@ -1,4 +1,5 @@
-import type { ByteSource } from '../../../upstream/http-client.ts'
+import type { Clock } from '../../../runtime/clock.ts'
+import type { ByteSource, PendingAnswer } from '../../../upstream/http-client.ts'
 
 /** Bytes of a list: some thousand pods with all that Kubernetes notes on them. */
 const maxListBytes = 64 * 1024 * 1024
@@ -38,5 +39,25 @@ export async function* readLines(body: ByteSource): AsyncGenerator<readonly stri
     if (end === -1) continue
     const lines = bytes.toString('utf8', 0, end).split('\n')
     yield lines.filter((line) => line.trim() !== '')
+  }
+}
+
+/** The result of `work` on an answer, which is aborted when that takes longer than `ms`. */
+export async function abortAfter<T>(
+  { clock, ms }: { readonly clock: Clock; readonly ms: number },
+  pending: PendingAnswer,
+  work: () => Promise<T>,
+): Promise<T> {
+  let late = false
+  const cancelTimer = clock.after(ms, () => {
+    late = true
+    pending.abort()
+  })
+  try {
+    return await work()
+  } catch (error) {
+    throw late ? new Error(`no answer within ${ms / 1000} s`) : error
+  } finally {
+    cancelTimer()
   }
 }

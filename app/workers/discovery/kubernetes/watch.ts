@@ -2,10 +2,9 @@ import type { Clock } from '../../../runtime/clock.ts'
 import type { ByteSource, PendingAnswer } from '../../../upstream/http-client.ts'
 import { type ApiObject, compareVersions, isApiObject } from './api-object.ts'
 import { ApiFault, type ApiServer, faultIn, faultOf } from './api-server.ts'
-import { inTime } from './in-time.ts'
 import { Nap } from './nap.ts'
 import type { Change } from './object-store.ts'
-import { readLines } from './read-answer.ts'
+import { abortAfter, readLines } from './read-answer.ts'
 
 export interface WatchOptions {
   readonly api: ApiServer
@@ -151,7 +150,7 @@ export class Watch {
     })
     this.#pending = pending
     if (this.#stopped) pending.abort()
-    const body = await inTime({ clock, ms: timeoutMs }, pending, async () => {
+    const body = await abortAfter({ clock, ms: timeoutMs }, pending, async () => {
       const answer = await pending.head
       if (answer.status !== 200) throw await faultOf(answer)
       return answer.body

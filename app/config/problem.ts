@@ -7,7 +7,7 @@ export interface Origin {
 }
 
 /** One thing that is wrong with a configuration. */
-export interface Fault {
+export interface ConfigProblem {
   /** What it is about: `--port`; for the library the key, `port`. */
   readonly name: string
   readonly origin: string
@@ -31,32 +31,32 @@ export interface RawValue {
 /** What one source gave. */
 export interface Reading {
   readonly values: readonly RawValue[]
-  readonly faults: readonly Fault[]
+  readonly faults: readonly ConfigProblem[]
 }
 
 /** Thrown by the library; carries all faults, and says all of them in its message. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
-  readonly faults: readonly Fault[]
+  readonly faults: readonly ConfigProblem[]
 
-  constructor(faults: readonly Fault[]) {
+  constructor(faults: readonly ConfigProblem[]) {
     super(`the configuration is wrong\n${faultLines(faults)}`)
     this.faults = faults
   }
 }
 
 /** All faults for a terminal: a heading, then one aligned line each. */
-export function formatFaults(faults: readonly Fault[]): string {
+export function formatProblems(faults: readonly ConfigProblem[]): string {
   const count = faults.length === 1 ? '1 fault' : `${faults.length} faults`
   return `vllm-router: ${count} in the configuration\n${faultLines(faults)}`
 }
 
-function faultLines(faults: readonly Fault[]): string {
+function faultLines(faults: readonly ConfigProblem[]): string {
   const width = Math.max(...faults.map(({ name }) => name.length))
   return faults.map((fault) => `  ${line(fault, width)}`).join('\n')
 }
 
-function line({ name, origin, problem, allowed, hint }: Fault, width: number): string {
+function line({ name, origin, problem, allowed, hint }: ConfigProblem, width: number): string {
   const parts = [problem]
   if (allowed !== undefined) parts.push(`allowed: ${allowed}`)
   if (hint !== undefined && hint !== '') parts.push(hint)
