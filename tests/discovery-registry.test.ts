@@ -119,6 +119,24 @@ describe('operators', () => {
     assert.equal(worker.removed, false)
   })
 
+  test('each of their changes is told, so that the other processes hear of it', () => {
+    let told = 0
+    const { registry } = registering({ onOperatorChange: () => void told++ })
+    const changes = [
+      () => registry.add('http://a:8000'),
+      () => registry.drain(registry.find('http://a:8000')!, true),
+      () => registry.withdraw(registry.find('http://a:8000')!),
+      () => registry.add('http://b:8000'),
+      () => registry.remove(registry.find('http://b:8000')!),
+    ]
+    for (const [index, change] of changes.entries()) {
+      change()
+      assert.equal(told, index + 1, String(index))
+    }
+    registry.assign('file', [a])
+    assert.equal(told, changes.length, 'what a source says every process finds out by itself')
+  })
+
   test('a removed worker is out of their reach', () => {
     const { registry, members } = registering()
     const worker = registry.add('http://a:8000')

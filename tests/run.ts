@@ -28,7 +28,7 @@ const checks = [
 
 /** They read files of the project and judge them: once is enough. Asked for by name, they run on either runtime. */
 const alikeOnBoth =
-  /^tests\/(bench|docs(-\w+)?|imports|image-dockerfile|k8s-\w+|monitoring-(catalogue|rules))\.test\.ts$/
+  /^tests\/(bench|docs(-\w+)?|imports|public-types|image-dockerfile|k8s-\w+|monitoring-(catalogue|rules))\.test\.ts$/
 
 /** Grace times, watches, scrapes: they take long and little of the machine, and have a lane of their own. */
 const mostlyWaits =

@@ -4,7 +4,7 @@ import type { Config, ConfigInput } from '../config/settings.ts'
 import type { RouterControl } from '../operations/router-control.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { plainRequest } from '../runtime/plain-request.ts'
-import type { Log } from '../telemetry/log.ts'
+import type { Log } from '../telemetry/logger.ts'
 import { createRouter } from './router.ts'
 
 const severalProcesses: ConfigProblem = {

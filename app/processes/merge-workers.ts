@@ -1,5 +1,4 @@
-import type { RecentView } from '../workers/recent-minute.ts'
-import type { BreakerView, WorkerState } from '../workers/worker-state.ts'
+import type { BreakerView, RecentView, WorkerState } from '../workers/worker-state.ts'
 
 /** From good to bad; the worst view that any process has of a worker is the one that counts. */
 const healths: readonly WorkerState['health'][] = ['healthy', 'starting', 'unhealthy']

@@ -1,8 +1,9 @@
-import pino, { type DestinationStream, type Logger, type LoggerOptions } from 'pino'
+import pino, { type DestinationStream, type LoggerOptions } from 'pino'
 import { LineBuffer } from './line-buffer.ts'
+import type { Log } from './logger.ts'
 import { PeopleLines } from './people-lines.ts'
 
-export type Log = Logger
+export type { Log }
 
 export interface LogOptions {
   readonly level: string

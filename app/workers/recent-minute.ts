@@ -1,23 +1,11 @@
+import type { RecentView } from './worker-state.ts'
+
 /** Milliseconds of one slot, and how many there are: a minute in all. */
 const slotMs = 10_000
 const slotCount = 6
 
 /** Upper bounds of the times to first token, in milliseconds: each 1.5 times the one before, from 1 ms to 4 minutes. */
 const bounds = Array.from({ length: 32 }, (_, index) => 1.5 ** index)
-
-/** What a worker has done within the last minute. */
-export interface RecentView {
-  /** Seconds that it covers. */
-  readonly seconds: number
-  readonly attempts: number
-  /** Attempts at requests that another worker had failed or refused. */
-  readonly retries: number
-  readonly failures: number
-  /** Answers that said it was busy (429, 503). */
-  readonly refusals: number
-  /** Of streams, from sending the request to their first token; null where there was none. */
-  readonly first_token_ms: { readonly p50: number; readonly p95: number } | null
-}
 
 type Count = 'attempts' | 'retries' | 'failures' | 'refusals'
 

@@ -1,16 +1,13 @@
-import type { RecentView } from './recent-minute.ts'
-import type { Worker } from './worker.ts'
-
 /** A worker as `GET /workers` shows it. */
 export interface WorkerState {
   readonly id: string
   readonly url: string
   readonly available: boolean
   readonly unavailable_reason: string | null
-  readonly health: Worker['health']['name']
+  readonly health: 'starting' | 'healthy' | 'unhealthy'
   readonly health_reason: string | null
   /** Why others are chosen first although it is available: `busy` or `no_sign_of_life`. */
-  readonly last_choice: Worker['lastChoice'] | null
+  readonly last_choice: 'busy' | 'no_sign_of_life' | null
   /** When a busy worker is asked again. */
   readonly busy_until: string | null
   readonly in_flight: number
@@ -46,55 +43,16 @@ export interface LoadView {
   readonly kv_cache_usage: number | null
 }
 
-export function workerState(worker: Worker): WorkerState {
-  const { id, url, health, inFlight, draining, lastError, models, modelsLocked, load } = worker
-  const unavailable = worker.unavailable(undefined)
-  return {
-    id,
-    url,
-    available: unavailable === undefined,
-    unavailable_reason: unavailable ?? null,
-    health: health.name,
-    health_reason: health.name === 'unhealthy' ? health.reason : null,
-    last_choice: worker.lastChoice ?? null,
-    busy_until: worker.standBack.active ? later(worker.standBack.remainingMs) : null,
-    in_flight: inFlight,
-    draining,
-    breaker: breakerView(worker),
-    last_error:
-      lastError === undefined ? null : { at: lastError.at.toISOString(), message: lastError.message },
-    models: models === undefined ? null : [...models],
-    models_hidden: modelsLocked ? lockedModels : null,
-    load:
-      load === undefined
-        ? null
-        : {
-            at: load.at.toISOString(),
-            age_seconds: seconds(Date.now() - load.at.getTime()),
-            running: load.running ?? null,
-            waiting: load.waiting ?? null,
-            kv_cache_usage: load.kvCacheUsage ?? null,
-          },
-    recent: worker.recent.view(),
-    waiting: { requests: worker.signs.waiting, quiet_seconds: seconds(worker.quietMs) },
-  }
-}
-
-/** In the state of a worker, and in the log. */
-export const lockedModels =
-  'GET /v1/models wants a key: give the router --api-key; until then it learns from answers who serves which model'
-
-function breakerView({ breaker, breakerState: state }: Worker): BreakerView {
-  if (breaker === undefined) return { state: 'disabled', reason: null, until: null }
-  if (state.name === 'closed') return { state: 'closed', reason: null, until: null }
-  const until = state.name === 'open' ? later(breaker.remainingMs) : null
-  return { state: state.name, reason: state.reason, until }
-}
-
-function seconds(ms: number): number {
-  return Math.round(ms / 100) / 10
-}
-
-function later(ms: number): string {
-  return new Date(Date.now() + ms).toISOString()
+/** What a worker has done within the last minute. */
+export interface RecentView {
+  /** Seconds that it covers. */
+  readonly seconds: number
+  readonly attempts: number
+  /** Attempts at requests that another worker had failed or refused. */
+  readonly retries: number
+  readonly failures: number
+  /** Answers that said it was busy (429, 503). */
+  readonly refusals: number
+  /** Of streams, from sending the request to their first token; null where there was none. */
+  readonly first_token_ms: { readonly p50: number; readonly p95: number } | null
 }

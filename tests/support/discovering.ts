@@ -18,8 +18,8 @@ import type { Scope } from './scope.ts'
 /** A pool, its registry and nobody behind the addresses; everything that is reported becomes a line. */
 export function registering({
   allow = [],
-  setTls,
-}: Partial<Pick<WorkerRegistryOptions, 'allow' | 'setTls'>> = {}) {
+  ...options
+}: Partial<Pick<WorkerRegistryOptions, 'allow' | 'setTls' | 'onOperatorChange'>> = {}) {
   const clock = new AppClock()
   const reports: string[] = []
   const { pool } = testPool({ clock })
@@ -44,7 +44,7 @@ export function registering({
     random: () => 0.5,
     events: { healthChanged: () => {}, notUp: () => {} },
   })
-  const registry = new WorkerRegistry({ pool, prober, allow, events, ...(setTls && { setTls }) })
+  const registry = new WorkerRegistry({ pool, prober, allow, events, ...options })
   return {
     pool,
     registry,
