@@ -122,7 +122,10 @@ describe('a worker with files of its own', () => {
     t.after(() => gateway.close())
     await gateway.start()
     const health = (name: string) =>
-      eventually(async () => (await gateway.control.workers())[0]?.health === name, { what: name })
+      eventually(async () => (await gateway.control.workers())[0]?.health === name, {
+        what: name,
+        withinMs: 15_000,
+      })
     await health('healthy')
     await write({ ca_file: file('ca.crt') })
     await health('unhealthy')
