@@ -26,13 +26,13 @@ export class RequestBody {
   }
 }
 
-/** Bytes. A piece of its own costs some 200 more. */
+/** Bytes. Smaller pieces are merged: each piece costs about 200 bytes. */
 const smallPiece = 4096
 
 /** Bytes of small pieces that are put together: a client may send one byte at a time. */
 const mergedPieces = 64 * 1024
 
-/** Of those, so many are held one by one. */
+/** Small pieces that are kept before they are merged. */
 const mostCrumbs = 256
 
 /**

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { loadConfig } from '../app/config/load-config.ts'
-import { notBuilt } from '../app/config/not-built.ts'
 import { notSupportedNames } from '../app/config/not-supported.ts'
 import { ConfigError, type ConfigProblem, formatProblems } from '../app/config/problem.ts'
 import { resolveOptions } from '../app/config/resolve-options.ts'
@@ -233,23 +232,21 @@ describe('what is not supported yet', () => {
     }
   })
 
-  test('a setting that is not built is refused with another value than its default', async () => {
-    const texts: Record<string, string> = { selector: 'app=vllm', serviceDiscoveryNamespace: 'ml' }
-    for (const { key, values } of notBuilt) {
-      const { flag, kind, default: usual } = settingOf(key)
-      const number = kind.allowed.endsWith('to 1') ? '0.9' : '2'
-      const chosen = values?.[0] ?? texts[key] ?? (kind.takes === 'nothing' ? 'true' : number)
-      const fault = await onlyFault({ flags: [`--${flag}`, chosen] })
-      assert.match(fault.problem, /is not supported yet$/, flag)
-      assert.deepEqual(await faultsOf({ flags: [`--${flag}=${kind.show(usual)}`] }), [], flag)
-    }
+  test('a policy that does not exist is refused with the names of those that do', async () => {
+    const fault = await onlyFault({ flags: '--policy fastest' })
+    assert.equal(fault.problem, 'got "fastest"')
+    assert.equal(fault.allowed, Object.keys(selectionPolicies).join(', '))
+    assert.match((await onlyFault({ flags: '--model-policy m=fastest' })).problem, /no policy is called so/)
   })
 
-  test('a policy that is not built is refused with the names of those that are', async () => {
-    const fault = await onlyFault({ env: { VLLM_ROUTER_POLICY: 'cache_aware' } })
-    assert.equal(fault.problem, 'got "cache_aware", which is not supported yet')
-    assert.equal(fault.allowed, Object.keys(selectionPolicies).join(', '))
-    assert.equal((await onlyFault({ flags: '--policy fastest' })).problem, 'got "fastest"')
+  test('names of models are told where they make no sense', async () => {
+    assert.match((await onlyFault({ flags: '--model-alias a=b b=c' })).problem, /an alias of an alias/)
+    assert.match((await onlyFault({ flags: '--model-alias a=b@0' })).hint ?? '', /a number above 0/)
+    assert.match((await onlyFault({ flags: '--model-fallback a=a' })).problem, /no fallback of its own/)
+    assert.deepEqual(
+      await faultsOf({ flags: '--model-alias gpt=org/a:7b@9 gpt=b@1 --model-fallback gpt=b' }),
+      [],
+    )
   })
 })
 

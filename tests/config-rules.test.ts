@@ -47,7 +47,7 @@ describe('settings that do not go together', () => {
   })
 
   test('simulated workers together with real ones', () => {
-    assert.match(faultOf({ demo: 7, workerUrls: ['http://a:1'] }), /not possible together with --worker-urls/)
+    assert.match(faultOf({ demo: 7, workerUrls: ['http://a:1'] }), /cannot be combined with --worker-urls/)
   })
 
   test('the same worker twice, in whatever spelling', () => {
@@ -104,7 +104,7 @@ describe('code in the configuration', () => {
     )
   })
 
-  test('it may take the name of one that is not built yet', () => {
+  test('it may take the name of a built-in one', () => {
     assert.equal(faultOf({ policy: 'cache_aware', selectionPolicies: { cache_aware: pick } }), '')
   })
 

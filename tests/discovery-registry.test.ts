@@ -119,6 +119,19 @@ describe('operators', () => {
     assert.equal(worker.removed, false)
   })
 
+  test('a source’s worker that is not allowed is told of once, for as long as the source names it', () => {
+    const { registry, reports, members } = registering({ allow: ['a'] })
+    registry.assign('file', [a, b])
+    registry.assign('file', [b])
+    assert.deepEqual(reports, ['file: http://b:8000 refused'])
+    assert.deepEqual(members(), [])
+    registry.assign('file', [])
+    registry.assign('file', [b])
+    assert.equal(reports.length, 2)
+    registry.assign('static', [b])
+    assert.deepEqual(members(), ['http://b:8000'])
+  })
+
   test('each of their changes is told, so that the other processes hear of it', () => {
     let told = 0
     const { registry } = registering({ onOperatorChange: () => void told++ })

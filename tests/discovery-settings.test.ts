@@ -32,7 +32,7 @@ describe('the settings of discovery', () => {
   test('discovery needs to know which pods, in one way', async () => {
     assert.match(await faults('--service-discovery'), /it does not say which pods; add --selector/)
     const both = '--service-discovery --selector app=vllm --service-discovery-service vllm'
-    assert.match(await faults(both), /--service-discovery-service .*not possible together with --selector/)
+    assert.match(await faults(both), /--service-discovery-service .*cannot be combined with --selector/)
     assert.equal(await faults('--service-discovery --service-discovery-service vllm vllm-big'), '')
   })
 

@@ -253,13 +253,15 @@ test('a router that starts before its API server says so in its log, and finds t
   const env = { KUBERNETES_SERVICE_HOST: '127.0.0.1', KUBERNETES_SERVICE_PORT: String(line.port) }
   const router = await startRouter({ args: flags.split(/\s+/), env, t })
   const said = (msg: string) => router.logs().filter((log) => log.msg === msg)
-  await eventually(() => said('discovery failed; what it found last stays').length > 0, { what: 'a warning' })
+  await eventually(() => said('discovery failed; keeping the last known workers').length > 0, {
+    what: 'a warning',
+  })
   await line.accept()
   await eventually(() => said('discovery works again').length > 0, { what: 'the good news' })
   await eventually(async () => (await router.metric('vllm_router_active_workers')) === 1, {
     what: 'the worker',
   })
-  const [warning, ...more] = said('discovery failed; what it found last stays')
+  const [warning, ...more] = said('discovery failed; keeping the last known workers')
   assert.equal(more.length, 0, 'once for one reason')
   assert.equal(warning?.source, 'kubernetes')
   assert.equal(warning?.activity, 'list')

@@ -4,7 +4,6 @@ import { dirname, join, posix } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { parseCommand } from '../app/cli/cli.ts'
-import { isNotBuilt, isWhollyNotBuilt } from '../app/config/not-built.ts'
 import { settingNames } from '../app/config/settings.ts'
 import manifest from '../package.json' with { type: 'json' }
 
@@ -79,7 +78,8 @@ describe('the documents', () => {
   })
 
   test('name only flags that exist', () => {
-    const benchFlags = [...read('bench/main.ts').matchAll(/^ {2}--([\w-]+)/gm)].map(([, flag]) => flag)
+    const programs = ['bench/main.ts', 'bench/policies/main.ts'].map(read).join('\n')
+    const benchFlags = [...programs.matchAll(/^ {2}--([\w-]+)/gm)].map(([, flag]) => flag)
     // Of npm, git, Bun and Node; the last two of the router are no settings.
     const others = 'only frozen-lockfile noEmit test test-name-pattern help version'.split(' ')
     for (const page of pages) {
@@ -98,21 +98,6 @@ describe('the documents', () => {
       for (const [, verb = ''] of text.matchAll(/`vllm-router ([a-z-]+)/g))
         assert.notEqual(parseCommand([verb]).verb, 'wrong', `${page} names the verb ${verb}`)
     }
-  })
-
-  test('say of what is not built that it is not, and of nothing else', () => {
-    const readme = read('README.md')
-    const notYet = /^Not built yet.*(?:\n.+)*/m.exec(readme)?.[0].replaceAll('\n', ' ') ?? ''
-    const words: Readonly<Record<string, boolean>> = {
-      'prefix caches': isNotBuilt('policy', 'cache_aware'),
-      sessions: isNotBuilt('policy', 'sticky_least_loaded'),
-      'data-parallel ranks': isWhollyNotBuilt('intraNodeDataParallelSize'),
-      'Kubernetes discovery': isWhollyNotBuilt('serviceDiscovery'),
-      'several processes': isWhollyNotBuilt('processes'),
-      'rate limit': isWhollyNotBuilt('rateLimitTokensPerSecond'),
-    }
-    for (const [word, missing] of Object.entries(words))
-      assert.equal(notYet.includes(word), missing, `README.md, "Not built yet": ${word}`)
   })
 
   test('keep their prose within 120 columns', () => {

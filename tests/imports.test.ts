@@ -78,6 +78,11 @@ const rules: Rules = {
       mayImport: ['bench'],
       because: 'what is measured is a process that was started like any other, never code that was imported',
     },
+    {
+      room: 'bench/policies',
+      mayImport: ['bench/policies', 'policies/selection'],
+      because: 'the simulation runs the code of the policies themselves, and nothing else of the router',
+    },
     { room: 'examples', mayImport: [], because: 'an example uses the package, as its reader will' },
   ],
   packages: [
@@ -96,6 +101,11 @@ const rules: Rules = {
       things: ['yaml'],
       onlyIn: ['app/config', 'tests'],
       because: 'configuration is read in one place (tests read manifests)',
+    },
+    {
+      things: ['xxhash-wasm'],
+      onlyIn: ['http/prompt-chain.ts'],
+      because: 'all replicas must hash a prompt alike',
     },
     { things: ['undici'], onlyIn: ['bench'], because: 'the router has an HTTP client of its own' },
     {

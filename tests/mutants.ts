@@ -36,7 +36,8 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
       'let-go',
     ],
     ...['signs-of-life', 'slow-start', 'stand-back', 'recent-minute', 'worker-cap', 'worker-metrics'],
-    ...['processes-words', 'selection-contract'],
+    ...['processes-words', 'selection-contract', 'pool-details', 'model-directory', 'panic', 'observer'],
+    ...['health-hung-engine', 'health-silent-probes', 'relay'],
   ],
   policies: [
     ...['breaker', 'breaker-model', 'breaker-trials', 'retry', 'selection-contract', 'selection-round-robin'],

@@ -91,4 +91,15 @@ describe('the word of operators', () => {
     other.registry.assign('file', [a])
     assert.deepEqual(state(other), ['http://a:8000'])
   })
+
+  test('takes back what was taken out here and is not any more', () => {
+    const one = registering()
+    one.registry.assign('file', [a, b])
+    const other = registering()
+    other.registry.assign('file', [a, b])
+    other.registry.remove(other.registry.find(a.url)!)
+    other.registry.add(c)
+    other.registry.applyOperatorChanges(one.registry.operatorChanges())
+    assert.deepEqual(state(other), ['http://a:8000', 'http://b:8000'])
+  })
 })

@@ -9,17 +9,40 @@ import { AppClock } from './support/app-clock.ts'
 import { anyCandidates, candidates, tally } from './support/candidates.ts'
 import { requestFor, testPool } from './support/pool.ts'
 import { seeded } from './support/random.ts'
+import { selectionContext } from './support/selection-context.ts'
 
 const anyRequest: fc.Arbitrary<SelectionRequest> = fc.record({
   model: fc.constantFrom(undefined, 'model-a', 'model-b'),
+  again: fc.boolean(),
+  stream: fc.boolean(),
+  session: fc.option(fc.string({ minLength: 1, maxLength: 3 }), { nil: undefined }),
+  prompt: fc.option(
+    fc.array(fc.nat(5), { maxLength: 5 }).map((blocks) => ({
+      blocks,
+      bytes: 300 + 256 * blocks.length,
+      bytesOf: (count: number) => 256 * count,
+    })),
+    { nil: undefined },
+  ),
 })
+
+/** Choosing and booking are one step. */
+function choose<C extends Candidate>(
+  policy: SelectionPolicy,
+  list: readonly C[],
+  request: SelectionRequest,
+): C {
+  const chosen = policy.select(list, request)
+  policy.book?.(chosen, request).end()
+  return chosen
+}
 
 const rules: Readonly<Record<string, (create: () => SelectionPolicy) => void>> = {
   'chooses one of the candidates, at once'(create) {
     const policy = create()
     fc.assert(
       fc.property(anyCandidates(), anyRequest, (list, request) => {
-        assert.ok(list.includes(policy.select(list, request)))
+        assert.ok(list.includes(choose(policy, list, request)))
       }),
     )
   },
@@ -28,7 +51,7 @@ const rules: Readonly<Record<string, (create: () => SelectionPolicy) => void>> =
     const policy = create()
     fc.assert(
       fc.property(anyCandidates(1), anyRequest, (list, request) => {
-        assert.equal(policy.select(list, request), list[0])
+        assert.equal(choose(policy, list, request), list[0])
       }),
     )
   },
@@ -36,7 +59,34 @@ const rules: Readonly<Record<string, (create: () => SelectionPolicy) => void>> =
   'copes with a thousand candidates'(create) {
     const policy = create()
     const list = candidates(1000)
-    for (let i = 0; i < 2000; i++) assert.ok(list.includes(policy.select(list, { model: undefined })))
+    for (let i = 0; i < 2000; i++) assert.ok(list.includes(choose(policy, list, { model: undefined })))
+  },
+
+  'forgets a worker that is gone, and takes it as new when it is back'(create) {
+    const policy = create()
+    const list = candidates(4)
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.nat(3), anyRequest), { maxLength: 30 }), (steps) => {
+        for (const [gone, request] of steps) {
+          choose(policy, list, request)
+          const { id } = list[gone]!
+          policy.forget?.(id)
+          const left = list.filter((one) => one.id !== id)
+          assert.ok(left.includes(choose(policy, left, request)))
+        }
+      }),
+    )
+  },
+
+  'says why in one of the known words'(create) {
+    const policy = create()
+    const words = ['turn', 'load', 'session', 'affinity', 'index', 'spill']
+    fc.assert(
+      fc.property(anyCandidates(), anyRequest, (list, request) => {
+        choose(policy, list, request)
+        assert.ok(words.includes(policy.why ?? ''), policy.why)
+      }),
+    )
   },
 
   'changes neither the list nor the candidates nor the request'(create) {
@@ -46,7 +96,7 @@ const rules: Readonly<Record<string, (create: () => SelectionPolicy) => void>> =
         const before = JSON.stringify({ list, request })
         // Frozen, a write throws; the comparison is for what freezing does not reach.
         for (const one of list) Object.freeze(one)
-        policy.select(Object.freeze(list), Object.freeze(request))
+        choose(policy, Object.freeze(list), Object.freeze(request))
         assert.equal(JSON.stringify({ list, request }), before)
       }),
     )
@@ -58,7 +108,7 @@ const rules: Readonly<Record<string, (create: () => SelectionPolicy) => void>> =
     fc.assert(
       fc.property(fc.array(fc.tuple(someOf, anyRequest), { minLength: 1, maxLength: 40 }), (steps) => {
         const policy = create()
-        for (const [list, request] of steps) assert.ok(list.includes(policy.select(list, request)))
+        for (const [list, request] of steps) assert.ok(list.includes(choose(policy, list, request)))
       }),
     )
   },
@@ -67,7 +117,7 @@ const rules: Readonly<Record<string, (create: () => SelectionPolicy) => void>> =
     const policy = create()
     for (const size of [2, 5, 11]) {
       const list = candidates(size)
-      const chosen = Array.from({ length: size * 200 }, () => policy.select(list, { model: undefined }))
+      const chosen = Array.from({ length: size * 200 }, () => choose(policy, list, { model: undefined }))
       const counts = tally(list, chosen)
       assert.ok(Math.min(...counts) > 100 && Math.max(...counts) < 300, `of ${size}: ${counts}`)
     }
@@ -77,8 +127,8 @@ const rules: Readonly<Record<string, (create: () => SelectionPolicy) => void>> =
     const policy = create()
     const list = candidates(3)
     const request = { model: undefined }
-    for (let i = 0; i < 50; i++) policy.select(list.slice(0, 2), request)
-    const chosen = Array.from({ length: 300 }, () => policy.select(list, request))
+    for (let i = 0; i < 50; i++) choose(policy, list.slice(0, 2), request)
+    const chosen = Array.from({ length: 300 }, () => choose(policy, list, request))
     assert.ok(Math.min(...tally(list, chosen)) > 50)
   },
 
@@ -87,7 +137,7 @@ const rules: Readonly<Record<string, (create: () => SelectionPolicy) => void>> =
     const other = create()
     fc.assert(
       fc.property(anyCandidates(), anyRequest, (list, request) => {
-        assert.equal(one.select(list, request), other.select(list, request))
+        assert.equal(choose(one, list, request), choose(other, list, request))
       }),
     )
   },
@@ -119,7 +169,7 @@ for (const [name, create] of Object.entries(selectionPolicies)) {
   describe(`the policy ${name}`, () => {
     for (const [rule, check] of Object.entries(rules)) {
       const reason = exceptions[name]?.[rule]
-      if (reason === undefined) test(rule, () => check(() => create({ random: seeded(7) })))
+      if (reason === undefined) test(rule, () => check(() => create(selectionContext({ random: seeded(7) }))))
     }
   })
 }

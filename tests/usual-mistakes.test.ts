@@ -75,7 +75,7 @@ describe('a worker that is', () => {
     test(what, { timeout }, async (t) => {
       const router = await startRouter({ t, args: ['--worker-urls', await url(t)] })
       const line = await eventually(
-        () => router.logs().find(({ msg }) => msg === 'worker is not up; it keeps being asked'),
+        () => router.logs().find(({ msg }) => msg === 'worker is not up; still probing'),
         { what: 'a word about it', withinMs: 10_000 },
       )
       assert.equal(line.remedy, remedy)
@@ -87,7 +87,7 @@ describe('a worker that is', () => {
     worker.route('GET /health', answer(404, 'no such page'))
     const router = await startRouter({ t, args: ['--worker-urls', worker.url] })
     const line = await eventually(
-      () => router.logs().find(({ msg }) => msg === 'worker is not up; it keeps being asked'),
+      () => router.logs().find(({ msg }) => msg === 'worker is not up; still probing'),
       { what: 'a word about it', withinMs: 10_000 },
     )
     assert.equal(line.error, 'probe: status 404')

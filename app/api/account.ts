@@ -19,7 +19,7 @@ export interface AccountOptions {
   readonly longestMs: number | undefined
 }
 
-/** Opens the books on a request, and closes them where the answer is not still streaming. */
+/** Starts accounting for a request, and ends it here unless the answer is still streaming. */
 export function account({
   accounting,
   lifecycle,
@@ -55,10 +55,10 @@ export function account({
         throw new RouterError('draining', 'the router is shutting down', { retryAfter: 1 })
       await next()
     } catch (error) {
-      // Hono renders what its own chain throws, as long as it is an Error. The rest comes here.
+      // Hono's error handler sees only Error objects thrown within its chain; anything else is rendered here.
       c.res = errorResponse(error, path, record, log)
     }
-    // It failed behind a committed stream, which nobody will read: the stream is ended, not forgotten.
+    // A middleware threw after the stream was handed over: nobody will read it, so its worker is freed.
     if (record.live && record.errorCode !== undefined) {
       record.live = false
       record.end(record.errorCode)

@@ -28,5 +28,6 @@ function withOwn(list: Record<string, string>, record: RequestRecord): Record<st
   list['x-request-id'] = record.requestId
   list['x-router-worker'] = record.workerId ?? ''
   list['x-router-attempts'] = String(record.attempts)
+  if (record.answeredBy !== undefined) list['x-router-model'] = record.answeredBy
   return list
 }

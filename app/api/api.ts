@@ -28,7 +28,9 @@ import { ModelDirectory } from '../workers/model-directory.ts'
 import { account } from './account.ts'
 import { guardDevelopmentRoutes } from './development-routes.ts'
 import { type InferenceOptions, inference } from './inference.ts'
+import { ModelNames } from './model-names.ts'
 import { listModels, oneModel } from './models.ts'
+import { finishSession } from './session-key.ts'
 import { spareConnections } from './spare-connections.ts'
 import { refuseWorkerPages } from './worker-pages.ts'
 
@@ -44,7 +46,10 @@ export interface HttpOptions {
   readonly control: RouterControl
   /** Whether all connections that the process may have are in use. */
   readonly full: () => boolean
-  readonly inference: Omit<InferenceOptions, 'directory' | 'askUnlisted' | 'ownCors' | 'onProxyPage'>
+  readonly inference: Omit<
+    InferenceOptions,
+    'directory' | 'names' | 'askUnlisted' | 'ownCors' | 'onProxyPage'
+  >
 }
 
 /** The HTTP map of the API: middleware in the order in which it runs, then routes, then the one error renderer. */
@@ -58,6 +63,7 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
     onKeyRefused: ({ url, lastError }) =>
       options.log.warn({ worker: url, reason: lastError?.message }, 'worker refuses the key of the router'),
   })
+  const names = new ModelNames(config)
   const requestTimeoutMs =
     config.requestTimeoutSecs === undefined ? undefined : config.requestTimeoutSecs * 1000
   // A slash at the end makes no other route.
@@ -106,9 +112,11 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
   )
   for (const { middleware } of placed('after')) app.use(widen(middleware))
 
-  app.get('/v1/models', listModels({ pool, directory, keysForWorkers: !dropClientKey }))
-  app.get('/v1/models/:id{.+}', oneModel(pool))
+  app.get('/v1/models', listModels({ pool, directory, names, keysForWorkers: !dropClientKey }))
+  app.get('/v1/models/:id{.+}', oneModel(pool, names))
   app.on(['POST', 'PUT', 'PATCH', 'DELETE'], '/v1/models', methodNotAllowed('GET'))
+  app.post('/finish_session', finishSession(pool))
+  app.all('/finish_session', methodNotAllowed('POST'))
   // After everything that may turn a request away: only what goes to a worker counts against the limits. The rate comes
   // first: what exceeds it must not wait for a slot.
   if (options.rate !== undefined) app.use(widen(rateLimit(options.rate)))
@@ -119,7 +127,7 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
       widen(admission({ queue: options.queue })),
       inference({
         ...options.inference,
-        directory,
+        ...{ directory, names },
         askUnlisted: config.askUnlistedModels,
         ownCors: config.corsAllowedOrigins.length > 0,
         onProxyPage: ({ requestId, workerId }, page) =>

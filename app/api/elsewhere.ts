@@ -26,6 +26,8 @@ export function elsewhere(asked: Asked): (answer: Answer, worker: Worker) => boo
       if (ours) directory.refusedKey(worker, answer.status)
       return ours
     }
+    if (answer.status === 400 && model !== undefined && saysTooLong(answer.body))
+      return directory.isOutgrown(worker, model)
     if (answer.status !== 404) return false
     if (seeksResponse) return true
     if (model === undefined || !saysNoModel(answer)) return false
@@ -57,4 +59,13 @@ const noRoute = Buffer.from('{"detail":"Not Found"}')
 
 export function saysNoRoute({ status, body }: Answer): boolean {
   return status === 404 && body instanceof Uint8Array && noRoute.equals(body)
+}
+
+/** vLLM's words through its versions, and OpenAI's code. */
+const tooLong =
+  /maximum context length|context_length_exceeded|longer than the maximum model length|max_model_len/
+
+export function saysTooLong(body: Answer['body']): boolean {
+  if (!(body instanceof Uint8Array) || body.byteLength > maxBytes) return false
+  return tooLong.test(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString())
 }

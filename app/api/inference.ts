@@ -1,16 +1,10 @@
 import type { Context, Handler } from 'hono'
-import { dialectOf, modelNotFound, routeNotFound } from '../../http/errors.ts'
-import type { Incoming } from '../../http/incoming.ts'
-import type { JsonObject } from '../../http/json/json.ts'
-import type { RequestBody } from '../../http/request-body.ts'
-import { laxBoolean } from '../../middleware/schemas/lax-boolean.ts'
-import type { Call, StreamFacts } from '../relay/call.ts'
+import { modelNotFound, routeNotFound } from '../../http/errors.ts'
+import type { Call } from '../relay/call.ts'
 import { type Answer, bodiless } from '../relay/exchange.ts'
-import { firstHeader, requestHeaders } from '../relay/headers.ts'
+import { firstHeader } from '../relay/headers.ts'
 import { type Interruptible, KeepAlive } from '../relay/keep-alive.ts'
-import { LongHold } from '../relay/long-hold.ts'
 import { type RelayOptions, relay } from '../relay/relay.ts'
-import { RequestKind } from '../relay/request-kind.ts'
 import { findUsage } from '../relay/usage.ts'
 import type { GatewayContext } from '../request/context.ts'
 import type { RequestRecord } from '../request/request-record.ts'
@@ -18,10 +12,11 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { ModelDirectory } from '../workers/model-directory.ts'
 import { answerHeaders } from './answer-headers.ts'
-import { elsewhere, saysNoModel, saysNoRoute } from './elsewhere.ts'
+import { callOf, type Memory } from './call-of.ts'
+import { saysNoModel, saysNoRoute } from './elsewhere.ts'
 import { EngineIds } from './engine-ids.ts'
-import { formField } from './form-field.ts'
-import { impliedModel } from './implied-model.ts'
+import { firstGoodAnswer } from './fallback.ts'
+import type { ModelNames } from './model-names.ts'
 import { proxyFault, proxyPage } from './proxy-page.ts'
 import { ResponseState } from './response-state.ts'
 
@@ -38,6 +33,8 @@ export interface InferenceOptions {
   /** Milliseconds of silence of a committed stream after which a comment is put in; infinite: never. */
   readonly keepAliveMs: number
   readonly directory: ModelDirectory
+  /** Aliases and fallbacks. */
+  readonly names: ModelNames
   /** Workers are asked for models that none of them lists, too. */
   readonly askUnlisted: boolean
   /** The router says what browsers may do, not the workers. */
@@ -46,34 +43,52 @@ export interface InferenceOptions {
   readonly onProxyPage: (record: RequestRecord, page: string) => void
 }
 
-/** Routes whose streams end with a marker: without it, a clean end is a broken stream all the same. */
-const markedStreams = new Set([
-  '/v1/chat/completions',
-  '/v1/completions',
-  '/v1/responses',
-  '/v1/messages',
-  '/inference/v1/generate',
-  '/cohere/v2/chat',
-])
+const none: readonly string[] = []
 
 /** Relays a request of any path to a worker. There is no other way in. */
 export function inference(options: InferenceOptions): Handler<GatewayContext> {
-  const engineIds = new EngineIds()
-  const responses = new ResponseState(options.relay.pool)
+  const memory: Memory = { engineIds: new EngineIds(), responses: new ResponseState(options.relay.pool) }
+  const { names, clock, metrics, ownCors } = options
   return async function relayRequest(c) {
-    const asked = callOf(c, options, { engineIds, responses })
-    const { record } = asked
+    const asked = callOf(c, options, memory)
+    const { record, longHold } = asked
     const { model } = asked.kind
     const listed = model === undefined || record.model === model
     const call = listed ? asked : await locate(asked, model, options)
-    options.metrics.overhead.of().observe((options.clock.now() - record.startedAt) / 1000)
-    const { longHold } = call
+    metrics.overhead.of().observe((clock.now() - record.startedAt) / 1000)
+    const others = asked.asked === undefined ? none : names.fallbacks(asked.asked)
     // For the common way no function of its own: each further asynchronous one costs 0.4 us on Bun.
+    if (longHold === undefined && others.length === 0)
+      return respond(c, call, checked(await relay(call, options.relay), c, call, model), memory, ownCors)
     const answer =
-      longHold === undefined
-        ? checked(await relay(call, options.relay), c, call, model)
-        : await longHold.race(relay(call, options.relay).then((first) => checked(first, c, call, model)))
-    return respond(c, call, answer, responses, options.ownCors)
+      others.length > 0
+        ? withFallbacks(c, call, others)
+        : relay(call, options.relay).then((first) => checked(first, c, call, model))
+    return respond(c, call, await (longHold === undefined ? answer : longHold.race(answer)), memory, ownCors)
+  }
+
+  function withFallbacks(
+    c: Context<GatewayContext>,
+    first: Call,
+    models: readonly string[],
+  ): Promise<Answer> {
+    const { record, longHold } = first
+    const from = first.kind.model ?? 'unknown'
+    return firstGoodAnswer({
+      models,
+      async ask(as) {
+        const asked = as === undefined ? first : { ...callOf(c, options, memory, as), longHold }
+        const { model } = asked.kind
+        const listed = model === undefined || record.model === model
+        const call = listed ? asked : await locate(asked, model, options)
+        return checked(await relay(call, options.relay), c, call, model)
+      },
+      onFallback(to) {
+        record.stop.throwIfStopped()
+        record.answeredBy = to
+        metrics.fallbacks.of(from, to).inc()
+      },
+    })
   }
 
   function checked(
@@ -119,95 +134,11 @@ function noteUnlisted(call: Call, model: string, answer: Answer, directory: Mode
   else if (call.kind.model === undefined && saysNoModel(answer)) throw modelNotFound(model)
 }
 
-/** What is known of the requests before. */
-interface Memory {
-  readonly engineIds: EngineIds
-  readonly responses: ResponseState
-}
-
-function callOf(c: Context<GatewayContext>, options: InferenceOptions, memory: Memory): Call {
-  const { relay, workerKey, dropClientKey } = options
-  const { pool } = relay
-  const { incoming } = c.env
-  const record = c.get('record')
-  const payload = c.get('payload')
-  const body = c.get('body')
-  const { model: named, stream } = payload === undefined ? formFields(incoming, body) : payload
-  const model =
-    typeof named === 'string' && named !== '' ? named : impliedModel(pool, c.req.method, c.req.path)
-  if (model !== undefined && pool.serves(model)) record.model = model
-  record.stream = laxBoolean(stream) === true
-  const responseId = memory.responses.idIn(c.req.path, payload)
-  const home = responseId === undefined ? undefined : memory.responses.makerOf(responseId)
-  const headers = requestHeaders(incoming.headers, {
-    requestId: claimEngineId(memory.engineIds, record),
-    workerKey,
-    dropClientKey: dropClientKey || c.get('keyConsumed') === true,
-    bodyDecoded: c.get('bodyDecoded') === true,
-  })
-  const seeksResponse = responseId !== undefined && home === undefined
-  const path = pathAndQuery(c.req.url)
-  const dialect = dialectOf(c.req.path)
-  const endMarker = markedStreams.has(c.req.path)
-  const choices = choicesIn(payload)
-  return {
-    dialect,
-    endMarker,
-    choices,
-    record,
-    method: c.req.method,
-    path,
-    once: c.get('changesWorker'),
-    home,
-    elsewhere: elsewhere({ directory: options.directory, headers, workerKey, model, seeksResponse }),
-    headers,
-    body,
-    stream: record.stream,
-    kind: new RequestKind({
-      model,
-      stream: record.stream,
-      path,
-      headers,
-      bodyBytes: body?.byteLength ?? 0,
-    }),
-    longHold: longHold({ dialect, endMarker, choices, record }, options),
-  }
-}
-
-/** One prompt, of text or of token ids, has `n` answers; several have so many each. */
-function choicesIn(payload: JsonObject | undefined): number {
-  const { n, prompt } = payload ?? {}
-  const each = typeof n === 'number' && n > 1 ? n : 1
-  return Array.isArray(prompt) && typeof prompt[0] !== 'number' ? each * Math.max(1, prompt.length) : each
-}
-
-/** Of streams of events only: of what else a client may stream, its reader would take a comment for content. */
-function longHold(stream: StreamFacts, { holdCommentAfterMs: afterMs, clock }: InferenceOptions) {
-  if (!stream.record.stream || !stream.endMarker || afterMs === Number.POSITIVE_INFINITY) return undefined
-  return new LongHold({ stream, afterMs, clock })
-}
-
-function claimEngineId(engineIds: EngineIds, record: RequestRecord): string {
-  const id = engineIds.claim(record.requestId)
-  if (id !== record.requestId) record.engineId = id
-  record.onEnd(() => engineIds.release(id))
-  return id
-}
-
-/** What routing needs to know, from a body that is no JSON. */
-function formFields({ headers }: Incoming, body: RequestBody | undefined) {
-  const contentType = firstHeader(headers, 'content-type')
-  return {
-    model: formField(body, contentType, 'model'),
-    stream: formField(body, contentType, 'stream'),
-  }
-}
-
 function respond(
   c: Context<GatewayContext>,
   call: Call,
   answer: Answer,
-  responses: ResponseState,
+  { responses }: Memory,
   ownCors: boolean,
 ): Response {
   const { status, headers, body, reportsError = false, isEventStream = false } = answer
@@ -237,18 +168,4 @@ function generates({ method }: Call, path: string): boolean {
 
 function isJson(headers: Answer['headers']): boolean {
   return firstHeader(headers, 'content-type')?.includes('json') ?? false
-}
-
-/**
- * Of an absolute URL, without parsing it again. Without a slash at the end of the path: vLLM would answer with a redirect
- * to its own address.
- */
-function pathAndQuery(url: string): string {
-  const start = url.indexOf('/', url.indexOf('//') + 2)
-  if (start === -1) return '/'
-  const end = url.indexOf('#', start)
-  const whole = end === -1 ? url.slice(start) : url.slice(start, end)
-  const query = whole.indexOf('?')
-  const last = (query === -1 ? whole.length : query) - 1
-  return last > 0 && whole[last] === '/' ? whole.slice(0, last) + whole.slice(last + 1) : whole
 }

@@ -8,10 +8,12 @@ import { hidesModels, type ModelDirectory } from '../workers/model-directory.ts'
 import type { Pool } from '../workers/pool.ts'
 import type { ModelEntry } from '../workers/worker.ts'
 import { decoded } from './development-routes.ts'
+import type { ModelNames } from './model-names.ts'
 
 export interface ListModelsOptions {
   readonly pool: Pool
   readonly directory: ModelDirectory
+  readonly names: ModelNames
   /** The key that a client presents may be one for workers. */
   readonly keysForWorkers: boolean
 }
@@ -21,7 +23,8 @@ export interface ListModelsOptions {
  * none without a key are asked with the client's own. Behind the answer, the lists are read again: whoever looks for an
  * adapter that was loaded or unloaded a moment ago asks more than once.
  */
-export function listModels({ pool, directory, keysForWorkers }: ListModelsOptions): Handler<GatewayContext> {
+export function listModels(options: ListModelsOptions): Handler<GatewayContext> {
+  const { pool, directory, names, keysForWorkers } = options
   return async (c) => {
     void directory.lookAgain()
     const models = merged(pool)
@@ -31,7 +34,7 @@ export function listModels({ pool, directory, keysForWorkers }: ListModelsOption
         if (!models.has(entry.id)) models.set(entry.id, entry)
       if (models.size === 0 && lists.includes(undefined)) throw keyWanted()
     }
-    return c.json({ object: 'list', data: [...models.values()] })
+    return c.json({ object: 'list', data: [...models.values(), ...names.entries(models)] })
   }
 }
 
@@ -44,11 +47,12 @@ function keyWanted(): RouterError {
   return new RouterError('invalid_api_key', message)
 }
 
-export function oneModel(pool: Pool): Handler<GatewayContext> {
+export function oneModel(pool: Pool, names: ModelNames): Handler<GatewayContext> {
   return (c) => {
     // Names of models may hold slashes: all behind the route's own path is the name.
     const id = decoded(c.req.path).slice('/v1/models/'.length)
     const models = merged(pool)
+    for (const alias of names.entries(models)) models.set(alias.id, alias)
     const entry = models.get(id)
     if (entry === undefined) throw modelNotFound(id, models.keys())
     return c.json(entry)

@@ -1,4 +1,3 @@
-import { isWhollyNotBuilt, notBuilt } from './not-built.ts'
 import { notSupportedNames, notSupportedVariables } from './not-supported.ts'
 import { groups, type NamedSetting, settings } from './settings.ts'
 
@@ -85,7 +84,6 @@ function row(entry: NamedSetting): string {
   const usual = kind.show(entry.default)
   const measure = unit !== undefined && /^[\d.]+$/.test(usual) ? ` ${unit}` : ''
   const notes = [
-    isWhollyNotBuilt(entry.key) ? '**Not supported yet.**' : undefined,
     danger === undefined ? undefined : `Mind: ${danger}.`,
     aliases.length === 0 ? undefined : `Also ${aliases.map((name) => `\`--${name}\``).join(', ')}.`,
   ].filter((note) => note !== undefined)
@@ -95,12 +93,10 @@ function row(entry: NamedSetting): string {
 }
 
 function closing(): string {
-  const policies = notBuilt.flatMap(({ key, values = [] }) => (key === 'policy' ? values : []))
   const variables = Object.keys(notSupportedVariables)
   return `## Not supported yet
 
-These are refused by name, never ignored. Policies: ${code(policies)}. Settings: those marked in the tables, with another value than
-the default. Flags of the vLLM Router and of the SGLang router: ${code(notSupportedNames.map((name) => `--${name}`))}.
+These are refused by name, never ignored. Flags of the vLLM Router and of the SGLang router: ${code(notSupportedNames.map((name) => `--${name}`))}.
 Variables: ${code(variables)}.`
 }
 

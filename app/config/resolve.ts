@@ -2,7 +2,6 @@ import * as v from 'valibot'
 import { extensionSchemas, extensionsAllowed } from './extensions.ts'
 import { ownIssue } from './kinds/kind.ts'
 import { nearest } from './kinds/nearest.ts'
-import { isWhollyNotBuilt } from './not-built.ts'
 import { type ConfigProblem, faultName, got, type Origin, type RawValue } from './problem.ts'
 import { rules } from './rules.ts'
 import {
@@ -68,21 +67,8 @@ function applyImplied(resolved: Resolved): Resolved {
 
 function together({ config, origins }: Resolved, wrong: ReadonlySet<string>): ConfigProblem[] {
   const faults: ConfigProblem[] = []
-  const refused = new Set<SettingKey>()
-  for (const entry of settings) {
-    const { key, kind } = entry
-    if (wrong.has(key) || !isWhollyNotBuilt(key)) continue
-    if (kind.show(config[key]) === kind.show(entry.default)) continue
-    refused.add(key)
-    faults.push({
-      name: faultName(entry, origins[key]),
-      origin: origins[key].text,
-      problem: `${got(config[key])}, which is not supported yet`,
-      hint: `leave it out (${kind.show(entry.default)})`,
-    })
-  }
   for (const rule of rules) {
-    if (rule.keys.some((key) => wrong.has(key) || refused.has(key))) continue
+    if (rule.keys.some((key) => wrong.has(key))) continue
     for (const { key, ...finding } of rule.check(config)) {
       const given = rule.keys.map((each) => origins[each]).filter(({ source }) => source !== 'default')
       const origin = [...new Set(given.map(({ text }) => text))].join(' and ') || usual.text

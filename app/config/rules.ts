@@ -1,7 +1,6 @@
 import { selectionPolicies } from '../../policies/selection/index.ts'
 import { nearest } from './kinds/nearest.ts'
 import { canonicalUrl } from './kinds/worker-url.ts'
-import { isNotBuilt } from './not-built.ts'
 import { got } from './problem.ts'
 import type { Config, SettingKey } from './settings.ts'
 
@@ -31,9 +30,42 @@ export const rules: readonly Rule[] = [
       const meant = nearest(policy.replaceAll('-', '_'), names)
       yield {
         key: 'policy',
-        problem: isNotBuilt('policy', policy) ? `${got(policy)}, which is not supported yet` : got(policy),
+        problem: got(policy),
         allowed: names.join(', '),
         hint: meant === undefined ? undefined : `did you mean "${meant}"?`,
+      }
+    },
+  },
+  {
+    keys: ['modelPolicy'],
+    *check({ modelPolicy, selectionPolicies: own }) {
+      const names = [...new Set([...Object.keys(selectionPolicies), ...Object.keys(own)])]
+      for (const entry of modelPolicy) {
+        const name = entry.slice(entry.lastIndexOf('=') + 1)
+        if (names.includes(name)) continue
+        const meant = nearest(name.replaceAll('-', '_'), names)
+        const hint = meant === undefined ? undefined : `did you mean "${meant}"?`
+        yield {
+          key: 'modelPolicy',
+          problem: `${got(entry)}: no policy is called so`,
+          allowed: names.join(', '),
+          hint,
+        }
+      }
+    },
+  },
+  {
+    keys: ['modelAlias', 'modelFallback'],
+    *check({ modelAlias, modelFallback }) {
+      const aliases = new Set(modelAlias.map((entry) => entry.slice(0, entry.indexOf('='))))
+      for (const entry of modelAlias) {
+        const target = entry.slice(entry.indexOf('=') + 1).replace(/@[^@]*$/, '')
+        if (aliases.has(target)) yield { key: 'modelAlias', problem: `${got(entry)}: an alias of an alias` }
+      }
+      for (const entry of modelFallback) {
+        const [name, other] = entry.split('=')
+        if (name === other)
+          yield { key: 'modelFallback', problem: `${got(entry)}: a model is no fallback of its own` }
       }
     },
   },
@@ -69,7 +101,7 @@ export const rules: readonly Rule[] = [
       if (demo === 0 || workerUrls.length === 0) return
       yield {
         key: 'demo',
-        problem: 'not possible together with --worker-urls',
+        problem: 'cannot be combined with --worker-urls',
         hint: 'leave one of them out',
       }
     },
@@ -79,7 +111,7 @@ export const rules: readonly Rule[] = [
     *check({ serviceDiscovery, selector, serviceDiscoveryService: services }) {
       if (!serviceDiscovery) return
       if (selector.length > 0 && services.length > 0) {
-        const problem = 'not possible together with --selector'
+        const problem = 'cannot be combined with --selector'
         yield { key: 'serviceDiscoveryService', problem, hint: 'leave one of them out' }
       }
       if (selector.length > 0 || services.length > 0) return

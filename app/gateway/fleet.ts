@@ -1,5 +1,7 @@
 import { Breaker, type BreakerOptions } from '../../policies/resilience/breaker.ts'
+import { byModel } from '../../policies/selection/by-model.ts'
 import { createPolicy } from '../../policies/selection/index.ts'
+import type { SelectionContext, SelectionPolicy } from '../../policies/selection/policy.ts'
 import type { Config } from '../config/settings.ts'
 import { readWorkerTls } from '../config/worker-tls.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -10,6 +12,7 @@ import { createDiscovery } from '../workers/discovery/index.ts'
 import { LetGo } from '../workers/let-go.ts'
 import { Pool } from '../workers/pool.ts'
 import { Prober } from '../workers/prober.ts'
+import { Ranks } from '../workers/ranks.ts'
 import { WorkerRegistry } from '../workers/registry.ts'
 
 /** Idle connections to workers end before uvicorn closes them after 5 s, perhaps under a request on its way. */
@@ -59,8 +62,12 @@ export function createFleet(options: FleetOptions): Fleet {
   })
   const headers: HeaderFields =
     config.apiKey === undefined ? [] : [['authorization', `Bearer ${config.apiKey}`]]
+  const newPolicy = policyFactory(config, { random, now })
+  const policy = newPolicy()
+  const ranks = config.intraNodeDataParallelSize
   const pool: Pool = new Pool({
-    policy: createPolicy(config.policy, { own: config.selectionPolicies, random }),
+    policy,
+    ranks: ranks > 1 ? new Ranks(ranks, newPolicy) : undefined,
     createBreaker: (url) => createBreaker(config, { now, random, onTransition: onTransition(url) }),
     maxInFlightPerWorker: config.maxConcurrentRequestsPerWorker ?? Number.POSITIVE_INFINITY,
     now,
@@ -79,10 +86,12 @@ export function createFleet(options: FleetOptions): Fleet {
     successThreshold: config.healthSuccessThreshold,
     checkIntervalMs: config.workerStartupCheckInterval * 1000,
     stallMs: config.workerStallTimeoutSecs * 1000,
+    readsEngine: policy.reads?.engine,
     events: {
       healthChanged(worker, from, to) {
         observer.healthChanged(worker, from, to)
         letGo.healthChanged(worker)
+        if (to.name === 'unhealthy' && to.cause === 'refused') pool.restarted(worker)
         if (to.name === 'healthy') pool.startSlowly(worker)
       },
       notUp: (worker) => observer.notUp(worker),
@@ -125,6 +134,30 @@ export function createFleet(options: FleetOptions): Fleet {
       await idle
       await client.close()
     },
+  }
+}
+
+/** Makes the policy that the configuration names, with those of single models. */
+function policyFactory(
+  config: Config,
+  { random, now }: Pick<SelectionContext, 'random' | 'now'>,
+): () => SelectionPolicy {
+  const context = {
+    ...{ own: config.selectionPolicies, random, now },
+    settings: {
+      cacheThreshold: config.cacheThreshold,
+      balanceAbs: config.balanceAbsThreshold,
+      balanceRel: config.balanceRelThreshold,
+      evictionMs: config.evictionInterval * 1000,
+      maxTreeSize: config.maxTreeSize,
+    },
+  }
+  return () => {
+    const own = config.modelPolicy.map((entry) => {
+      const at = entry.lastIndexOf('=')
+      return [entry.slice(0, at), createPolicy(entry.slice(at + 1), context)] as const
+    })
+    return byModel(createPolicy(config.policy, context), new Map(own))
   }
 }
 

@@ -81,7 +81,12 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
   const metrics = createMetrics()
   metrics.buildInfo.set({ version, runtime: runtime.name, runtime_version: runtime.version }, 1)
   metrics.processes.set(1)
-  const observer = new Observer({ metrics, log, policy: config.policy })
+  const observer = new Observer({
+    metrics,
+    log,
+    policy: config.policy,
+    cacheThreshold: config.cacheThreshold,
+  })
   const accounting = new Accounting({ metrics, log, clock })
   const fleet = createFleet({
     ...{ config, clock, random, runtime, observer },

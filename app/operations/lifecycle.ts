@@ -13,7 +13,7 @@ export interface LifecycleOptions {
 /** Milliseconds for the last events of ended streams to reach their clients. */
 const farewellMs = 500
 
-/** How often, and for how many milliseconds at most, a router looks for requests once more before it takes no more. */
+/** Short extra waits before requests are refused, so that connections in the accept queue are still served. */
 const turns = 4
 const turnMs = 25
 

@@ -13,7 +13,7 @@ import type { HeldAnswer } from './attempt-failure.ts'
 import type { Call } from './call.ts'
 import type { AskPulse } from './engine-pulse.ts'
 import { EventStream } from './event-stream.ts'
-import { firstHeader, withTimeLeft } from './headers.ts'
+import { firstHeader, withRank, withTimeLeft } from './headers.ts'
 import { holdEvents, holdPlain } from './hold.ts'
 import {
   endedEarly,
@@ -149,8 +149,9 @@ class Attempt {
     const { origin, pathPrefix } = this.#lease.worker
     const { client, clock } = this.#options
     const { deadline } = record
-    const headers =
-      deadline === undefined ? this.#call.headers : withTimeLeft(this.#call.headers, deadline - clock.now())
+    let { headers } = this.#call
+    if (deadline !== undefined) headers = withTimeLeft(headers, deadline - clock.now())
+    if (this.#lease.rank !== undefined) headers = withRank(headers, this.#lease.rank)
     return client.send({ origin, path: pathPrefix + path, method, headers, body, fresh })
   }
 
@@ -227,7 +228,8 @@ class Attempt {
     }
     this.#throwIfAborted()
     this.#lease.showLife()
-    const { dialect, endMarker, choices, record } = this.#call
+    const { dialect, endMarker, choices, record, kind } = this.#call
+    kind.forgetPrompt()
     const stream = new EventStream({
       stream: { dialect, endMarker, choices, record },
       lease: this.#lease,

@@ -11,7 +11,7 @@ import { type WorkerError, workerError } from './worker-error.ts'
  */
 export type Meaning = 'silent' | 'content' | 'error' | 'end'
 
-/** Reads one event thoroughly: for the few events before the first content, where the decision to commit hangs on it. */
+/** Parses one event fully. Used only before the commit, because that decision depends on it. */
 export function readEvent(event: Buffer, dialect: Dialect): { meaning: Meaning; error?: WorkerError } {
   const data = dataOf(event)
   if (data === '') return { meaning: 'silent' }
@@ -23,7 +23,7 @@ export function readEvent(event: Buffer, dialect: Dialect): { meaning: Meaning; 
   return dialect === 'openai' ? { meaning: openaiMeaning(json) } : typedMeaning(json)
 }
 
-// As bytes: to search for a string, both runtimes would make them of it each time.
+// Encoded once: searching a Buffer for a string encodes the string with every call.
 const dataField = Buffer.from('data:')
 /** The field may stand there without a colon, too. */
 const dataWord = dataField.subarray(0, 4)

@@ -85,6 +85,13 @@ export function withTimeLeft(headers: HeaderFields, ms: number): HeaderFields {
   return [...headers, ['x-request-timeout-ms', String(Math.max(1, Math.floor(ms)))]]
 }
 
+const rankField = 'x-data-parallel-rank'
+
+/** vLLM takes the data-parallel rank that is to serve a request from this field. */
+export function withRank(headers: HeaderFields, rank: number): HeaderFields {
+  return [...headers.filter(([name]) => name.toLowerCase() !== rankField), [rankField, String(rank)]]
+}
+
 /** Fields of a worker's answer that do not go to the client. */
 const keptFromClients: ReadonlySet<string> = new Set([
   ...hopByHop,

@@ -55,7 +55,7 @@ export async function holdEvents(
     } else if (large !== undefined) {
       chunks.push(large)
     }
-    // So many announcements are no normal prefill; sending them on is better than filling memory.
+    // No normal prefill sends this much before its first token: commit instead of buffering without bound.
     if (large !== undefined || bytes > maxBytes) {
       return { bytes: join(chunks), scanner, end: 'open', error: undefined }
     }

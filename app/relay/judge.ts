@@ -18,7 +18,7 @@ const transportFaults: Record<TransportError['fault'], Told> = {
   unreachable: {
     fault: 'unreachable',
     code: 'worker_unreachable',
-    message: 'no connection to a worker came about',
+    message: 'could not connect to a worker',
   },
   aborted: {
     fault: 'ended_by_router',

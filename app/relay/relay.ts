@@ -77,6 +77,7 @@ class Run {
         record.attempts += 1
         record.workerId = lease.worker.id
         record.workerUrl = lease.worker.url
+        record.why = lease.why
         try {
           // The one retry that is left after a death must not be lost on a connection that is dead already.
           const answer = await exchange(this.#call, lease, exchangeOptions, this.#deaths > 0)
@@ -237,9 +238,9 @@ class Run {
   }
 
   /**
-   * A request that two workers could not answer, and none better, indicts itself: neither is blamed. One client's bad
-   * input must not open the breakers of the fleet. Nor is a worker blamed that no other could speak against, because
-   * such a client has used up the retry budget: a worker that is truly ill is found out by the retries there are.
+   * If two workers fail a request and none does better, the request is the likely cause: neither is blamed, so that one
+   * client's bad input does not open the breakers of the fleet. If the retry budget left no second opinion, the one
+   * worker is not blamed either: if it really fails, the retries of other requests show it.
    */
   #judgeSuspects(suspects: readonly Suspect[]): void {
     const workers = new Set(suspects.map(({ lease }) => lease.worker))

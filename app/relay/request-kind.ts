@@ -1,5 +1,6 @@
+import type { PromptChain } from '../../policies/selection/policy.ts'
 import type { HeaderFields } from '../upstream/http-client.ts'
-import type { PoolRequest } from '../workers/pool.ts'
+import type { PoolRequest } from '../workers/choice.ts'
 import { firstHeader, keyFields } from './headers.ts'
 
 export interface RequestKindOptions {
@@ -9,11 +10,13 @@ export interface RequestKindOptions {
   readonly path: string
   readonly headers: HeaderFields
   readonly bodyBytes: number
+  readonly prompt?: PromptChain | undefined
+  readonly session?: string | undefined
 }
 
 /** What the pool knows of a request, and keeps for as long as it runs: not its body. */
 export class RequestKind implements PoolRequest {
-  readonly #options: RequestKindOptions
+  #options: RequestKindOptions
 
   constructor(options: RequestKindOptions) {
     this.#options = options
@@ -25,6 +28,23 @@ export class RequestKind implements PoolRequest {
 
   get stream(): boolean {
     return this.#options.stream
+  }
+
+  get bytes(): number {
+    return this.#options.bodyBytes
+  }
+
+  get prompt(): PromptChain | undefined {
+    return this.#options.prompt
+  }
+
+  get session(): string | undefined {
+    return this.#options.session
+  }
+
+  /** A worker has taken it, and no other will be asked: its chain of blocks is no longer needed. */
+  forgetPrompt(): void {
+    if (this.#options.prompt !== undefined) this.#options = { ...this.#options, prompt: undefined }
   }
 
   /** The same for whichever worker turns out to serve it. */

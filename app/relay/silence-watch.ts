@@ -8,9 +8,8 @@ export interface SilenceEvents {
 }
 
 /**
- * Calls out when a worker has been silent for too long, while somebody waits for it: the time for which the client is
- * slow does not count. One timer a stream, moved on lazily: setting one anew with each event would cost more than the
- * relaying.
+ * An idle timeout that counts only while a read is pending, so that a slow client never trips it. One timer per stream,
+ * armed again lazily: to reset it with each event would cost more than to relay the event.
  */
 export class SilenceWatch {
   readonly #clock: Clock

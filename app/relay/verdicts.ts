@@ -55,7 +55,7 @@ export const verdicts = {
   first_token_overdue: { blame: 'nobody', again: 'within_budget' },
 
   // --- what the worker does, alone or not ---
-  /** No connection came about: nobody saw the request. */
+  /** No connection could be opened: nobody has seen the request. */
   unreachable: { blame: 'worker', again: 'free' },
   /** The probes found it dead or hung while the request waited on it, and have judged it. */
   let_go: { blame: 'nobody', again: 'free', deadly: true },

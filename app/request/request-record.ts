@@ -39,8 +39,12 @@ export class RequestRecord {
   client: string | undefined
   requestBytes: number | undefined
   attempts = 0
+  /** The model that has answered in place of the one that was asked for. */
+  answeredBy: string | undefined
   workerId: string | undefined
   workerUrl: string | undefined
+  /** Why the selection policy has chosen it, in a word. */
+  why: string | undefined
   /** The client asked for a stream. */
   stream = false
   /** The answer is a committed stream of events. */

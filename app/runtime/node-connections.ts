@@ -10,7 +10,7 @@ export interface ConnectionCount {
 const freshMs = 1000
 
 /**
- * Gives a server another idea of what an idle connection is: one without a request whose answer has not left entirely.
+ * Makes `closeIdleConnections` spare connections whose answer is not fully written yet.
  *
  * Node's `closeIdleConnections`, which its `close` calls too, takes a connection for idle as soon as `end` was called on
  * the response, and destroys it with whatever a slow client has not taken yet (Node 24.21).

@@ -9,6 +9,7 @@ const durations = [
 ]
 /** Seconds; what the router adds is far below the durations of requests. */
 const overheads = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1]
+const shares = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]
 /** Seconds between two tokens. */
 const gaps = [0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 10]
 
@@ -133,6 +134,11 @@ export function createMetrics() {
       'cache_misses_total',
       'Selections where no worker was known to hold enough of the prompt.',
     ),
+    expectedShare: histogram(
+      'expected_cached_share',
+      'Share of a prompt that the chosen worker was believed to hold. Only policies that know of caches count.',
+      shares,
+    ),
     requests: counter('requests_total', 'Finished client requests.', 'route', 'status'),
     errors: counter(
       'request_errors_total',
@@ -152,15 +158,22 @@ export function createMetrics() {
       durations,
       'attempt',
     ),
+    fallbacks: counter(
+      'model_fallbacks_total',
+      'Requests that another model was asked to answer, by the model asked before it.',
+      'from',
+      'to',
+    ),
     decisions: counter(
       'policy_decisions_total',
-      'Workers chosen by the selection policy.',
+      'Workers chosen by the selection policy, and why in a word.',
       'policy',
       'worker',
+      'reason',
     ),
     panicSelections: counter(
       'panic_selections_total',
-      'Selections of a worker with silent probes, since fewer than half of the pool pass theirs.',
+      'Requests sent to a worker whose probes time out, because fewer than half of the pool passes its probes.',
     ),
     firstToken: histogram(
       'time_to_first_token_seconds',

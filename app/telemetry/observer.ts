@@ -1,10 +1,11 @@
 import type { AdmissionObserver } from '../../policies/limits/admission-queue.ts'
 import type { BreakerStateName } from '../../policies/resilience/breaker.ts'
 import type { Outcome } from '../../policies/resilience/outcome.ts'
+import type { Why } from '../../policies/selection/policy.ts'
 import type { RelayEvents } from '../relay/relay.ts'
 import { lockedModels } from '../workers/describe-worker.ts'
 import type { Discovery, DiscoveryEvents } from '../workers/discovery/discovery.ts'
-import type { Pool, PoolEvents } from '../workers/pool.ts'
+import type { Chosen, Pool, PoolEvents } from '../workers/pool.ts'
 import type { ProbeEvents } from '../workers/probe.ts'
 import type { RegistryEvents, WorkerRegistry } from '../workers/registry.ts'
 import { remedyFor } from '../workers/remedy.ts'
@@ -15,6 +16,16 @@ import { droppedLines, type Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import { WorkerFacts } from './worker-facts.ts'
 
+export interface ObserverOptions {
+  readonly metrics: Metrics
+  readonly log: Log
+  /** Name of the selection policy. */
+  readonly policy: string
+  /** Share of a prompt from which on a worker counts as holding it. Default 0.3. */
+  readonly cacheThreshold?: number
+}
+
+const whys: readonly Why[] = ['turn', 'load', 'session', 'affinity', 'index', 'spill', 'custom']
 const outcomes: readonly Outcome[] = ['success', 'failure', 'neutral']
 /** All that a breaker can do. */
 const breakerMoves = [
@@ -28,7 +39,8 @@ const stateNumbers: Record<BreakerStateName, number> = { closed: 0, open: 1, hal
 /** The series of one worker, looked up once instead of with every request. */
 interface WorkerSeries {
   readonly processed: CounterSeries
-  readonly chosen: CounterSeries
+  /** Made when a reason is first given. */
+  readonly chosen: Partial<Record<Why, CounterSeries>>
   readonly again: CounterSeries
   readonly outcome: Readonly<Record<Outcome, CounterSeries>>
 }
@@ -41,13 +53,15 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
   readonly #metrics: Metrics
   readonly #log: Log
   readonly #policy: string
+  readonly #cacheThreshold: number
   readonly #series = new Map<Worker, WorkerSeries>()
   readonly #urls = new Set<string>()
   readonly #facts: WorkerFacts
   #droppedLines = 0
   #readMembership = (): void => {}
 
-  constructor({ metrics, log, policy }: { metrics: Metrics; log: Log; policy: string }) {
+  constructor({ metrics, log, policy, cacheThreshold = 0.3 }: ObserverOptions) {
+    this.#cacheThreshold = cacheThreshold
     this.#metrics = metrics
     this.#log = log
     this.#policy = policy
@@ -73,14 +87,14 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
   // --- pool ---
 
   added(worker: Worker): void {
-    const { processed, decisions, outcomes: outcome, transitions, workerRetries } = this.#metrics
+    const { processed, outcomes: outcome, transitions, workerRetries } = this.#metrics
     const { url } = worker
     this.#metrics.workerRefusals.of(url)
     this.#urls.add(url)
     // Zero from the start: a rate over a series that does not exist yet misses its first increase.
     this.#series.set(worker, {
       processed: processed.of(url),
-      chosen: decisions.of(this.#policy, url),
+      chosen: {},
       again: workerRetries.of(url),
       outcome: {
         success: outcome.of(url, 'success'),
@@ -111,7 +125,7 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
     processed.remove(url)
     workerRetries.remove(url)
     workerRefusals.remove(url)
-    decisions.remove(this.#policy, url)
+    for (const why of whys) decisions.remove(this.#policy, url, why)
     for (const name of outcomes) outcome.remove(url, name)
     for (const [from, to] of breakerMoves) transitions.remove(url, from, to)
     for (const gauge of [workerHealth, workerBusy, running, breakerState]) gauge.remove({ worker: url })
@@ -119,11 +133,23 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
     this.#log.info({ worker: worker.url, worker_id: worker.id }, 'worker removed')
   }
 
-  selected(worker: Worker, inPanic: boolean, again: boolean): void {
+  selected(worker: Worker, inPanic: boolean, { why, expected, again }: Chosen): void {
     const series = this.#series.get(worker)
-    series?.chosen.inc()
-    if (again) series?.again.inc()
+    if (series !== undefined) {
+      series.chosen[why] ??= this.#metrics.decisions.of(this.#policy, worker.url, why)
+      series.chosen[why].inc()
+      if (again) series.again.inc()
+    }
+    if (expected !== undefined) this.#expected(expected)
     if (inPanic) this.#metrics.panicSelections.of().inc()
+  }
+
+  /** A share of a prompt that its worker was believed to hold. */
+  #expected(share: number): void {
+    const { cacheHits, cacheMisses, expectedShare } = this.#metrics
+    const counter = share >= this.#cacheThreshold ? cacheHits : cacheMisses
+    counter.of().inc()
+    expectedShare.of().observe(share)
   }
 
   panicChanged(panic: boolean, healthy: number, total: number): void {
@@ -172,7 +198,7 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
     const error = worker.lastError?.message
     this.#log.warn(
       { worker: worker.url, worker_id: worker.id, error, remedy: remedyFor(error) },
-      'worker is not up; it keeps being asked',
+      'worker is not up; still probing',
     )
   }
 
@@ -196,7 +222,7 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
   sourceFailed(source: string, activity: string, reason: string, first: boolean): void {
     this.#metrics.discoveryErrors.of(source).inc()
     const level = first ? 'warn' : 'debug'
-    this.#log[level]({ source, activity, reason }, 'discovery failed; what it found last stays')
+    this.#log[level]({ source, activity, reason }, 'discovery failed; keeping the last known workers')
   }
 
   sourceRecovered(source: string, activity: string): void {

@@ -87,7 +87,7 @@ export interface HttpClientOptions {
 
 /**
  * - `unsendable`: the head of the request cannot be written; nothing was sent.
- * - `unreachable`: no connection came about; the request was not seen by anyone.
+ * - `unreachable`: no connection could be opened; nobody has seen the request.
  * - `reset`: the connection ended before the response did.
  * - `protocol`: what arrived is not HTTP.
  * - `exhausted`: this process has no file descriptor left for a connection; no worker can help that.

@@ -1,6 +1,6 @@
 import { closeSync, openSync, readFileSync } from 'node:fs'
 
-/** Files, pipes and listeners of the process itself, and connections that come only to be told that there is no room. */
+/** Descriptors kept free for the process's own files, and for connections that only get a 503. */
 const ownFiles = 64
 /** What a client is told when there is no file descriptor left for a connection. */
 export const noRoom = 'the router has reached its limit of open connections'

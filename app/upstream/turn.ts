@@ -1,7 +1,7 @@
 /**
- * One turn of the event loop reads from every socket that has something; what is to be written meanwhile waits for its
- * end, and goes out in one go. The peer is woken once for all of it, not once for each: with 32 connections that halves
- * what a request costs on Node. When there is little to do, a turn is over as soon as it has begun.
+ * Batches writes. All readable sockets are read first; everything to be written is written at the end of that turn of the
+ * event loop, so that each peer wakes up once. With 32 connections that halves what a request costs on Node. When there
+ * is little to do, a turn is over as soon as it has begun.
  */
 
 let waiting: (() => void)[] = []

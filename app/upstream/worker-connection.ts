@@ -232,8 +232,8 @@ export class WorkerConnection implements ExchangeConnection {
 
   #faultOfClose(): TransportFault {
     if (this.#connected) return 'reset'
-    // Only where somebody is to be told: it opens a file. Each runtime has another word for having none left, and some
-    // sound as if nobody listened.
+    // Looked at only where a request waits, because the look opens a file. The error codes of a full descriptor table
+    // differ by runtime, and some read as ECONNREFUSED.
     return this.#exchange !== undefined && outOfFiles() ? 'exhausted' : 'unreachable'
   }
 

@@ -1,6 +1,7 @@
 import type { Permit } from '../../policies/resilience/breaker.ts'
 import type { FleetOpinion } from '../../policies/resilience/fleet-opinion.ts'
 import type { Outcome } from '../../policies/resilience/outcome.ts'
+import type { Booking, Why } from '../../policies/selection/policy.ts'
 import type { Kind } from './signs-of-life.ts'
 import type { Worker } from './worker.ts'
 
@@ -17,12 +18,23 @@ export interface LeasedRequest {
   kind(): string
 }
 
+/** What the selection policy has decided beside the worker. */
+export interface LeaseExtras {
+  readonly booking?: Booking | undefined
+  readonly rank?: number | undefined
+  readonly why?: Why | undefined
+}
+
 /**
  * One claim of one request on one worker, counted from its creation until it is settled: exactly once, at the end of the
  * response body, at an error, or when the client leaves.
  */
 export class Lease {
   readonly worker: Worker
+  /** The data-parallel rank behind the worker's URL; undefined where there is only one. */
+  readonly rank: number | undefined
+  /** Why the policy has chosen this worker. */
+  readonly why: Why | undefined
   /**
    * Called when the worker is known to be dead: there is nothing to wait for any more. Set it to a function that has a
    * name already: V8 puts a function literal that is assigned to a property into the old generation, where it keeps the
@@ -33,6 +45,7 @@ export class Lease {
   pinned = false
   readonly #request: LeasedRequest
   readonly #permit: Permit | undefined
+  readonly #booking: Booking | undefined
   readonly #events: LeaseEvents
   readonly #opinion: FleetOpinion
   readonly #kind: Kind
@@ -42,8 +55,17 @@ export class Lease {
   #ended = false
   #judged = false
 
-  constructor(worker: Worker, request: LeasedRequest, events: LeaseEvents, opinion: FleetOpinion) {
+  constructor(
+    worker: Worker,
+    request: LeasedRequest,
+    events: LeaseEvents,
+    opinion: FleetOpinion,
+    { booking, rank, why }: LeaseExtras = {},
+  ) {
     this.worker = worker
+    this.rank = rank
+    this.why = why
+    this.#booking = booking
     this.#request = request
     this.#events = events
     this.#opinion = opinion
@@ -69,6 +91,7 @@ export class Lease {
     if (this.#alive || this.#ended) return
     this.#alive = true
     const ms = this.worker.signs.first(this.#kind, this.#sentAt)
+    this.#booking?.firstToken()
     if (this.#kind === 'stream') this.worker.recent.firstToken(ms)
     if (this.#permit !== undefined) this.worker.breaker?.yieldTrial(this.#permit)
     // What was sent before the last refusal says nothing about the room there is now.
@@ -94,6 +117,7 @@ export class Lease {
     this.onLetGo = undefined
     if (!this.#alive) this.worker.signs.none(this.#kind)
     this.worker.release(this)
+    this.#booking?.end()
     this.#events.ended(this.worker)
   }
 

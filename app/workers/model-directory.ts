@@ -1,7 +1,7 @@
 import type { Clock } from '../runtime/clock.ts'
 import type { HeaderFields, HttpClient } from '../upstream/http-client.ts'
 import { ask } from './ask.ts'
-import { parseModelList, takeModelList } from './model-list.ts'
+import { contextOf, parseModelList, takeModelList } from './model-list.ts'
 import type { Pool } from './pool.ts'
 import type { ModelEntry, Worker } from './worker.ts'
 
@@ -83,6 +83,13 @@ export class ModelDirectory {
     if (worker.models?.has(model)) void this.#read(worker)
     // Not of names that nobody is known to have: clients can make up any number of them.
     else if (worker.models === undefined && this.#options.pool.knows(model)) worker.learnModel(model, false)
+  }
+
+  /** Another worker has a longer context for this model. */
+  isOutgrown(worker: Worker, model: string): boolean {
+    const tokens = contextOf(worker, model)
+    if (tokens === undefined) return false
+    return this.#options.pool.workers.some((other) => (contextOf(other, model) ?? 0) > tokens)
   }
 
   /** A worker has answered for a model that it does not list: it lists none, or has loaded it for this request. */

@@ -44,3 +44,9 @@ export function parseModelList(text: string): readonly ModelEntry[] | undefined 
 export function listedModels(workers: readonly Worker[]): ReadonlySet<string> {
   return new Set(workers.flatMap(({ models }) => [...(models ?? [])]))
 }
+
+/** Tokens of a worker's context for a model, as it lists it. */
+export function contextOf({ modelEntries }: Pick<Worker, 'modelEntries'>, model: string): number | undefined {
+  const tokens = modelEntries.find(({ id }) => id === model)?.max_model_len
+  return typeof tokens === 'number' ? tokens : undefined
+}

@@ -1,11 +1,12 @@
 import type { Breaker } from '../../policies/resilience/breaker.ts'
 import { FleetOpinion } from '../../policies/resilience/fleet-opinion.ts'
-import type { SelectionPolicy, SelectionRequest } from '../../policies/selection/policy.ts'
-import { Lease, type LeasedRequest, type LeaseEvents } from './lease.ts'
+import type { Booking, SelectionPolicy, SelectionRequest, Why } from '../../policies/selection/policy.ts'
+import { type Among, type Choice, fitting, look, type PoolRequest, withPrompt } from './choice.ts'
+import { Lease, type LeaseEvents } from './lease.ts'
 import { listedModels } from './model-list.ts'
+import type { Ranks } from './ranks.ts'
 import { FleetSigns } from './signs-of-life.ts'
 import { SlowStart } from './slow-start.ts'
-import { soonest } from './stand-back.ts'
 import { type Unavailable, Worker } from './worker.ts'
 
 export interface PoolEvents extends LeaseEvents {
@@ -13,9 +14,9 @@ export interface PoolEvents extends LeaseEvents {
   removed(worker: Worker): void
   /**
    * @param inPanic the worker's probes fail, and it was chosen all the same
-   * @param again another worker has failed or refused the request
+   * @param choice why it was chosen, and what share of the prompt it was believed to hold
    */
-  selected(worker: Worker, inPanic: boolean, again: boolean): void
+  selected(worker: Worker, inPanic: boolean, choice: Chosen): void
   panicChanged(panic: boolean, healthy: number, total: number): void
   /** It refuses work, or has room again. */
   busyChanged(worker: Worker): void
@@ -26,42 +27,30 @@ export interface PoolOptions {
   /** Makes the breaker of a new worker; undefined where breakers are switched off. */
   readonly createBreaker: (url: string) => Breaker | undefined
   readonly maxInFlightPerWorker: number
+  /** Data-parallel ranks behind each URL. Default: one. */
+  readonly ranks?: Ranks | undefined
   readonly now: () => number
   /** Uniform in [0, 1). */
   readonly random?: () => number
   readonly events: PoolEvents
 }
 
-/** What is asked of the pool. */
-export interface PoolRequest extends LeasedRequest {
-  readonly model: string | undefined
-}
-
-/** Which workers come into question for a further attempt. */
-export interface Among {
-  /** Not these. */
-  readonly tried?: ReadonlySet<Worker> | undefined
-  /** Not those that refuse work now. */
-  readonly withRoom?: boolean
-}
-
-/** Those among whom the policy chooses, and what it may know of the request. */
-interface Choice {
-  readonly candidates: readonly Worker[]
-  readonly request: SelectionRequest
-  /** It holds until a worker reports a change. */
-  readonly lasting: boolean
+/** What is said of a choice. */
+export interface Chosen {
+  readonly why: Why
+  readonly expected: number | undefined
+  /** Another worker has failed or refused the request. */
+  readonly again: boolean
 }
 
 /** The key of all names that no worker has listed, and that a client may have made up: they have the same choice. */
 const unlisted = Symbol('unlisted')
 
-const nobody: ReadonlySet<Worker> = new Set()
-
 /** The set of workers, and the one synchronous step that chooses among them and counts. */
 export class Pool {
   readonly #options: PoolOptions
   readonly #slowStart: SlowStart
+  readonly #ranks: Ranks | undefined
   readonly #fleet = new FleetSigns()
   readonly #opinion: FleetOpinion
   #panic = false
@@ -77,7 +66,13 @@ export class Pool {
   constructor(options: PoolOptions) {
     this.#options = options
     this.#slowStart = new SlowStart(options.now)
+    this.#ranks = options.ranks
     this.#opinion = new FleetOpinion(options.now)
+  }
+
+  /** What chooses among available workers. */
+  get policy(): SelectionPolicy {
+    return this.#options.policy
   }
 
   /** In order of registration. The array is never changed, only replaced. */
@@ -108,6 +103,7 @@ export class Pool {
   remove(worker: Worker): void {
     worker.removed = true
     this.#slowStart.forget(worker)
+    this.restarted(worker)
     this.#workers = this.#workers.filter((other) => other !== worker)
     this.#forget()
     this.#options.events.removed(worker)
@@ -123,20 +119,33 @@ export class Pool {
     for (let looks = 0; ; looks++) {
       let choice = first ? this.#choices.get(key) : undefined
       if (choice === undefined) {
-        choice = this.#look(request, among)
+        const { model } = request
+        const known = model !== undefined && this.serves(model) ? model : undefined
+        choice = look(this.#workers, { request, among, known, panic: this.isInPanic })
         if (choice.lasting) this.#choices.set(key, choice)
       }
-      const candidates = this.#slowStart.withinShare(choice.candidates)
+      const candidates = fitting(this.#slowStart.withinShare(choice.candidates), choice, request.bytes)
       if (candidates.length === 0) return undefined
-      const worker = this.#options.policy.select(candidates, choice.request)
+      const { policy } = this.#options
+      const asked = policy.reads === undefined ? choice.request : withPrompt(choice.request, request)
+      const worker = policy.select(candidates, asked)
       // What was found before may be old news. Another look sees the doubt, and each can bring up but one more.
       if (choice.lasting && worker.lookForLife() && looks < this.#workers.length) continue
       this.#slowStart.selected(worker)
       worker.recent.add('attempts')
       if (!first) worker.recent.add('retries')
-      this.#options.events.selected(worker, this.#panic && worker.health.name !== 'healthy', !first)
-      return new Lease(worker, request, this.#options.events, this.#opinion)
+      const { why = 'custom' } = policy
+      const booking = policy.book?.(worker, asked)
+      const chosen = { why, expected: booking?.expected, again: !first }
+      this.#options.events.selected(worker, this.#panic && worker.health.name !== 'healthy', chosen)
+      return this.#lease(worker, request, asked, booking)
     }
+  }
+
+  #lease(worker: Worker, request: PoolRequest, asked: SelectionRequest, booking: Booking | undefined): Lease {
+    const { why } = this.#options.policy
+    const extras = { booking, ...this.#ranks?.choose(worker.id, asked, booking), why }
+    return new Lease(worker, request, this.#options.events, this.#opinion, extras)
   }
 
   #keyOf(model: string | undefined): string | typeof unlisted | undefined {
@@ -152,7 +161,7 @@ export class Pool {
     const able = reason === undefined || (reason === 'draining' && worker.breaker?.allows() !== false)
     if (!able) return undefined
     worker.recent.add('attempts')
-    const lease = new Lease(worker, request, this.#options.events, this.#opinion)
+    const lease = this.#lease(worker, request, withPrompt({ model: undefined }, request), undefined)
     lease.pinned = this.#workers.length > 1
     return lease
   }
@@ -162,51 +171,16 @@ export class Pool {
     if (this.#slowStart.selections > 0 && !worker.removed) this.#slowStart.begin(worker)
   }
 
+  /** The worker has been started anew: nothing is left in its cache. */
+  restarted(worker: Worker): void {
+    this.#options.policy.forget?.(worker.id)
+    this.#ranks?.forget(worker.id)
+  }
+
   readonly #forget = (): void => {
     this.#choices.clear()
     this.#listed = undefined
     this.#known = undefined
-  }
-
-  /**
-   * Looks at every worker, and takes the best of these that there are:
-   * - sound ones;
-   * - half-open ones that this request would be a poor trial for: one that has failed elsewhere would fail on one sick
-   *   worker after the other, and one like those that opened the breaker proves nothing;
-   * - those that have been quiet for too long;
-   * - those that refuse work because they are busy;
-   * - for the first attempt, the only one there is, although its breaker forbids it: a breaker protects as long as
-   *   there are others, and a worker's own answer is better than none.
-   */
-  #look(request: PoolRequest, among: Among | undefined): Choice {
-    const { model } = request
-    const { tried = nobody, withRoom = false } = among ?? {}
-    const again = among !== undefined
-    const panic = this.isInPanic
-    const ready: Worker[] = []
-    const poorTrials: Worker[] = []
-    const quiet: Worker[] = []
-    const busy: Worker[] = []
-    const forbidden: Worker[] = []
-    let lasting = !again
-    for (const worker of this.#workers) {
-      const reason = worker.unavailable(model, panic)
-      if (reason === 'breaker_open' || reason === 'full') lasting = false
-      if (reason === 'breaker_open') forbidden.push(worker)
-      if (reason !== undefined || tried.has(worker)) continue
-      const { lastChoice } = worker
-      if (!worker.steady) lasting = false
-      if (lastChoice === 'busy') busy.push(worker)
-      else if (lastChoice === 'no_sign_of_life') quiet.push(worker)
-      else if (isPoorTrial(worker, request, again)) poorTrials.push(worker)
-      else ready.push(worker)
-    }
-    const order = [ready, poorTrials, quiet]
-    if (!withRoom) order.push(soonest(busy))
-    if (!again && forbidden.length === 1) order.push(forbidden)
-    const candidates = order.find(({ length }) => length > 0) ?? []
-    const known = model !== undefined && this.serves(model)
-    return { candidates, request: { model: known ? model : undefined, again }, lasting }
   }
 
   /** With fewer than half of the pool passing their probes, the probes are more likely at fault than the workers. */
@@ -288,9 +262,4 @@ export class Pool {
     }
     return counts
   }
-}
-
-function isPoorTrial({ breaker, breakerState }: Worker, request: PoolRequest, again: boolean): boolean {
-  if (breaker === undefined || breakerState.name === 'closed') return false
-  return again || breaker.poorTrial(request.kind())
 }

@@ -4,7 +4,7 @@ import { type AskResult, ask } from './ask.ts'
 import { takeModelList } from './model-list.ts'
 import { ProgressWatch } from './progress.ts'
 import type { Health, UnhealthyCause, Worker } from './worker.ts'
-import { readLoad } from './worker-metrics.ts'
+import { readEngine, readLoad } from './worker-metrics.ts'
 
 export interface ProbeOptions {
   readonly path: string
@@ -22,6 +22,8 @@ export interface ProbeOptions {
   readonly stallCheckMs?: number
   /** Sent with every probe: the key for the workers. */
   readonly headers: HeaderFields
+  /** The selection policy reads what the engine says of itself. Default false. */
+  readonly readsEngine?: boolean | undefined
   readonly clock: Clock
   readonly random: () => number
   readonly events: ProbeEvents
@@ -58,6 +60,8 @@ export class Probe {
   #successes = 0
   #failures = 0
   #modelsAt = Number.NEGATIVE_INFINITY
+  /** What its metrics said in this probe. */
+  #metrics: string | undefined
   readonly #progress: ProgressWatch
   #progressAt = Number.NEGATIVE_INFINITY
   /** What the last look at it said; it stands until the next one. */
@@ -114,6 +118,7 @@ export class Probe {
       return
     }
     if (finding.ok) await this.#refreshModels()
+    if (finding.ok) await this.#readMetrics()
     const stalled = finding.ok && (await this.#isStalled())
     if (this.#stopped) return
     this.#judge(
@@ -208,12 +213,27 @@ export class Probe {
       this.#stalled = !(await this.#generates())
     } else if (clock.now() - this.#progressAt >= stallCheckMs) {
       this.#progressAt = clock.now()
-      const answer = await this.#ask('/metrics')
-      const exposed = !('failed' in answer) && answer.status === 200
-      if (exposed) this.#worker.load = readLoad(answer.body)
-      this.#stalled = exposed && this.#progress.isStalled(answer.body, this.#worker.signs.quietSince)
+      const metrics = this.#metrics ?? (await this.#askMetrics())
+      this.#stalled =
+        metrics !== undefined && this.#progress.isStalled(metrics, this.#worker.signs.quietSince)
     }
     return this.#stalled
+  }
+
+  /** For a policy that chooses by what the engines say of themselves: with each probe. */
+  async #readMetrics(): Promise<void> {
+    this.#metrics = this.#options.readsEngine === true ? await this.#askMetrics() : undefined
+  }
+
+  async #askMetrics(): Promise<string | undefined> {
+    const answer = await this.#ask('/metrics')
+    if ('failed' in answer || answer.status !== 200) return undefined
+    const load = readLoad(answer.body)
+    const { inFlight, signs } = this.#worker
+    this.#worker.load = load
+    const own = { at: this.#options.clock.now(), inFlight, waiting: signs.waiting }
+    if (this.#options.readsEngine === true) this.#worker.engine = readEngine(answer.body, load, own)
+    return answer.body
   }
 
   /** One token of the router's own; a worker that has no such route, or no such model, need not show anything. */

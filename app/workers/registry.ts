@@ -19,7 +19,7 @@ export interface WorkerRegistryOptions {
   readonly onOperatorChange?: (() => void) | undefined
 }
 
-/** All that operators have said and that still holds: enough to bring another process's registry to the same. */
+/** All changes of operators that are still in force: enough to repeat them in another process. */
 export interface OperatorChanges {
   /** URLs of workers that they have added. */
   readonly added: readonly string[]
@@ -121,7 +121,7 @@ export class WorkerRegistry {
     return this.#entries.get(address)!.worker
   }
 
-  /** What operators have added is theirs no more; it stays where a source names it too. */
+  /** Undoes an operator's addition. The worker stays if a source lists it as well. */
   withdraw(worker: Worker): void {
     const address = this.#addressOf(worker)
     if (address === undefined) return

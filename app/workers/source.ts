@@ -14,7 +14,7 @@ export interface Member {
 
 /** Where a source tells what it finds out. */
 export interface SourceReport {
-  /** The whole set as it is now. A source that cannot tell says nothing: what it found last stays. */
+  /** The whole set as it is now. A source that cannot tell says nothing, and its last known workers are kept. */
   found(members: readonly Member[]): void
   /** There was contact just now: what was found last is still true. */
   alive(): void

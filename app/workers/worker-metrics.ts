@@ -1,3 +1,5 @@
+import type { EngineFacts } from '../../policies/selection/policy.ts'
+
 /**
  * Sum of one of vLLM's metrics over all of its series (with data parallelism there is one per engine), read out of the
  * Prometheus text without parsing the rest; undefined where the worker does not expose it.
@@ -20,6 +22,42 @@ export interface WorkerLoad {
   readonly waiting: number | undefined
   /** Share of the KV cache in use, 0..1; with several engines their sum. */
   readonly kvCacheUsage: number | undefined
+}
+
+/** What selection policies read of it. */
+export function readEngine(
+  metrics: string,
+  load: WorkerLoad,
+  own: { readonly at: number; readonly inFlight: number; readonly waiting: number },
+): EngineFacts {
+  const { running = 0, waiting = 0 } = load
+  const foreign = Math.max(0, running + waiting - own.inFlight)
+  return {
+    at: own.at,
+    own: own.inFlight,
+    foreign,
+    foreignWaiting: Math.min(foreign, Math.max(0, waiting - own.waiting)),
+    cacheQueries: prefixCache(metrics, 'queries'),
+    cacheHits: prefixCache(metrics, 'hits'),
+    cacheTokens: cacheTokens(metrics),
+  }
+}
+
+function prefixCache(metrics: string, what: 'queries' | 'hits'): number | undefined {
+  return (
+    sumOf(metrics, `vllm:prefix_cache_${what}_total`) ?? sumOf(metrics, `vllm:gpu_prefix_cache_${what}_total`)
+  )
+}
+
+/** vLLM tells the size of its cache in the labels of a series; with data parallelism there is one per engine. */
+function cacheTokens(metrics: string): number | undefined {
+  let tokens: number | undefined
+  for (const [labels] of metrics.matchAll(/^vllm:cache_config_info\{.*$/gm)) {
+    const blocks = Number(/[{,]num_gpu_blocks="(\d+)"/.exec(labels)?.[1])
+    const blockTokens = Number(/[{,]block_size="(\d+)"/.exec(labels)?.[1])
+    if (blocks * blockTokens > 0) tokens = (tokens ?? 0) + blocks * blockTokens
+  }
+  return tokens
 }
 
 export function readLoad(metrics: string): WorkerLoad {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Breaker, BreakerState } from '../../policies/resilience/breaker.ts'
-import type { Candidate } from '../../policies/selection/policy.ts'
+import type { Candidate, EngineFacts } from '../../policies/selection/policy.ts'
 import type { Lease } from './lease.ts'
 import { RecentMinute } from './recent-minute.ts'
 import { ShownModels } from './shown-models.ts'
@@ -58,7 +58,7 @@ export interface WorkerOptions {
   readonly fleet?: FleetSigns
   /** It has begun to refuse work, or has room again. */
   readonly onBusy?: (worker: Worker) => void
-  /** Called whenever a fact has changed on which `unavailable` hangs, save those that `steady` is about. */
+  /** Called when something that `unavailable` depends on has changed, except for what `steady` covers. */
   readonly onChange?: () => void
 }
 
@@ -87,6 +87,8 @@ export class Worker implements Candidate {
   lastError: { readonly at: Date; readonly message: string } | undefined
   /** What it said of its load the last time it was asked; it is asked while it has requests. */
   load: WorkerLoad | undefined
+  /** The same for the selection policy, where it reads that. */
+  engine: EngineFacts | undefined
   readonly signs: SignsOfLife
   readonly recent: RecentMinute
   readonly standBack: StandBack
@@ -194,8 +196,8 @@ export class Worker implements Candidate {
   }
 
   /**
-   * Nothing that comes and goes by itself, with time or with the ends of requests, keeps requests from it: until
-   * `onChange` is called, `unavailable` and `lastChoice` say the same.
+   * True while `unavailable` and `lastChoice` cannot change without `onChange` being called: breaker closed, below its
+   * cap, not standing back, not doubted. The pool may then keep what it found.
    */
   get steady(): boolean {
     return (
@@ -234,7 +236,7 @@ export class Worker implements Candidate {
     return true
   }
 
-  /** It has sent something that only a working engine sends. */
+  /** Notes activity that only a working engine can produce. */
   noteActivity(now = this.#now()): void {
     this.signs.heard(now)
   }

@@ -9,6 +9,15 @@ export function checkedPolicy(name: string, policy: SelectionPolicy): SelectionP
   if (typeof policy?.select !== 'function')
     throw new TypeError(`the selection policy ${JSON.stringify(name)} has no function select`)
   return {
+    // Read when it is asked for: a policy says of each choice why it was made.
+    get why() {
+      return policy.why ?? 'custom'
+    },
+    ...(policy.reads !== undefined && { reads: policy.reads }),
+    ...(policy.book !== undefined && { book: policy.book.bind(policy) }),
+    ...(policy.counted !== undefined && { counted: policy.counted.bind(policy) }),
+    ...(policy.forget !== undefined && { forget: policy.forget.bind(policy) }),
+    ...(policy.finish !== undefined && { finish: policy.finish.bind(policy) }),
     select<C extends Candidate>(
       candidates: readonly C[],
       request: Parameters<SelectionPolicy['select']>[1],

@@ -8,6 +8,7 @@ export function leastInflight(): SelectionPolicy {
   const last = { first: -1, further: -1 }
 
   return {
+    why: 'load',
     select<C extends Candidate>(candidates: readonly C[], { again }: SelectionRequest): C {
       const turns = again === true ? 'further' : 'first'
       let first = candidates[0]!

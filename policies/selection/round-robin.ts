@@ -12,6 +12,7 @@ export function roundRobin(): SelectionPolicy {
   const further = new Map<string | undefined, number>()
 
   return {
+    why: 'turn',
     select<C extends Candidate>(candidates: readonly C[], { model, again }: SelectionRequest): C {
       const lastByModel = again === true ? further : first
       const last = lastByModel.get(model) ?? -1

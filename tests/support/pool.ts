@@ -1,4 +1,5 @@
-import { Pool, type PoolEvents, type PoolRequest } from '../../app/workers/pool.ts'
+import type { PoolRequest } from '../../app/workers/choice.ts'
+import { Pool, type PoolEvents } from '../../app/workers/pool.ts'
 import type { Worker } from '../../app/workers/worker.ts'
 import type { Breaker } from '../../policies/resilience/breaker.ts'
 import type { Outcome } from '../../policies/resilience/outcome.ts'

@@ -1,5 +1,4 @@
 import fc from 'fast-check'
-import { isWhollyNotBuilt } from '../../app/config/not-built.ts'
 import { type NamedSetting, type SettingKey, settings } from '../../app/config/settings.ts'
 import { selectionPolicies } from '../../policies/selection/index.ts'
 
@@ -30,7 +29,12 @@ const texts: Partial<Record<SettingKey, fc.Arbitrary<string>>> = {
   demo: fc.oneof(fc.constantFrom('true', 'off'), fc.integer({ min: 1, max: 100 }).map(String)),
   workerUrlAllow: several(fc.constantFrom('gpu1', 'gpu2:8000', '*.gpu.internal', '10.0.0.0/8')),
   healthCheckEndpoint: fc.constantFrom('/health', '/ping', '/v1/models?x=1'),
+  balanceAbsThreshold: fc.integer({ min: 0, max: 1000 }).map(String),
+  maxTreeSize: fc.integer({ min: 1, max: 2 ** 40 }).map(String),
   policy: fc.constantFrom(...Object.keys(selectionPolicies)),
+  modelPolicy: several(fc.constantFrom('llama=cache_aware', 'org/m:7b=random')),
+  modelAlias: several(fc.constantFrom('gpt=llama', 'gpt=org/m:7b@9.5', 'chat=llama@1')),
+  modelFallback: several(fc.constantFrom('llama=qwen', 'gpt=org/m:7b')),
   retryInitialBackoffMs: fc.integer({ min: 0, max: 2000 }).map(String),
   retryMaxBackoffMs: fc.integer({ min: 50, max: 100_000 }).map(String),
   apiKey: key,
@@ -55,7 +59,7 @@ const texts: Partial<Record<SettingKey, fc.Arbitrary<string>>> = {
 }
 
 /** Settings that can be set in this version, each to be tried with `textsOf`. A file cannot name a file. */
-export const settable = settings.filter(({ key }) => key !== 'config' && !isWhollyNotBuilt(key))
+export const settable = settings.filter(({ key }) => key !== 'config')
 
 /** Valid texts for a setting, as a person would write them. A new setting of a usual kind needs no line above. */
 export function textsOf(entry: NamedSetting): fc.Arbitrary<string> {

@@ -35,7 +35,7 @@ export const access = {
   adminApiKey: setting({
     kind: optional(text('a key', parseKey), 'none'),
     default: undefined,
-    help: 'key for the admin routes; without one they are on the operations listener only',
+    help: 'key for the admin routes of the API listener',
     danger: `as a flag, ${visible}`,
     secret: true,
     common: true,

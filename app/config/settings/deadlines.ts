@@ -42,7 +42,7 @@ export const deadlines = {
     default: undefined,
     unit: 's',
     help: 'total for one request, streams included',
-    danger: 'cuts long generations that are well and alive',
+    danger: 'also ends long generations that make progress',
   }),
   maxEventBytes: setting({
     kind: bytes({ min: 1024, max: 2 ** 30 }),

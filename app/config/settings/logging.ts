@@ -16,6 +16,5 @@ export const logging = {
     kind: oneOf(['auto', 'pretty', 'json']),
     default: 'auto',
     help: 'auto: pretty on a terminal, else JSON lines',
-    common: true,
   }),
 }

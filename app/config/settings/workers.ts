@@ -16,7 +16,7 @@ export const workers = {
   demo: setting({
     kind: howMany(7, 100),
     default: 0,
-    help: 'route to simulated vLLM servers, 7 unless told',
+    help: 'route to simulated vLLM servers, 7 by default',
     common: true,
   }),
   askUnlistedModels: setting({

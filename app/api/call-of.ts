@@ -1,0 +1,177 @@
+import type { Context } from 'hono'
+import { dialectOf, RouterError } from '../../http/errors.ts'
+import type { Incoming } from '../../http/incoming.ts'
+import type { JsonObject } from '../../http/json/json.ts'
+import { withText } from '../../http/json/top-level.ts'
+import { promptChain } from '../../http/prompt-chain.ts'
+import type { RequestBody } from '../../http/request-body.ts'
+import { laxBoolean } from '../../middleware/schemas/lax-boolean.ts'
+import type { Call, StreamFacts } from '../relay/call.ts'
+import { firstHeader, requestHeaders } from '../relay/headers.ts'
+import { LongHold } from '../relay/long-hold.ts'
+import { RequestKind } from '../relay/request-kind.ts'
+import type { GatewayContext } from '../request/context.ts'
+import type { RequestRecord } from '../request/request-record.ts'
+import type { Pool } from '../workers/pool.ts'
+import { elsewhere } from './elsewhere.ts'
+import type { EngineIds } from './engine-ids.ts'
+import { formField } from './form-field.ts'
+import { impliedModel } from './implied-model.ts'
+import type { InferenceOptions } from './inference.ts'
+import type { ResponseState } from './response-state.ts'
+import { sessionKey } from './session-key.ts'
+
+/** Routes whose streams end with a marker: without it, a clean end is a broken stream all the same. */
+const markedStreams = new Set([
+  '/v1/chat/completions',
+  '/v1/completions',
+  '/v1/responses',
+  '/v1/messages',
+  '/inference/v1/generate',
+  '/cohere/v2/chat',
+])
+
+/** What is known of the requests before. */
+export interface Memory {
+  readonly engineIds: EngineIds
+  readonly responses: ResponseState
+}
+
+/**
+ * What a request comes to.
+ * @param as the model that is to answer in place of the one that the client has named
+ */
+export function callOf(
+  c: Context<GatewayContext>,
+  options: InferenceOptions,
+  memory: Memory,
+  as?: string,
+): NamedCall {
+  const { relay, workerKey, dropClientKey } = options
+  const { pool } = relay
+  const { incoming } = c.env
+  const record = c.get('record')
+  const payload = c.get('payload')
+  const { model: named, stream } = payload === undefined ? formFields(incoming, c.get('body')) : payload
+  const asked =
+    typeof named === 'string' && named !== '' ? named : impliedModel(pool, c.req.method, c.req.path)
+  const wanted = as ?? asked
+  const model = wanted === undefined ? undefined : options.names.target(wanted, pool)
+  const body = model === asked || model === undefined ? c.get('body') : renamed(c.get('body'), asked, model)
+  if (model !== undefined && pool.serves(model)) record.model = model
+  record.stream = laxBoolean(stream) === true
+  const responseId = memory.responses.idIn(c.req.path, payload)
+  const home = responseId === undefined ? undefined : memory.responses.makerOf(responseId)
+  const headers = requestHeaders(incoming.headers, {
+    requestId: claimEngineId(memory.engineIds, record),
+    workerKey,
+    dropClientKey: dropClientKey || c.get('keyConsumed') === true,
+    bodyDecoded: c.get('bodyDecoded') === true,
+  })
+  const seeksResponse = responseId !== undefined && home === undefined
+  const path = pathAndQuery(c.req.url)
+  const dialect = dialectOf(c.req.path)
+  const endMarker = markedStreams.has(c.req.path)
+  const choices = choicesIn(payload)
+  return {
+    asked,
+    dialect,
+    endMarker,
+    choices,
+    record,
+    method: c.req.method,
+    path,
+    once: c.get('changesWorker'),
+    home,
+    elsewhere: elsewhere({ directory: options.directory, headers, workerKey, model, seeksResponse }),
+    headers,
+    body,
+    stream: record.stream,
+    kind: new RequestKind({
+      ...{ model, path, headers, stream: record.stream, bodyBytes: body?.byteLength ?? 0 },
+      ...(pool.policy.reads && whatPolicyReads(pool, { incoming, payload, body, model, record })),
+    }),
+    longHold: longHold({ dialect, endMarker, choices, record }, options),
+  }
+}
+
+/** A call, and the name that the client gave to its model. */
+export interface NamedCall extends Call {
+  readonly asked: string | undefined
+}
+
+/** Only the bytes of the name change. */
+function renamed(
+  body: RequestBody | undefined,
+  asked: string | undefined,
+  model: string,
+): RequestBody | undefined {
+  const changed = body === undefined || asked === undefined ? undefined : withText(body, 'model', model)
+  if (changed !== undefined) return changed
+  const message = `the name ${JSON.stringify(asked)} stands for another model, and can be given in a JSON body only`
+  throw new RouterError('invalid_request', message, { param: 'model' })
+}
+
+interface ReadRequest {
+  readonly incoming: Incoming
+  readonly payload: JsonObject | undefined
+  readonly body: RequestBody | undefined
+  readonly model: string | undefined
+  readonly record: RequestRecord
+}
+
+/** What the selection policy wants to know of the request, and no more. */
+function whatPolicyReads({ policy }: Pool, { incoming, payload, body, model, record }: ReadRequest) {
+  const session = policy.reads?.session === true ? sessionKey(incoming, payload) : undefined
+  if (policy.reads?.prompt !== true || payload === undefined || body === undefined) return { session }
+  const bytes = body.byteLength
+  // A name that a client has made up gets no state of its own.
+  const known = record.model === model ? model : undefined
+  record.onEnd(() => {
+    if (record.usage !== undefined) policy.counted?.(known, bytes, record.usage.prompt)
+  })
+  return { session, prompt: promptChain(body, known) }
+}
+
+/** One prompt, of text or of token ids, has `n` answers; several have so many each. */
+function choicesIn(payload: JsonObject | undefined): number {
+  const { n, prompt } = payload ?? {}
+  const each = typeof n === 'number' && n > 1 ? n : 1
+  return Array.isArray(prompt) && typeof prompt[0] !== 'number' ? each * Math.max(1, prompt.length) : each
+}
+
+/** Of streams of events only: of what else a client may stream, its reader would take a comment for content. */
+function longHold(stream: StreamFacts, { holdCommentAfterMs: afterMs, clock }: InferenceOptions) {
+  if (!stream.record.stream || !stream.endMarker || afterMs === Number.POSITIVE_INFINITY) return undefined
+  return new LongHold({ stream, afterMs, clock })
+}
+
+function claimEngineId(engineIds: EngineIds, record: RequestRecord): string {
+  const id = engineIds.claim(record.requestId)
+  if (id !== record.requestId) record.engineId = id
+  record.onEnd(() => engineIds.release(id))
+  return id
+}
+
+/** What routing needs to know, from a body that is no JSON. */
+function formFields({ headers }: Incoming, body: RequestBody | undefined) {
+  const contentType = firstHeader(headers, 'content-type')
+  return {
+    model: formField(body, contentType, 'model'),
+    stream: formField(body, contentType, 'stream'),
+  }
+}
+
+/**
+ * Of an absolute URL, without parsing it again. Without a slash at the end of the path: vLLM would answer with a redirect
+ * to its own address.
+ */
+function pathAndQuery(url: string): string {
+  const start = url.indexOf('/', url.indexOf('//') + 2)
+  if (start === -1) return '/'
+  const end = url.indexOf('#', start)
+  const whole = end === -1 ? url.slice(start) : url.slice(start, end)
+  const query = whole.indexOf('?')
+  const last = (query === -1 ? whole.length : query) - 1
+  return last > 0 && whole[last] === '/' ? whole.slice(0, last) + whole.slice(last + 1) : whole
+}

@@ -1,0 +1,42 @@
+import type { Handler } from 'hono'
+import { RouterError } from '../../http/errors.ts'
+import type { Incoming } from '../../http/incoming.ts'
+import type { JsonObject } from '../../http/json/json.ts'
+import { firstHeader } from '../relay/headers.ts'
+import type { GatewayContext } from '../request/context.ts'
+import type { Pool } from '../workers/pool.ts'
+
+/** Fields that name a session, or who stands for one; the first one counts. */
+const headers = ['x-session-id', 'x-user-id', 'x-tenant-id'] as const
+const fields = ['session_id', 'user', 'prompt_cache_key', 'previous_response_id'] as const
+
+/** Characters; more are no name. */
+const longest = 512
+
+/** What the client calls its session: of the header fields, then of the body. A request id or a trace id is none. */
+export function sessionKey(incoming: Incoming, payload: JsonObject | undefined): string | undefined {
+  for (const name of headers) {
+    const value = firstHeader(incoming.headers, name)
+    if (isName(value)) return value
+  }
+  for (const name of fields) {
+    const value = payload?.[name]
+    if (isName(value)) return value
+  }
+  return undefined
+}
+
+function isName(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && value.length <= longest
+}
+
+/** `POST /finish_session`: the session named as for any request will not be used any more. */
+export function finishSession({ policy }: Pool): Handler<GatewayContext> {
+  return (c) => {
+    const session = sessionKey(c.env.incoming, c.get('payload'))
+    if (session === undefined)
+      throw new RouterError('invalid_request', '`session_id` is missing', { param: 'session_id' })
+    policy.finish?.(session)
+    return c.json({ finished: true })
+  }
+}

@@ -1,0 +1,94 @@
+import type {
+  Booking,
+  Candidate,
+  SelectionPolicy,
+  SelectionRequest,
+} from '../../policies/selection/policy.ts'
+
+/** A rank as a policy sees it. */
+class Rank implements Candidate {
+  readonly id: string
+  readonly ordinal: number
+  inFlight = 0
+
+  constructor(workerId: string, ordinal: number) {
+    this.id = `${workerId}/${ordinal}`
+    this.ordinal = ordinal
+  }
+}
+
+interface WorkerRanks {
+  readonly policy: SelectionPolicy
+  readonly ranks: readonly Rank[]
+}
+
+/** What was chosen for a request, and what is kept of it. */
+export interface ChosenRank {
+  readonly rank: number
+  readonly booking: Booking
+}
+
+/**
+ * The data-parallel ranks behind each URL. A worker has a policy of its own for them, of the same kind as that of the
+ * pool: prompts and sessions keep to a rank as they keep to a worker. Health and breaker are those of the worker.
+ */
+export class Ranks {
+  readonly #count: number
+  readonly #createPolicy: () => SelectionPolicy
+  readonly #workers = new Map<string, WorkerRanks>()
+
+  constructor(count: number, createPolicy: () => SelectionPolicy) {
+    this.#count = count
+    this.#createPolicy = createPolicy
+  }
+
+  choose(workerId: string, request: SelectionRequest, booking: Booking | undefined): ChosenRank {
+    const { policy, ranks } = this.#of(workerId)
+    const rank = policy.select(ranks, request)
+    return { rank: rank.ordinal, booking: new RankBooking(rank, booking, policy.book?.(rank, request)) }
+  }
+
+  forget(workerId: string): void {
+    this.#workers.delete(workerId)
+  }
+
+  #of(workerId: string): WorkerRanks {
+    let known = this.#workers.get(workerId)
+    if (known === undefined) {
+      const ranks = Array.from({ length: this.#count }, (_, ordinal) => new Rank(workerId, ordinal))
+      known = { policy: this.#createPolicy(), ranks }
+      this.#workers.set(workerId, known)
+    }
+    return known
+  }
+}
+
+/** Keeps the books of the worker and of its rank together. */
+class RankBooking implements Booking {
+  readonly expected: number | undefined
+  readonly #rank: Rank
+  readonly #ofWorker: Booking | undefined
+  readonly #ofRank: Booking | undefined
+  #ended = false
+
+  constructor(rank: Rank, ofWorker: Booking | undefined, ofRank: Booking | undefined) {
+    this.expected = (ofRank ?? ofWorker)?.expected
+    this.#rank = rank
+    this.#ofWorker = ofWorker
+    this.#ofRank = ofRank
+    rank.inFlight += 1
+  }
+
+  firstToken(): void {
+    this.#ofWorker?.firstToken()
+    this.#ofRank?.firstToken()
+  }
+
+  end(): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#rank.inFlight -= 1
+    this.#ofWorker?.end()
+    this.#ofRank?.end()
+  }
+}

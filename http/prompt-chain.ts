@@ -1,0 +1,237 @@
+import xxhash from 'xxhash-wasm'
+import type { RequestBody } from './request-body.ts'
+
+const { h64Raw, h64 } = await xxhash()
+
+/** Bytes and number of the blocks: small ones for the beginning, which is what prompts share, and larger ones behind. */
+const sizes = [
+  { bytes: 256, count: 64 },
+  { bytes: 2048, count: 64 },
+  { bytes: 16 * 1024, count: 64 },
+] as const
+
+/** Bytes of a body, from its beginning and its end, in which keys are looked for. */
+const keyWindow = 64 * 1024
+/** What templates put before everything else, whatever its place in the body, in this order. */
+const leading = ['"tools"', '"system"', '"instructions"'].map((key) => Buffer.from(key))
+/** The prompt itself: the first one that is there. */
+const main = ['"messages"', '"prompt"', '"input"'].map((key) => Buffer.from(key))
+
+const quote = 0x22
+const backslash = 0x5c
+const colon = 0x3a
+
+/** Bytes. A shorter request has no beginning that would be worth finding again. */
+const leastBody = 512
+
+/** Models whose seeds are kept. */
+const mostSeeds = 1000
+const seeds = new Map<string, bigint>()
+
+/** The beginning of a prompt as numbers: equal ones mean that everything up to there is equal, for the same model. */
+export class PromptChain {
+  /** Of the whole body. */
+  readonly bytes: number
+  readonly blocks: readonly number[]
+
+  constructor(bytes: number, blocks: readonly number[]) {
+    this.bytes = bytes
+    this.blocks = blocks
+  }
+
+  /** Bytes of the first `count` blocks. */
+  bytesOf(count: number): number {
+    let left = count
+    let bytes = 0
+    for (const size of sizes) {
+      const here = Math.min(left, size.count)
+      bytes += here * size.bytes
+      left -= here
+    }
+    return bytes
+  }
+}
+
+/**
+ * The chain of a prompt, from the client's own bytes: no tokenizer, and no parsing of the prompt. Tools and system prompt
+ * come first, as in the templates of the models, then messages, prompt or input, in blocks of 256 bytes and more, each
+ * hashed (xxHash64) with the hash of all before it. What is less than a block at the end is left out.
+ *
+ * A key is found as the bytes of its name in quotes: within a string its quotes would be escaped. A name that stands for
+ * something else deeper in the body moves the beginning, for all requests that are alike in the same way.
+ */
+export function promptChain(body: RequestBody, model: string | undefined): PromptChain {
+  if (body.byteLength < leastBody) return new PromptChain(body.byteLength, [])
+  const parts = partsOf(body)
+  const chain = new Chain(seedOf(model ?? ''))
+  for (const { from, to } of parts) if (!chain.add(body.pieces, from, to)) break
+  return new PromptChain(body.byteLength, chain.blocks)
+}
+
+function seedOf(model: string): bigint {
+  let seed = seeds.get(model)
+  if (seed === undefined) {
+    if (seeds.size >= mostSeeds) seeds.clear()
+    seed = h64(model)
+    seeds.set(model, seed)
+  }
+  return seed
+}
+
+/** A part of the body, in bytes from its beginning. */
+interface Part {
+  readonly from: number
+  readonly to: number
+}
+
+function partsOf(body: RequestBody): Part[] {
+  const { byteLength } = body
+  const windows = windowsOf(body)
+  const before = leading.map((key) => partBehind(windows, key)).filter((part) => part !== undefined)
+  const key = main.map((name) => keyIn(body, name)).find((at) => at !== undefined)
+  // Nothing that is known: the whole body is the prompt.
+  if (key === undefined) return before.length > 0 ? before : [{ from: 0, to: byteLength }]
+  const to = Math.min(byteLength, ...before.map(({ from }) => from).filter((from) => from > key))
+  return [...before, { from: key, to }]
+}
+
+/** A run of bytes of the body, and where in it they are. */
+interface Window {
+  readonly bytes: Buffer
+  readonly at: number
+}
+
+function windowsOf({ pieces, byteLength }: RequestBody): Window[] {
+  const first = pieces[0]!
+  const last = pieces.at(-1)!
+  const head = { bytes: view(first.subarray(0, keyWindow)), at: 0 }
+  if (byteLength <= head.bytes.byteLength) return [head]
+  const tail = view(last.subarray(Math.max(0, last.byteLength - keyWindow)))
+  return [head, { bytes: tail, at: byteLength - tail.byteLength }]
+}
+
+function view(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+/** Where the value behind a key begins; undefined where there is no such key. */
+function keyIn({ pieces }: RequestBody, key: Buffer): number | undefined {
+  let before = 0
+  for (const piece of pieces) {
+    const bytes = view(piece)
+    const at = valueAt(bytes, key)
+    if (at !== undefined) return before + at
+    before += piece.byteLength
+  }
+  return undefined
+}
+
+function valueAt(bytes: Buffer, key: Buffer): number | undefined {
+  for (let at = bytes.indexOf(key); at !== -1; at = bytes.indexOf(key, at + 1)) {
+    let next = skipSpace(bytes, at + key.byteLength)
+    if (bytes[next] !== colon) continue
+    next = skipSpace(bytes, next + 1)
+    return next
+  }
+  return undefined
+}
+
+function skipSpace(bytes: Buffer, from: number): number {
+  let at = from
+  while (bytes[at] === 0x20 || bytes[at] === 0x0a || bytes[at] === 0x0d || bytes[at] === 0x09) at++
+  return at
+}
+
+/** A text, an object or an array behind a key, as far as the window reaches. */
+function partBehind(windows: readonly Window[], key: Buffer): Part | undefined {
+  for (const { bytes, at } of windows) {
+    const from = valueAt(bytes, key)
+    if (from === undefined) continue
+    const first = bytes[from]
+    if (first !== quote && first !== 0x7b && first !== 0x5b) return undefined
+    return { from: at + from, to: at + endOf(bytes, from) }
+  }
+  return undefined
+}
+
+function endOf(bytes: Buffer, from: number): number {
+  let depth = 0
+  for (let at = from; at < bytes.byteLength; at++) {
+    const byte = bytes[at]
+    if (byte === quote) {
+      at = closingQuote(bytes, at)
+      if (depth === 0) return at + 1
+    } else if (byte === 0x7b || byte === 0x5b) {
+      depth += 1
+    } else if (byte === 0x7d || byte === 0x5d) {
+      depth -= 1
+      if (depth === 0) return at + 1
+    }
+  }
+  return bytes.byteLength
+}
+
+function closingQuote(bytes: Buffer, opening: number): number {
+  for (let at = bytes.indexOf(quote, opening + 1); at !== -1; at = bytes.indexOf(quote, at + 1)) {
+    let escapes = 0
+    while (bytes[at - 1 - escapes] === backslash) escapes++
+    if (escapes % 2 === 0) return at
+  }
+  return bytes.byteLength
+}
+
+/** A block may lie in two pieces of the body: its bytes are put together here. */
+const scratch = new Uint8Array(sizes[2].bytes)
+
+class Chain {
+  readonly blocks: number[] = []
+  #hash: bigint
+  /** Bytes of the block that has begun, in the scratch. */
+  #begun = 0
+
+  constructor(seed: bigint) {
+    this.#hash = seed
+  }
+
+  /** Goes on with these bytes of the body; false when the chain is as long as it may be. */
+  add(pieces: readonly Uint8Array[], from: number, to: number): boolean {
+    let before = 0
+    for (const piece of pieces) {
+      const end = Math.min(to - before, piece.byteLength)
+      for (let at = Math.max(0, from - before); at < end; ) {
+        const size = this.#size()
+        if (size === undefined) return false
+        const taken = Math.min(end - at, size - this.#begun)
+        if (taken === size) this.#close(piece.subarray(at, at + taken))
+        else this.#collect(piece.subarray(at, at + taken), size)
+        at += taken
+      }
+      before += piece.byteLength
+      if (before >= to) break
+    }
+    return true
+  }
+
+  #size(): number | undefined {
+    let left = this.blocks.length
+    for (const { bytes, count } of sizes) {
+      if (left < count) return bytes
+      left -= count
+    }
+    return undefined
+  }
+
+  #collect(bytes: Uint8Array, size: number): void {
+    scratch.set(bytes, this.#begun)
+    this.#begun += bytes.byteLength
+    if (this.#begun < size) return
+    this.#begun = 0
+    this.#close(scratch.subarray(0, size))
+  }
+
+  #close(block: Uint8Array): void {
+    this.#hash = h64Raw(block, this.#hash)
+    // A map takes numbers of 53 bits.
+    this.blocks.push(Number(this.#hash >> 11n))
+  }
+}

@@ -1,0 +1,112 @@
+import type { Booking } from './policy.ts'
+
+/** Prompt tokens a second that a worker is taken for before anything has been measured. */
+const firstSpeed = 4000
+/** Fastest that is believed; a measured time may be that of a few tokens. */
+const fastest = 50_000
+/** Share of the first prompt in line that is taken for done at most, as long as its first token has not come. */
+const mostDone = 0.9
+/** A prompt whose first token nobody sees is taken for computed after so many times the time it should take. */
+const patience = 1.5
+const weight = 1 / 50
+/** Tokens and milliseconds below which a time says nothing about the speed. */
+const leastTokens = 512
+const leastMs = 10
+
+/** How fast this router's prompts are computed, learnt from the times to their first tokens. */
+export class PrefillSpeed {
+  /** Tokens a second. */
+  value = firstSpeed
+
+  measured(tokens: number, ms: number): void {
+    if (tokens < leastTokens || ms <= leastMs) return
+    this.value += (Math.min(fastest, (tokens * 1000) / ms) - this.value) * weight
+  }
+}
+
+/** What of this router's prompts one worker has still to compute. */
+export class OpenPrompts {
+  readonly #speed: PrefillSpeed
+  readonly #now: () => number
+  /** In the order in which they were sent: engines take them first come, first served. */
+  readonly #line: OpenPrompt[] = []
+  /** Since when the first in line has been computed. */
+  #since = 0
+  #tokens = 0
+
+  constructor(speed: PrefillSpeed, now: () => number) {
+    this.#speed = speed
+    this.#now = now
+  }
+
+  /** Prompts whose first token has not come. */
+  get waiting(): number {
+    return this.#line.length
+  }
+
+  /**
+   * Tokens to be computed before a prompt that is sent now.
+   * @param share of the worker's time that this router's prompts get, 0 to 1
+   */
+  ahead(share: number): number {
+    const now = this.#now()
+    for (let head = this.#line[0]; head !== undefined && !head.seen; head = this.#line[0]) {
+      if (now - this.#since < (patience * 1000 * head.tokens) / this.#speed.value) break
+      this.leave(head)
+    }
+    const head = this.#line[0]
+    if (head === undefined) return 0
+    const done = (this.#speed.value * share * (now - this.#since)) / 1000
+    return this.#tokens - Math.min(mostDone * head.tokens, done)
+  }
+
+  enter(prompt: OpenPrompt): void {
+    if (this.#line.length === 0) this.#since = this.#now()
+    this.#line.push(prompt)
+    this.#tokens += prompt.tokens
+  }
+
+  /** Its first token has come, or none will. Safe to repeat. */
+  leave(prompt: OpenPrompt, answered = false): void {
+    const at = this.#line.indexOf(prompt)
+    if (at === -1) return
+    this.#line.splice(at, 1)
+    this.#tokens -= prompt.tokens
+    const now = this.#now()
+    if (at === 0 && answered && prompt.seen) this.#speed.measured(prompt.tokens, now - this.#since)
+    if (at === 0 || answered) this.#since = Math.max(this.#since, now)
+  }
+}
+
+export interface OpenPromptOptions {
+  readonly open: OpenPrompts
+  /** Tokens that the worker must compute for it. */
+  readonly tokens: number
+  readonly expected: number | undefined
+  /** Its first token will be seen when it comes. */
+  readonly seen: boolean
+}
+
+/** One request's part of them. */
+export class OpenPrompt implements Booking {
+  readonly tokens: number
+  readonly expected: number | undefined
+  readonly seen: boolean
+  readonly #open: OpenPrompts
+
+  constructor({ open, tokens, expected, seen }: OpenPromptOptions) {
+    this.tokens = tokens
+    this.expected = expected
+    this.seen = seen
+    this.#open = open
+    open.enter(this)
+  }
+
+  firstToken(): void {
+    this.#open.leave(this, true)
+  }
+
+  end(): void {
+    this.#open.leave(this)
+  }
+}

@@ -1,0 +1,18 @@
+import type { Candidate, SelectionContext, SelectionPolicy } from './policy.ts'
+
+/** Of two different workers drawn at random, the one with fewer requests open; the first one where both have as many. */
+export function powerOfTwo({ random }: Pick<SelectionContext, 'random'>): SelectionPolicy {
+  return {
+    why: 'load',
+    select<C extends Candidate>(candidates: readonly C[]): C {
+      const count = candidates.length
+      const first = Math.floor(random() * count)
+      if (count === 1) return candidates[first]!
+      // A number from the others, so that no draw is wasted on the same worker.
+      const second = (first + 1 + Math.floor(random() * (count - 1))) % count
+      const one = candidates[first]!
+      const other = candidates[second]!
+      return other.inFlight < one.inFlight ? other : one
+    },
+  }
+}

@@ -1,0 +1,51 @@
+import { loadBound } from './bounded.ts'
+import { leastInflight } from './least-inflight.ts'
+import type { Candidate, SelectionPolicy, SelectionRequest, Why } from './policy.ts'
+import { hashText, mix, WorkerNumbers } from './rendezvous.ts'
+
+/**
+ * A session keeps to the worker that ranks highest for it (highest random weight), the same in every router; while that
+ * one has too many requests, to the next below it. Requests without a session go where the fewest are open.
+ */
+export function rendezvousHash(): SelectionPolicy {
+  return new RendezvousHash()
+}
+
+class RendezvousHash implements SelectionPolicy {
+  readonly reads = { session: true }
+  why: Why = 'load'
+  readonly #numbers = new WorkerNumbers()
+  readonly #byLoad = leastInflight()
+
+  select<C extends Candidate>(candidates: readonly C[], request: SelectionRequest): C {
+    const { session } = request
+    if (session === undefined) {
+      this.why = 'load'
+      return this.#byLoad.select(candidates, request)
+    }
+    const key = hashText(session)
+    const bound = loadBound(candidates)
+    let home: C | undefined
+    let free: C | undefined
+    let highest = -1
+    let highestFree = -1
+    for (const candidate of candidates) {
+      const rank = mix(key, this.#numbers.of(candidate.id))
+      if (rank > highest) {
+        highest = rank
+        home = candidate
+      }
+      if (rank > highestFree && candidate.inFlight < bound) {
+        highestFree = rank
+        free = candidate
+      }
+    }
+    const chosen = free ?? home!
+    this.why = chosen === home ? 'session' : 'spill'
+    return chosen
+  }
+
+  forget(id: string): void {
+    this.#numbers.forget(id)
+  }
+}
