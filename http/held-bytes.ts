@@ -12,13 +12,14 @@ export interface HeldBytesOptions {
  * bodies of 60 MB at once fill what a container has.
  */
 export class HeldBytes {
-  readonly #limit: number
+  /** Bytes that all bodies may have together; those that are held already stay. */
+  limit: number
   readonly #onFull: () => void
   /** Bytes held now. */
   held = 0
 
   constructor({ limit, onFull = () => {} }: HeldBytesOptions) {
-    this.#limit = limit
+    this.limit = limit
     this.#onFull = onFull
   }
 
@@ -30,7 +31,7 @@ export class HeldBytes {
   /** @throws RouterError `buffers_full`, where others hold something and there is no room for so many bytes more */
   take(bytes: number, own: number): void {
     // A single body is always let in: what the limit per request allows must not be refused for ever.
-    if (this.held > own && this.held + bytes > this.#limit) {
+    if (this.held > own && this.held + bytes > this.limit) {
       this.#onFull()
       throw buffersFull()
     }

@@ -104,7 +104,11 @@ function post(gateway: Pick<Gateway, 'fetch'>): Promise<Response> {
   return gateway.fetch(new Request(`http://router${path}`, init))
 }
 
-async function metricOf(gateway: Gateway, name: string, labels = {}): Promise<number | undefined> {
+async function metricOf(
+  gateway: Pick<Gateway, 'fetch' | 'operations'>,
+  name: string,
+  labels = {},
+): Promise<number | undefined> {
   const response = await gateway.operations(new Request('http://router/metrics'))
   return metricValue(parseMetrics(await response.text()), `vllm_router_${name}`, {
     worker: suspect,

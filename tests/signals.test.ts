@@ -29,7 +29,7 @@ describe('a router with a stream', () => {
     await within(5000, worker.received(1), 'the stream at the worker')
     for (const signal of ['SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGQUIT', 'SIGALRM'] as const)
       router.signal(signal)
-    await eventually(() => router.logs().some(({ msg }) => String(msg).startsWith('SIGHUP')), {
+    await eventually(() => router.logs().some(({ msg }) => String(msg).startsWith('configuration read')), {
       what: 'a word on SIGHUP',
     })
     assert.equal((await rawRequest({ port: router.apiPort, path: '/liveness' }).text()).status, 200)

@@ -26,6 +26,7 @@ import type { Accounting } from '../telemetry/accounting.ts'
 import type { Log } from '../telemetry/log.ts'
 import { ModelDirectory } from '../workers/model-directory.ts'
 import { account } from './account.ts'
+import type { Memory } from './call-of.ts'
 import { guardDevelopmentRoutes } from './development-routes.ts'
 import { type InferenceOptions, inference } from './inference.ts'
 import { ModelNames } from './model-names.ts'
@@ -44,11 +45,12 @@ export interface HttpOptions {
   readonly queue: Admission
   readonly rate: RateLimitOptions | undefined
   readonly control: RouterControl
+  readonly memory: Memory
   /** Whether all connections that the process may have are in use. */
   readonly full: () => boolean
   readonly inference: Omit<
     InferenceOptions,
-    'directory' | 'names' | 'askUnlisted' | 'ownCors' | 'onProxyPage'
+    'memory' | 'directory' | 'names' | 'askUnlisted' | 'ownCors' | 'onProxyPage'
   >
 }
 
@@ -127,7 +129,7 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
       widen(admission({ queue: options.queue })),
       inference({
         ...options.inference,
-        ...{ directory, names },
+        ...{ directory, names, memory: options.memory },
         askUnlisted: config.askUnlistedModels,
         ownCors: config.corsAllowedOrigins.length > 0,
         onProxyPage: ({ requestId, workerId }, page) =>

@@ -14,11 +14,11 @@ import type { GatewayContext } from '../request/context.ts'
 import type { RequestRecord } from '../request/request-record.ts'
 import type { Pool } from '../workers/pool.ts'
 import { elsewhere } from './elsewhere.ts'
-import type { EngineIds } from './engine-ids.ts'
+import { EngineIds } from './engine-ids.ts'
 import { formField } from './form-field.ts'
 import { impliedModel } from './implied-model.ts'
 import type { InferenceOptions } from './inference.ts'
-import type { ResponseState } from './response-state.ts'
+import { ResponseState } from './response-state.ts'
 import { sessionKey } from './session-key.ts'
 
 /** Routes whose streams end with a marker: without it, a clean end is a broken stream all the same. */
@@ -35,6 +35,10 @@ const markedStreams = new Set([
 export interface Memory {
   readonly engineIds: EngineIds
   readonly responses: ResponseState
+}
+
+export function createMemory(pool: Pool): Memory {
+  return { engineIds: new EngineIds(), responses: new ResponseState(pool) }
 }
 
 /**

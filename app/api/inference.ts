@@ -14,11 +14,9 @@ import type { ModelDirectory } from '../workers/model-directory.ts'
 import { answerHeaders } from './answer-headers.ts'
 import { callOf, type Memory } from './call-of.ts'
 import { saysNoModel, saysNoRoute } from './elsewhere.ts'
-import { EngineIds } from './engine-ids.ts'
 import { firstGoodAnswer } from './fallback.ts'
 import type { ModelNames } from './model-names.ts'
 import { proxyFault, proxyPage } from './proxy-page.ts'
-import { ResponseState } from './response-state.ts'
 
 export interface InferenceOptions {
   readonly relay: RelayOptions
@@ -33,6 +31,8 @@ export interface InferenceOptions {
   /** Milliseconds of silence of a committed stream after which a comment is put in; infinite: never. */
   readonly keepAliveMs: number
   readonly directory: ModelDirectory
+  /** What is known of the requests before; it outlives a configuration. */
+  readonly memory: Memory
   /** Aliases and fallbacks. */
   readonly names: ModelNames
   /** Workers are asked for models that none of them lists, too. */
@@ -47,8 +47,7 @@ const none: readonly string[] = []
 
 /** Relays a request of any path to a worker. There is no other way in. */
 export function inference(options: InferenceOptions): Handler<GatewayContext> {
-  const memory: Memory = { engineIds: new EngineIds(), responses: new ResponseState(options.relay.pool) }
-  const { names, clock, metrics, ownCors } = options
+  const { names, clock, metrics, ownCors, memory } = options
   return async function relayRequest(c) {
     const asked = callOf(c, options, memory)
     const { record, longHold } = asked

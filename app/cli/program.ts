@@ -43,5 +43,5 @@ async function run(argv: readonly string[], signals: Signals): Promise<number> {
     err(`${formatProblems(wrongFiles)}\n`)
     return 2
   }
-  return serve(loaded.config, { colour, argv: command.argv, signals })
+  return serve(loaded.config, { colour, argv: command.argv, env, signals })
 }

@@ -1,7 +1,12 @@
+import { restartNeeded } from '../config/changes.ts'
+import type { Environment } from '../config/environment.ts'
+import { loadConfig } from '../config/load-config.ts'
 import { ConfigError, formatProblems } from '../config/problem.ts'
 import type { Config } from '../config/settings.ts'
 import { version } from '../config/version.ts'
-import { createGateway } from '../gateway/gateway.ts'
+import { workerTlsFaults } from '../config/worker-tls.ts'
+import type { ReadConfig } from '../gateway/reloader.ts'
+import { createRouter } from '../gateway/router.ts'
 import type { RouterControl } from '../operations/router-control.ts'
 import { processCount } from '../processes/process-count.ts'
 import { ListenError } from '../runtime/runtime.ts'
@@ -10,12 +15,14 @@ import { guardProcess } from '../telemetry/guard-process.ts'
 import { createLog, type Log } from '../telemetry/log.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
 import { banner } from './banner.ts'
+import { watchFile } from './config-watch.ts'
 
 /** Milliseconds that the banner waits for the first probes, so that it can show states and models. */
 const firstProbesMs = 1000
 
 export interface ServeOptions {
   readonly colour: boolean
+  readonly env: Environment
   /** The flags of the command line. */
   readonly argv: readonly string[]
   readonly signals: Signals
@@ -26,12 +33,15 @@ interface Router {
   readonly control: RouterControl
   start(options: { readonly ready: boolean }): Promise<{ readonly api: string; readonly operations: string }>
   stop(options: { readonly settle: boolean }): Promise<void>
+  /** Reads the configuration anew. */
+  reload(cause: string): Promise<unknown>
   /** Leaves nothing behind when this process exits. */
   abandon(): void
 }
 
 /** Runs a router until a signal ends it; resolves with the exit code. */
-export async function serve(config: Config, { colour, argv, signals }: ServeOptions): Promise<number> {
+export async function serve(config: Config, options: ServeOptions): Promise<number> {
+  const { colour, argv, env, signals } = options
   const terminal = process.stdout.isTTY === true
   const { logLevel: level, logFormat: format } = config
   const processes = processCount(config)
@@ -40,9 +50,21 @@ export async function serve(config: Config, { colour, argv, signals }: ServeOpti
   const ending = new Ending(signals, log)
   const fleet = config.demo > 0 ? await startDemo(config.demo) : undefined
   try {
-    const workerUrls = fleet?.urls ?? config.workerUrls
-    const router = await createRouter({ ...config, demo: 0, workerUrls }, { processes, argv, log })
+    const serving = (wanted: Config): Config => ({
+      ...wanted,
+      processes: 1,
+      demo: 0,
+      workerUrls: fleet?.urls ?? wanted.workerUrls,
+    })
+    const readConfig: ReadConfig = async () => {
+      const loaded = await loadConfig({ argv, env })
+      if (!loaded.ok) return loaded
+      const faults = [...restartNeeded(config, loaded.config), ...workerTlsFaults(loaded.config)]
+      return faults.length > 0 ? { ok: false, faults } : { ok: true, config: serving(loaded.config) }
+    }
+    const router = await startRouter(serving(config), { processes, argv, log, readConfig })
     ending.abandon = () => router.abandon()
+    ending.hangUp = () => void router.reload('SIGHUP')
     const urls = await router.start({ ready: false })
     // Not before: what goes wrong up to here must end the process.
     guardProcess(log)
@@ -56,7 +78,11 @@ export async function serve(config: Config, { colour, argv, signals }: ServeOpti
     const workers = (await router.control.workers()).length
     log.info({ ...urls, version, policy: config.policy, workers, processes }, 'listening')
     if (workers === 0 && !looksForWorkers(config)) log.warn(noWorkers)
+    const file = config.config
+    const unwatch =
+      file !== undefined && isData(file) ? watchFile(file, () => void router.reload(file)) : () => {}
     const signal = await ending.order
+    unwatch()
     log.info({ signal }, 'draining')
     // A person's Ctrl-C: no load balancer has to notice first.
     await router.stop({ settle: signal !== 'SIGINT' && !early })
@@ -77,16 +103,23 @@ interface RouterOptions {
   readonly processes: number
   readonly argv: readonly string[]
   readonly log: Log
+  readonly readConfig: ReadConfig
 }
 
-async function createRouter(config: Config, { processes, argv, log }: RouterOptions): Promise<Router> {
+async function startRouter(config: Config, options: RouterOptions): Promise<Router> {
+  const { processes, argv, log, readConfig } = options
   if (processes === 1) {
-    const gateway = await createGateway({ ...config, processes }, { log })
-    return { ...gateway, abandon: () => {} }
+    const router = await createRouter(config, { log, readConfig })
+    return { ...router, reload: (cause) => router.reloader.reload(cause), abandon: () => {} }
   }
   // Only loaded where it is wanted: it costs start-up time and memory.
   const { supervise } = await import('../processes/supervisor.ts')
-  return supervise(config, { count: processes, argv, log })
+  return supervise(config, { count: processes, argv, log, readConfig })
+}
+
+/** Not a program, which is not read twice. */
+function isData(file: string): boolean {
+  return /\.(ya?ml|json)$/i.test(file)
 }
 
 async function startDemo(size: number) {
@@ -147,13 +180,14 @@ class Ending {
   ordered = false
   /** Leaves nothing behind. */
   abandon = (): void => {}
+  /** SIGHUP has come. */
+  hangUp = (): void => {}
 
   constructor(signals: Signals, log: Log) {
     const first = Promise.withResolvers<NodeJS.Signals>()
     this.order = first.promise
     signals.take((signal) => {
-      if (signal === 'SIGHUP')
-        log.warn('SIGHUP: there is no reload yet; restart to read the configuration anew')
+      if (signal === 'SIGHUP') this.hangUp()
       if (!isOrder(signal)) return
       if (!this.ordered) {
         this.ordered = true

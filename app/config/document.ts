@@ -43,6 +43,15 @@ from, what it was and what is allowed, and exits with code 2.
 - An **unknown** flag, \`VLLM_ROUTER_*\` variable or file key is a fault. Left alone are the variables that Kubernetes sets for a
   Service called \`vllm-router...\` (\`VLLM_ROUTER_SERVICE_HOST\`, \`VLLM_ROUTER_PORT=tcp://...\` and their kind).
 
+## Changes while the router runs
+
+A YAML or JSON file of \`--config\` is read anew within some seconds of a change, at SIGHUP, and by \`POST /reload\` on the
+operations listener, which answers with what has changed or what is wrong. All of it is taken over or nothing: a fault is
+said with file, line and column, in the log, in \`GET /config\` and by \`vllm_router_config_reload_success\` 0, and what was in
+force stays. Requests and streams under way go on; health, breakers, queue and what a policy has learnt stay, as far as the
+change is not about them. Flags and variables are those of the start. Settings that say so below need a restart, and so
+does code; with several processes, a cap or a rate can be changed, but not set for the first time or taken away.
+
 \`\`\`yaml
 # router.yaml
 host: 0.0.0.0
@@ -80,11 +89,12 @@ function table(title: string): string {
 }
 
 function row(entry: NamedSetting): string {
-  const { flag, kind, help, unit, danger, aliases = [] } = entry
+  const { flag, kind, help, unit, danger, restart, aliases = [] } = entry
   const usual = kind.show(entry.default)
   const measure = unit !== undefined && /^[\d.]+$/.test(usual) ? ` ${unit}` : ''
   const notes = [
     danger === undefined ? undefined : `Mind: ${danger}.`,
+    restart === true ? 'A change needs a restart.' : undefined,
     aliases.length === 0 ? undefined : `Also ${aliases.map((name) => `\`--${name}\``).join(', ')}.`,
   ].filter((note) => note !== undefined)
   const effect = [`${help}.`, ...notes].join(' ')

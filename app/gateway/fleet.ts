@@ -2,12 +2,16 @@ import { Breaker, type BreakerOptions } from '../../policies/resilience/breaker.
 import { byModel } from '../../policies/selection/by-model.ts'
 import { createPolicy } from '../../policies/selection/index.ts'
 import type { SelectionContext, SelectionPolicy } from '../../policies/selection/policy.ts'
-import type { Config } from '../config/settings.ts'
+import { changedSettings } from '../config/changes.ts'
+import { discovery as discoverySettings } from '../config/settings/discovery.ts'
+import { breaker as breakerSettings } from '../config/settings/resilience.ts'
+import type { Config, SettingKey } from '../config/settings.ts'
 import { readWorkerTls } from '../config/worker-tls.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Observer } from '../telemetry/observer.ts'
 import type { HeaderFields, HttpClient } from '../upstream/http-client.ts'
+import type { Discovery } from '../workers/discovery/discovery.ts'
 import { createDiscovery } from '../workers/discovery/index.ts'
 import { LetGo } from '../workers/let-go.ts'
 import { Pool } from '../workers/pool.ts'
@@ -40,6 +44,12 @@ export interface Fleet {
   readonly registry: WorkerRegistry
   /** A worker may yet turn out to be available: not every worker has been probed for the first time. */
   isStarting(): boolean
+  /**
+   * Checks another configuration and makes what it needs; the function that is returned takes it over, and cannot fail.
+   *
+   * @throws ConfigError, TypeError where the configuration cannot be had
+   */
+  prepare(next: Config): () => void
   /** Starts to look for workers and to probe them. */
   start(): void
   /** Stops that, and closes the connections when `idle` resolves. */
@@ -52,24 +62,24 @@ export interface Fleet {
  * @throws ConfigError when a TLS file for workers is not what it should be
  */
 export function createFleet(options: FleetOptions): Fleet {
-  const { config, clock, random, runtime, observer } = options
+  const { clock, random, runtime, observer } = options
   const now = () => clock.now()
   const client = runtime.createClient({
-    connectTimeoutMs: config.connectTimeoutMs,
+    connectTimeoutMs: options.config.connectTimeoutMs,
     idleSocketMs,
     maxHeadBytes,
-    tls: readWorkerTls(config),
+    tls: readWorkerTls(options.config),
   })
-  const headers: HeaderFields =
-    config.apiKey === undefined ? [] : [['authorization', `Bearer ${config.apiKey}`]]
+  let config = options.config
+  let headers = workerHeaders(config)
   const newPolicy = policyFactory(config, { random, now })
   const policy = newPolicy()
   const ranks = config.intraNodeDataParallelSize
   const pool: Pool = new Pool({
     policy,
     ranks: ranks > 1 ? new Ranks(ranks, newPolicy) : undefined,
-    createBreaker: (url) => createBreaker(config, { now, random, onTransition: onTransition(url) }),
-    maxInFlightPerWorker: config.maxConcurrentRequestsPerWorker ?? Number.POSITIVE_INFINITY,
+    createBreaker: breakerFactory(config),
+    maxInFlightPerWorker: capOf(config),
     now,
     random,
     events: observer,
@@ -79,13 +89,7 @@ export function createFleet(options: FleetOptions): Fleet {
     clock,
     random,
     headers,
-    path: config.healthCheckEndpoint,
-    intervalMs: config.healthCheckIntervalSecs * 1000,
-    timeoutMs: config.healthCheckTimeoutSecs * 1000,
-    failureThreshold: config.healthFailureThreshold,
-    successThreshold: config.healthSuccessThreshold,
-    checkIntervalMs: config.workerStartupCheckInterval * 1000,
-    stallMs: config.workerStallTimeoutSecs * 1000,
+    ...probeTimes(config),
     readsEngine: policy.reads?.engine,
     events: {
       healthChanged(worker, from, to) {
@@ -106,8 +110,45 @@ export function createFleet(options: FleetOptions): Fleet {
     setTls: (origin, tls) => client.setTls(origin, tls),
     onOperatorChange: options.onOperatorChange,
   })
-  const discovery = createDiscovery({ config, registry, clock, random, events: observer })
+  const parts = { registry, clock, random, events: observer }
+  let discovery = createDiscovery({ ...parts, config })
+  let started = false
   observer.follow(discovery, registry)
+
+  function breakerFactory(wanted: Config): (url: string) => Breaker | undefined {
+    return (url) => createBreaker(wanted, { now, random, onTransition: onTransition(url) })
+  }
+
+  /** Other sources in place of those there are; what a source that is gone has named goes with it. */
+  function rediscover(next: Discovery): void {
+    const before = discovery.status().map(({ source }) => source)
+    discovery.stop()
+    discovery = next
+    if (started) discovery.start()
+    const now = new Set(discovery.status().map(({ source }) => source))
+    for (const source of before) if (!now.has(source)) registry.assign(source, [])
+    observer.follow(discovery, registry)
+  }
+
+  function prepare(next: Config): () => void {
+    const changed = new Set(changedSettings(config, next))
+    const any = (keys: Iterable<SettingKey>): boolean => [...keys].some((key) => changed.has(key))
+    const nextPolicy = any(selectionKeys) ? policyFactory(next, { random, now })() : undefined
+    const nextDiscovery = any(discoveryKeys) ? createDiscovery({ ...parts, config: next }) : undefined
+    return () => {
+      config = next
+      headers = workerHeaders(next)
+      prober.reconfigure({ ...probeTimes(next), headers })
+      registry.allow = next.workerUrlAllow
+      pool.reconfigure({
+        ...(nextPolicy !== undefined && { policy: nextPolicy }),
+        ...(any(breakerKeys) && { createBreaker: breakerFactory(next) }),
+        ...(changed.has('maxConcurrentRequestsPerWorker') && { maxInFlightPerWorker: capOf(next) }),
+      })
+      if (nextPolicy !== undefined) prober.reconfigure({ readsEngine: nextPolicy.reads?.engine })
+      if (nextDiscovery !== undefined) rediscover(nextDiscovery)
+    }
+  }
 
   function onTransition(url: string): NonNullable<BreakerOptions['onTransition']> {
     return (from, to, reason) => {
@@ -122,18 +163,54 @@ export function createFleet(options: FleetOptions): Fleet {
 
   return {
     client,
-    headers,
+    get headers() {
+      return headers
+    },
+    prepare,
     pool,
     prober,
     registry,
     isStarting: () => pool.isUnknown || (pool.workers.length === 0 && discovery.isStarting),
-    start: () => discovery.start(),
+    start() {
+      started = true
+      discovery.start()
+    },
     async stop(idle) {
       discovery.stop()
       prober.stop()
       await idle
       await client.close()
     },
+  }
+}
+
+const discoveryKeys: readonly SettingKey[] = [
+  'workerUrls',
+  ...(Object.keys(discoverySettings) as SettingKey[]),
+]
+const breakerKeys = Object.keys(breakerSettings) as SettingKey[]
+const selectionKeys: readonly SettingKey[] = [
+  ...(['policy', 'modelPolicy', 'cacheThreshold', 'balanceAbsThreshold', 'balanceRelThreshold'] as const),
+  ...(['evictionInterval', 'maxTreeSize'] as const),
+]
+
+function workerHeaders({ apiKey }: Config): HeaderFields {
+  return apiKey === undefined ? [] : [['authorization', `Bearer ${apiKey}`]]
+}
+
+function capOf({ maxConcurrentRequestsPerWorker: cap }: Config): number {
+  return cap ?? Number.POSITIVE_INFINITY
+}
+
+function probeTimes(config: Config) {
+  return {
+    path: config.healthCheckEndpoint,
+    intervalMs: config.healthCheckIntervalSecs * 1000,
+    timeoutMs: config.healthCheckTimeoutSecs * 1000,
+    failureThreshold: config.healthFailureThreshold,
+    successThreshold: config.healthSuccessThreshold,
+    checkIntervalMs: config.workerStartupCheckInterval * 1000,
+    stallMs: config.workerStallTimeoutSecs * 1000,
   }
 }
 

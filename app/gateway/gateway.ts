@@ -1,3 +1,4 @@
+import { restartNeeded } from '../config/changes.ts'
 import { ConfigError, type ConfigProblem } from '../config/problem.ts'
 import { resolveOptions } from '../config/resolve-options.ts'
 import type { Config, ConfigInput } from '../config/settings.ts'
@@ -24,10 +25,17 @@ export interface GatewayParts {
 
 /** A whole router within a program. */
 export interface Gateway {
-  /** All settings, defaults included. */
+  /** All settings in force, defaults included. */
   readonly config: Config
   /** What operators see of this router and do to it. */
   readonly control: RouterControl
+  /**
+   * Takes over other options while the gateway runs: all of them or nothing. Streams, health, breakers and what policies
+   * have learnt stay, as far as the options do not change them.
+   *
+   * @throws ConfigError with every fault, and with every option that needs a new gateway
+   */
+  reconfigure(options: ConfigInput): void
   /** Answers one API request; for tests and for servers of your own. `start` must have been called, or `probe`. */
   fetch(request: Request): Promise<Response>
   /** The same for the operations listener. */
@@ -72,8 +80,19 @@ export async function createGateway(options: ConfigInput = {}, parts: GatewayPar
   if (config.processes !== 1) throw new ConfigError([severalProcesses])
   const router = await createRouter(config, parts)
   const { control, probe, ready, start, stop, close, serveApi, serveOperations } = router
+  let current = config
   return {
-    ...{ config, control, probe, ready, start, stop, close },
+    ...{ control, probe, ready, start, stop, close },
+    get config() {
+      return current
+    },
+    reconfigure(changed) {
+      const next = resolveOptions(changed)
+      const problems = restartNeeded(current, next)
+      if (problems.length > 0) throw new ConfigError(problems)
+      router.prepare(next)()
+      current = next
+    },
     fetch: async (request) => serveApi(request, { incoming: plainRequest(request) }),
     operations: async (request) => serveOperations(request, { incoming: plainRequest(request) }),
   }

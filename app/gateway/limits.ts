@@ -8,18 +8,36 @@ export interface Limits {
   readonly queue: AdmissionQueue
   /** Undefined: there is no limit. */
   readonly bucket: TokenBucket | undefined
+  /** Takes over other limits: those that are served or wait stay where they are. */
+  reconfigure(config: Config): void
 }
 
 /** The limits as the configuration wants them: of one process, or of all processes together. */
 export function createLimits(config: Config, observer: Observer, now: () => number): Limits {
-  const perSecond = config.rateLimitTokensPerSecond
+  const queue = new AdmissionQueue({
+    maxConcurrent: config.maxConcurrentRequests,
+    queueSize: config.queueSize,
+    queueTimeoutMs: config.queueTimeoutSecs * 1000,
+    observe: observer.admission,
+  })
+  let rate = config.rateLimitTokensPerSecond
+  let bucket = bucketOf(rate, now)
   return {
-    queue: new AdmissionQueue({
-      maxConcurrent: config.maxConcurrentRequests,
-      queueSize: config.queueSize,
-      queueTimeoutMs: config.queueTimeoutSecs * 1000,
-      observe: observer.admission,
-    }),
-    bucket: perSecond === undefined ? undefined : new TokenBucket({ perSecond, now }),
+    queue,
+    get bucket() {
+      return bucket
+    },
+    reconfigure(next) {
+      queue.maxConcurrent = next.maxConcurrentRequests
+      queue.queueSize = next.queueSize
+      queue.queueTimeoutMs = next.queueTimeoutSecs * 1000
+      if (next.rateLimitTokensPerSecond === rate) return
+      rate = next.rateLimitTokensPerSecond
+      bucket = bucketOf(rate, now)
+    },
   }
+}
+
+function bucketOf(perSecond: number | undefined, now: () => number): TokenBucket | undefined {
+  return perSecond === undefined ? undefined : new TokenBucket({ perSecond, now })
 }

@@ -1,4 +1,4 @@
-import { RetryBudget } from '../../policies/resilience/retry-budget.ts'
+import type { RetryBudget } from '../../policies/resilience/retry-budget.ts'
 import type { HttpOptions } from '../api/api.ts'
 import type { Config } from '../config/settings.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -13,11 +13,12 @@ export interface RelayWiring {
   readonly fleet: Fleet
   readonly metrics: Metrics
   readonly observer: Observer
+  readonly budget: RetryBudget
 }
 
 /** How requests are relayed to the fleet, as the configuration wants it. */
 export function relayOptions(wiring: RelayWiring): HttpOptions['inference'] {
-  const { config, clock, random, fleet, metrics, observer } = wiring
+  const { config, clock, random, fleet, metrics, observer, budget } = wiring
   const { client, pool, prober } = fleet
   return {
     clock,
@@ -45,11 +46,7 @@ export function relayOptions(wiring: RelayWiring): HttpOptions['inference'] {
         jitter: config.retryJitterFactor,
         random,
       },
-      budget: new RetryBudget({
-        ratio: config.retryBudgetRatio,
-        minimumPerSecond: config.retryBudgetMinPerSec,
-        now: () => clock.now(),
-      }),
+      budget,
       probeSoon: (worker) => prober.probeSoon(worker),
       isStarting: fleet.isStarting,
       events: observer,

@@ -1,7 +1,9 @@
 import { HeldBytes } from '../../http/held-bytes.ts'
 import type { Admission } from '../../policies/limits/admission-queue.ts'
 import type { RateLimiter } from '../../policies/limits/token-bucket.ts'
+import { RetryBudget } from '../../policies/resilience/retry-budget.ts'
 import { createApi } from '../api/api.ts'
+import { createMemory } from '../api/call-of.ts'
 import { connectionsFull } from '../api/spare-connections.ts'
 import type { Config } from '../config/settings.ts'
 import { version } from '../config/version.ts'
@@ -22,6 +24,7 @@ import type { WorkerRegistry } from '../workers/registry.ts'
 import { createFleet } from './fleet.ts'
 import { createLimits } from './limits.ts'
 import { relayOptions } from './relay-options.ts'
+import { type ReadConfig, Reloader } from './reloader.ts'
 
 /** Longest time in milliseconds that `ready` takes, and between two looks. */
 const readyMs = 2000
@@ -36,6 +39,8 @@ export interface RouterParts {
   /** Uniform in [0, 1). */
   readonly random?: () => number
   readonly runtime?: Runtime
+  /** Reads the configuration anew. Undefined: it cannot be reloaded from here. */
+  readonly readConfig?: ReadConfig | undefined
   /** For one of several processes: it shares the API's port and has no operations listener. */
   readonly shared?: SharedParts
 }
@@ -55,6 +60,9 @@ export interface SharedParts {
 export interface Router {
   readonly registry: WorkerRegistry
   readonly control: RouterControl
+  readonly reloader: Reloader
+  /** See `Fleet.prepare`; of the whole router. */
+  prepare(next: Config): () => void
   readonly serveApi: FetchHandler
   readonly serveOperations: FetchHandler
   /** What `GET /metrics` shows, as data. */
@@ -93,42 +101,73 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
     onOperatorChange: shared?.onOperatorChange,
   })
   const { registry, pool } = fleet
-
-  const lifecycle = new Lifecycle({
-    ...{ accounting, clock },
-    settleMs: config.shutdownSettleSecs * 1000,
-    graceMs: config.shutdownGraceSecs * 1000,
-  })
-  const control = new LocalControl({
-    ...{ fleet, lifecycle, clock },
-    startupTimeoutMs: config.workerStartupTimeoutSecs * 1000,
-  })
+  let current = config
+  const lifecycle = new Lifecycle({ ...{ accounting, clock }, ...drainTimes(config) })
   const limits = createLimits(config, observer, now)
-  const limiter = shared?.limiter ?? limits.bucket
+  const budget = new RetryBudget({ ...budgetOf(config), now })
   const held = new HeldBytes({
     limit: bufferBound(config.maxBufferedBytes),
     onFull: () => observer.buffersFull(),
   })
+  const memory = createMemory(pool)
   const refreshGauges = () => observer.refreshGauges(pool, held.held)
-
   const listeners: Listener[] = []
-  const api = createApi({
-    ...{ config, accounting, lifecycle, clock, log, held },
-    full: connectionsFull(fleet.client, listeners),
-    queue: shared?.admission ?? limits.queue,
-    rate: limiter && { limiter, onLimited: () => observer.rateLimited() },
-    control: shared?.control ?? control,
-    inference: relayOptions({ config, clock, random, fleet, metrics, observer }),
+
+  const reloader = new Reloader({
+    ...{ config, log, prepare },
+    read: parts.readConfig,
+    onResult: (ok) => observer.reloaded(ok),
   })
-  const operations = createOperations({
-    ...{ config, control, log },
-    exposition() {
-      refreshGauges()
-      return exposition(metrics)
-    },
+  const control = new LocalControl({
+    ...{ fleet, lifecycle, clock },
+    startupTimeoutMs: () => current.workerStartupTimeoutSecs * 1000,
+    settings: () => reloader.view(),
+    reload: parts.readConfig && (() => reloader.reload('POST /reload')),
   })
-  const serveApi: FetchHandler = (request, env) => api.fetch(request, env)
-  const serveOperations: FetchHandler = (request, env) => operations.fetch(request, env)
+  observer.reloaded(true)
+
+  /** The two applications: what a configuration sets, around what outlives it. */
+  function createApplications(wanted: Config) {
+    const limiter = shared?.limiter ?? limits.bucket
+    return {
+      api: createApi({
+        ...{ config: wanted, accounting, lifecycle, clock, log, held, memory },
+        full: connectionsFull(fleet.client, listeners),
+        queue: shared?.admission ?? limits.queue,
+        rate: limiter && { limiter, onLimited: () => observer.rateLimited() },
+        control: shared?.control ?? control,
+        inference: relayOptions({ config: wanted, clock, random, fleet, metrics, observer, budget }),
+      }),
+      operations: createOperations({
+        ...{ config: wanted, control, log },
+        exposition() {
+          refreshGauges()
+          return exposition(metrics)
+        },
+      }),
+    }
+  }
+
+  let applications = createApplications(config)
+  const serveApi: FetchHandler = (request, env) => applications.api.fetch(request, env)
+  const serveOperations: FetchHandler = (request, env) => applications.operations.fetch(request, env)
+
+  function prepare(next: Config): () => void {
+    const applyFleet = fleet.prepare(next)
+    return () => {
+      current = next
+      applyFleet()
+      limits.reconfigure(next)
+      budget.reconfigure(budgetOf(next))
+      held.limit = bufferBound(next.maxBufferedBytes)
+      lifecycle.reconfigure(drainTimes(next))
+      observer.policyChanged(next.policy, next.cacheThreshold)
+      if (log.level !== 'silent') log.level = next.logLevel
+      // Requests under way go on in the applications that they have come to.
+      applications = createApplications(next)
+    }
+  }
+
   let probing = false
 
   function probe(): void {
@@ -159,7 +198,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
   }
 
   return {
-    ...{ registry, control, serveApi, serveOperations, probe, ready },
+    ...{ registry, control, reloader, prepare, serveApi, serveOperations, probe, ready },
     samples() {
       refreshGauges()
       return samplesOf(metrics)
@@ -183,4 +222,12 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
     },
     close: () => close(),
   }
+}
+
+function drainTimes({ shutdownSettleSecs, shutdownGraceSecs }: Config) {
+  return { settleMs: shutdownSettleSecs * 1000, graceMs: shutdownGraceSecs * 1000 }
+}
+
+function budgetOf({ retryBudgetRatio, retryBudgetMinPerSec }: Config) {
+  return { ratio: retryBudgetRatio, minimumPerSecond: retryBudgetMinPerSec }
 }

@@ -20,6 +20,8 @@ const routes = [
   '/flush_cache',
   '/workers',
   '/workers/:id',
+  '/config',
+  '/reload',
 ] as const
 
 /** Membership and state of the workers, in the words of the Rust router and as REST. */
@@ -54,9 +56,15 @@ export function adminRoutes({ control, access }: AdminOptions): Hono<GatewayCont
     return c.body(null, 204)
   })
 
-  for (const path of ['/add_worker', '/remove_worker', '/flush_cache'])
+  app.get('/config', async (c) => c.json(await control.settings()))
+  app.post('/reload', async (c) => {
+    const result = await control.reload()
+    return c.json(result, result.ok ? 200 : 409)
+  })
+
+  for (const path of ['/reload', '/add_worker', '/remove_worker', '/flush_cache'])
     app.all(path, methodNotAllowed('POST'))
-  for (const path of ['/list_workers', '/get_loads']) app.all(path, methodNotAllowed('GET'))
+  for (const path of ['/list_workers', '/get_loads', '/config']) app.all(path, methodNotAllowed('GET'))
   app.all('/workers', methodNotAllowed('GET, POST'))
   app.all('/workers/:id', methodNotAllowed('GET, PATCH, DELETE'))
   return app

@@ -22,13 +22,18 @@ const turnMs = 25
  * no more, and what runs may finish until the grace time is over.
  */
 export class Lifecycle {
-  readonly #options: LifecycleOptions
+  #options: LifecycleOptions
   #draining = false
   #refusing = false
   #drained: Promise<number> | undefined
 
   constructor(options: LifecycleOptions) {
     this.#options = options
+  }
+
+  /** Takes over other times, for a drain that has not begun. */
+  reconfigure(changes: Pick<LifecycleOptions, 'settleMs' | 'graceMs'>): void {
+    this.#options = { ...this.#options, ...changes }
   }
 
   /** Readiness says no. */

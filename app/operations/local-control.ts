@@ -7,7 +7,7 @@ import type { WorkerRegistry } from '../workers/registry.ts'
 import type { Worker } from '../workers/worker.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
 import type { Lifecycle } from './lifecycle.ts'
-import type { FlushResult, RouterControl, Vitals } from './router-control.ts'
+import type { ConfigView, FlushResult, ReloadResult, RouterControl, Vitals } from './router-control.ts'
 
 export interface LocalControlOptions {
   readonly fleet: {
@@ -19,7 +19,10 @@ export interface LocalControlOptions {
   readonly lifecycle: Lifecycle
   readonly clock: Clock
   /** Milliseconds that a new worker may take until it is healthy. */
-  readonly startupTimeoutMs: number
+  readonly startupTimeoutMs: () => number
+  readonly settings: () => ConfigView
+  /** Undefined: whoever made this router has to reload it. */
+  readonly reload: (() => Promise<ReloadResult>) | undefined
 }
 
 /** Milliseconds between two looks at a worker that is being added. */
@@ -60,7 +63,8 @@ export class LocalControl implements RouterControl {
   }
 
   async addAndAwait(url: string, signal: AbortSignal): Promise<WorkerState> {
-    const { clock, startupTimeoutMs } = this.#options
+    const { clock } = this.#options
+    const startupTimeoutMs = this.#options.startupTimeoutMs()
     const worker = this.#registry.add(url)
     const deadline = clock.now() + startupTimeoutMs
     while (worker.health.name !== 'healthy') {
@@ -116,6 +120,16 @@ export class LocalControl implements RouterControl {
     } finally {
       cancelTimer()
     }
+  }
+
+  async settings(): Promise<ConfigView> {
+    return this.#options.settings()
+  }
+
+  async reload(): Promise<ReloadResult> {
+    const { reload } = this.#options
+    if (reload !== undefined) return reload()
+    throw new RouterError('invalid_request', 'this router is part of a program, which has its configuration')
   }
 
   #known(idOrUrl: string): Worker {

@@ -15,6 +15,25 @@ export interface FlushResult {
   readonly detail: string
 }
 
+/** The configuration in force; keys are not shown. */
+export interface ConfigView {
+  /** By the names that files use. */
+  readonly settings: Readonly<Record<string, string>>
+  /** What came of the last reload; null before the first one. */
+  readonly last_reload: ReloadResult | null
+}
+
+/** What came of reading the configuration anew. */
+export interface ReloadResult {
+  readonly at: string
+  /** The new one is in force. */
+  readonly ok: boolean
+  /** Flags whose values have changed. */
+  readonly changed: readonly string[]
+  /** Why it was not taken over, one sentence each; the one before stays in force. */
+  readonly problems: readonly string[]
+}
+
 /**
  * What operators see of a router and do to it, the same for one process and for several. Workers are named by id, or by
  * URL in any spelling. Whatever is refused is a RouterError.
@@ -29,6 +48,9 @@ export interface RouterControl {
   /** Resolves with its URL. */
   remove(idOrUrl: string): Promise<string>
   setDraining(idOrUrl: string, draining: boolean): Promise<WorkerState>
+  settings(): Promise<ConfigView>
+  /** Reads the configuration anew and takes it over, all of it or nothing. */
+  reload(): Promise<ReloadResult>
   /** Has every worker empty its prefix cache. */
   flushCaches(): Promise<readonly FlushResult[]>
 }

@@ -1,5 +1,5 @@
 import type { Config } from '../config/settings.ts'
-import type { FlushResult, Vitals } from '../operations/router-control.ts'
+import type { ConfigView, FlushResult, ReloadResult, Vitals } from '../operations/router-control.ts'
 import type { Samples } from '../telemetry/process-samples.ts'
 import type { OperatorChanges } from '../workers/registry.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
@@ -14,6 +14,8 @@ export interface ControlCalls {
   remove: [string, string]
   setDraining: [{ readonly worker: string; readonly draining: boolean }, WorkerState]
   flushCaches: [null, readonly FlushResult[]]
+  settings: [null, ConfigView]
+  reload: [null, ReloadResult]
 }
 
 /** What the supervisor can ask of a process. */
@@ -28,6 +30,8 @@ export interface ProcessCalls extends ControlCalls {
   /** Answered when the worker is healthy there, or after a while. */
   untilHealthy: [string, null]
   drain: [{ readonly settle: boolean }, null]
+  /** Takes over another configuration, which has been checked. */
+  reconfigure: [Partial<Config>, null]
 }
 
 export interface StartOrder {

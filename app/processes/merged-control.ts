@@ -1,5 +1,11 @@
 import { RouterError } from '../../http/errors.ts'
-import type { FlushResult, RouterControl, Vitals } from '../operations/router-control.ts'
+import type {
+  ConfigView,
+  FlushResult,
+  ReloadResult,
+  RouterControl,
+  Vitals,
+} from '../operations/router-control.ts'
 import { type Clock, within } from '../runtime/clock.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
 import { mergeWorker, mergeWorkers, worstHealth } from './merge-workers.ts'
@@ -12,6 +18,8 @@ export interface MergedControlOptions {
   readonly adopted: () => Promise<void>
   /** Resolves when no process finds that worker unhealthy any more, or after a while. */
   readonly untilHealthy: (url: string) => Promise<void>
+  readonly settings: () => Promise<ConfigView>
+  readonly reload: () => Promise<ReloadResult>
   readonly clock: Clock
 }
 
@@ -91,6 +99,14 @@ export class MergedControl implements RouterControl {
     const [oldest] = this.#options.controls()
     if (oldest === undefined) throw noAnswer()
     return oldest
+  }
+
+  settings(): Promise<ConfigView> {
+    return this.#options.settings()
+  }
+
+  reload(): Promise<ReloadResult> {
+    return this.#options.reload()
   }
 
   /** What those say that answer in time; the error of one when nobody does. */

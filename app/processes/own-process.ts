@@ -37,6 +37,8 @@ export class OwnProcess {
   readonly #ready = Promise.withResolvers<Router>()
   readonly #end = Promise.withResolvers<void>()
   #router: Router | undefined
+  /** What of the configuration is code: it stays as it was at the start. */
+  #code: Partial<Pick<Config, 'middleware' | 'selectionPolicies'>> = {}
   #stopping = false
 
   constructor(options: OwnProcessOptions) {
@@ -77,6 +79,11 @@ export class OwnProcess {
         await this.#until(() => registry.find(url)?.health.name === 'healthy', longestWaitMs)
         return null
       },
+      reconfigure: async (config) => {
+        const one = await router()
+        one.prepare(resolveOptions({ ...config, ...this.#code }))()
+        return null
+      },
       drain: ({ settle }) => {
         this.stop({ settle })
         return null
@@ -85,7 +92,8 @@ export class OwnProcess {
   }
 
   async #start(order: StartOrder): Promise<void> {
-    const config = order.hasCode ? { ...order.config, ...(await this.#loadCode()) } : order.config
+    if (order.hasCode) this.#code = await this.#loadCode()
+    const config = { ...order.config, ...this.#code }
     const channel = this.#channel
     const router = await createRouter(resolveOptions(config), {
       log: this.#options.createLog(config, order.number),

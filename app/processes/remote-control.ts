@@ -1,4 +1,10 @@
-import type { FlushResult, RouterControl, Vitals } from '../operations/router-control.ts'
+import type {
+  ConfigView,
+  FlushResult,
+  ReloadResult,
+  RouterControl,
+  Vitals,
+} from '../operations/router-control.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
 import type { ControlCalls } from './calls.ts'
 import type { Handlers } from './channel.ts'
@@ -48,6 +54,14 @@ export class RemoteControl implements RouterControl {
     return this.#channel.call('setDraining', { worker, draining })
   }
 
+  settings(): Promise<ConfigView> {
+    return this.#channel.call('settings', null)
+  }
+
+  reload(): Promise<ReloadResult> {
+    return this.#channel.call('reload', null)
+  }
+
   flushCaches(): Promise<readonly FlushResult[]> {
     return this.#channel.call('flushCaches', null)
   }
@@ -64,5 +78,7 @@ export function controlHandlers(control: () => RouterControl): Handlers<ControlC
     remove: (idOrUrl) => control().remove(idOrUrl),
     setDraining: ({ worker, draining }) => control().setDraining(worker, draining),
     flushCaches: () => control().flushCaches(),
+    settings: () => control().settings(),
+    reload: () => control().reload(),
   }
 }

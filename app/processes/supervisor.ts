@@ -1,12 +1,15 @@
+import { kebabCase } from '../config/kinds/setting.ts'
+import type { ConfigProblem } from '../config/problem.ts'
 import type { Config } from '../config/settings.ts'
 import { createLimits, type Limits } from '../gateway/limits.ts'
+import { type ReadConfig, Reloader } from '../gateway/reloader.ts'
 import { createOperations } from '../operations/operations.ts'
-import type { RouterControl } from '../operations/router-control.ts'
+import type { ReloadResult, RouterControl } from '../operations/router-control.ts'
 import { claimPort } from '../runtime/claim-port.ts'
 import { type Clock, systemClock, within } from '../runtime/clock.ts'
 import { detectRuntime } from '../runtime/detect.ts'
 import { type OwnCommand, ownCommand } from '../runtime/own-command.ts'
-import { type Listener, type Runtime, urlOf } from '../runtime/runtime.ts'
+import { type FetchHandler, type Listener, type Runtime, urlOf } from '../runtime/runtime.ts'
 import type { Log } from '../telemetry/log.ts'
 import { createMetrics, type Exposition, type Metrics } from '../telemetry/metrics.ts'
 import { Observer } from '../telemetry/observer.ts'
@@ -29,6 +32,8 @@ export interface SupervisorOptions {
   readonly runtime: Runtime
   readonly clock: Clock
   readonly log: Log
+  /** Reads the configuration anew. */
+  readonly readConfig?: ReadConfig | undefined
 }
 
 /** Milliseconds that a process may take to give its samples, or to adopt what an operator has said. */
@@ -56,13 +61,26 @@ export class Supervisor {
   #port = 0
   #operations: Listener | undefined
   #draining = false
+  /** In force; processes that are started later get it too. */
+  #config: Config
+  #serveOperations: FetchHandler
+  readonly #reloader: Reloader
 
   constructor(options: SupervisorOptions) {
-    const { config, clock, log } = options
+    const { config, clock, log, readConfig } = options
     this.#options = options
+    this.#config = config
     this.#observer = new Observer({ metrics: this.#metrics, log, policy: config.policy })
     this.#limits = createLimits(config, this.#observer, () => clock.now())
     this.#group = this.#createGroup()
+    this.#reloader = new Reloader({
+      ...{ config, log },
+      read: readConfig,
+      check: sharedLimits,
+      prepare: (next) => () => this.#reconfigure(next),
+      onResult: (ok) => this.#observer.reloaded(ok),
+    })
+    this.#observer.reloaded(true)
     this.control = new MergedControl({
       controls: () => this.#group.serving.map(({ control }) => control),
       draining: () => this.#draining,
@@ -70,19 +88,28 @@ export class Supervisor {
       untilHealthy: async (url) => {
         await Promise.all(this.#group.serving.map(({ channel }) => channel.call('untilHealthy', url)))
       },
+      settings: async () => this.#reloader.view(),
+      reload: () => this.reload('POST /reload'),
       clock,
     })
+    this.#serveOperations = this.#createOperations(config)
+  }
+
+  /** Reads the configuration anew; see `Reloader`. */
+  reload(cause: string): Promise<ReloadResult> {
+    return this.#reloader.reload(cause)
   }
 
   /** @throws ListenError, ConfigError, as a single process does */
   async start(): Promise<{ readonly api: string; readonly operations: string }> {
-    const { config, runtime, log } = this.#options
+    const { config, runtime } = this.#options
     this.#port = await claimPort(config.host, config.port)
     const { prometheusHost: host, prometheusPort: port } = config
-    const exposition = () => this.#exposition()
-    const operations = createOperations({ config, control: this.control, exposition, log })
-    const fetch: Parameters<Runtime['listen']>[0]['fetch'] = (request, env) => operations.fetch(request, env)
-    this.#operations = await runtime.listen({ host, port, fetch })
+    this.#operations = await runtime.listen({
+      host,
+      port,
+      fetch: (request, env) => this.#serveOperations(request, env),
+    })
     this.#observer.lag.start()
     try {
       await this.#group.start()
@@ -96,7 +123,7 @@ export class Supervisor {
   /** Drains all processes at once; resolves when they are gone and everything is closed. */
   async stop({ settle = true }: { readonly settle?: boolean } = {}): Promise<void> {
     this.#draining = true
-    await this.#group.drain(settle, this.#options.config.shutdownGraceSecs * 1000 + lateMs)
+    await this.#group.drain(settle, this.#config.shutdownGraceSecs * 1000 + lateMs)
     await this.#close()
   }
 
@@ -108,6 +135,29 @@ export class Supervisor {
   async #close(): Promise<void> {
     this.#observer.lag.stop()
     await this.#operations?.close(farewellMs)
+  }
+
+  #createOperations(config: Config): FetchHandler {
+    const { log } = this.#options
+    const exposition = () => this.#exposition()
+    const app = createOperations({ config, control: this.control, exposition, log })
+    return (request, env) => app.fetch(request, env)
+  }
+
+  /** All processes take it over, and so do those that are started from now on. */
+  async #reconfigure(next: Config): Promise<void> {
+    this.#config = next
+    this.#limits.reconfigure(next)
+    this.#observer.policyChanged(next.policy, next.cacheThreshold)
+    this.#options.log.level = next.logLevel
+    this.#serveOperations = this.#createOperations(next)
+    await Promise.all(
+      this.#group.all.map(({ number, channel }) => channel.call('reconfigure', this.#shared(next, number))),
+    )
+  }
+
+  #shared(config: Config, number: number): Partial<Config> {
+    return { ...shareConfig(config, number, this.#options.count), port: this.#port }
   }
 
   #createGroup(): ProcessGroup {
@@ -137,14 +187,14 @@ export class Supervisor {
   }
 
   async #order(number: number): Promise<StartOrder> {
-    const { config, count } = this.#options
+    const config = this.#config
     const [sibling] = this.#group.serving
     const known = sibling && (await this.#soon(sibling.channel.call('operatorChanges', null)))
     const vitals = sibling && (await this.#soon(sibling.channel.call('vitals', null)))
     const { middleware, selectionPolicies } = config
     return {
       number,
-      config: { ...shareConfig(config, number, count), port: this.#port },
+      config: this.#shared(config, number),
       hasCode: middleware.length > 0 || Object.keys(selectionPolicies).length > 0,
       awaitAvailable: vitals?.available ?? 0,
       word: known ?? this.#word,
@@ -204,11 +254,26 @@ export class Supervisor {
   }
 }
 
+/** Slots and rates are asked for by processes that were started with them. */
+function sharedLimits(before: Config, after: Config): ConfigProblem[] {
+  const keys = ['maxConcurrentRequests', 'rateLimitTokensPerSecond'] as const
+  return keys
+    .filter((key) => (before[key] === undefined) !== (after[key] === undefined))
+    .map((key) => ({
+      name: `--${kebabCase(key)}`,
+      origin: 'reload',
+      problem: 'with several processes it can be changed while the router runs, but not set or taken away',
+      hint: 'restart the router for it',
+    }))
+}
+
 export interface SuperviseOptions {
   readonly count: number
   /** The flags that the router was started with. */
   readonly argv: readonly string[]
   readonly log: Log
+  /** Reads the configuration anew. */
+  readonly readConfig?: ReadConfig | undefined
 }
 
 /** A router of several processes, as the program runs it. */

@@ -38,6 +38,16 @@ export function createMetrics() {
 
   return {
     registry,
+    reloadSuccess: gauge(
+      'min',
+      'config_reload_success',
+      'Whether the configuration that was read last is in force.',
+    ),
+    reloadTime: gauge(
+      'max',
+      'config_reload_timestamp_seconds',
+      'When a configuration was last taken over, or the start.',
+    ),
     processed: counter(
       'processed_requests_total',
       'Requests sent to the worker, each attempt counted.',

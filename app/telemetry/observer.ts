@@ -1,7 +1,6 @@
 import type { AdmissionObserver } from '../../policies/limits/admission-queue.ts'
 import type { BreakerStateName } from '../../policies/resilience/breaker.ts'
 import type { Outcome } from '../../policies/resilience/outcome.ts'
-import type { Why } from '../../policies/selection/policy.ts'
 import type { RelayEvents } from '../relay/relay.ts'
 import { lockedModels } from '../workers/describe-worker.ts'
 import type { Discovery, DiscoveryEvents } from '../workers/discovery/discovery.ts'
@@ -11,6 +10,7 @@ import type { RegistryEvents, WorkerRegistry } from '../workers/registry.ts'
 import { remedyFor } from '../workers/remedy.ts'
 import type { Worker } from '../workers/worker.ts'
 import type { CounterSeries } from './bound-counter.ts'
+import { DecisionCounts } from './decision-counts.ts'
 import { EventLoopLag } from './event-loop-lag.ts'
 import { droppedLines, type Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
@@ -25,7 +25,6 @@ export interface ObserverOptions {
   readonly cacheThreshold?: number
 }
 
-const whys: readonly Why[] = ['turn', 'load', 'session', 'affinity', 'index', 'spill', 'custom']
 const outcomes: readonly Outcome[] = ['success', 'failure', 'neutral']
 /** All that a breaker can do. */
 const breakerMoves = [
@@ -39,8 +38,6 @@ const stateNumbers: Record<BreakerStateName, number> = { closed: 0, open: 1, hal
 /** The series of one worker, looked up once instead of with every request. */
 interface WorkerSeries {
   readonly processed: CounterSeries
-  /** Made when a reason is first given. */
-  readonly chosen: Partial<Record<Why, CounterSeries>>
   readonly again: CounterSeries
   readonly outcome: Readonly<Record<Outcome, CounterSeries>>
 }
@@ -52,8 +49,7 @@ interface WorkerSeries {
 export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, DiscoveryEvents, RelayEvents {
   readonly #metrics: Metrics
   readonly #log: Log
-  readonly #policy: string
-  readonly #cacheThreshold: number
+  readonly #decisions: DecisionCounts
   readonly #series = new Map<Worker, WorkerSeries>()
   readonly #urls = new Set<string>()
   readonly #facts: WorkerFacts
@@ -61,10 +57,9 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
   #readMembership = (): void => {}
 
   constructor({ metrics, log, policy, cacheThreshold = 0.3 }: ObserverOptions) {
-    this.#cacheThreshold = cacheThreshold
     this.#metrics = metrics
+    this.#decisions = new DecisionCounts(metrics, policy, cacheThreshold)
     this.#log = log
-    this.#policy = policy
     this.#facts = new WorkerFacts(metrics)
   }
 
@@ -84,6 +79,17 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
     this.#metrics.rejected.of('rate_limited').inc()
   }
 
+  /** Another policy chooses from now on: the series of the one before go. */
+  policyChanged(policy: string, cacheThreshold: number): void {
+    this.#decisions.changed(policy, cacheThreshold)
+  }
+
+  /** The configuration was read anew, and taken over or not. */
+  reloaded(ok: boolean): void {
+    this.#metrics.reloadSuccess.set(ok ? 1 : 0)
+    if (ok) this.#metrics.reloadTime.set(Date.now() / 1000)
+  }
+
   // --- pool ---
 
   added(worker: Worker): void {
@@ -94,7 +100,6 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
     // Zero from the start: a rate over a series that does not exist yet misses its first increase.
     this.#series.set(worker, {
       processed: processed.of(url),
-      chosen: {},
       again: workerRetries.of(url),
       outcome: {
         success: outcome.of(url, 'success'),
@@ -103,6 +108,7 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
       },
     })
     for (const [from, to] of breakerMoves) transitions.of(url, from, to)
+    this.#decisions.added(url)
     this.#log.info({ worker: worker.url, worker_id: worker.id }, 'worker added')
   }
 
@@ -111,7 +117,6 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
     this.#urls.delete(worker.url)
     const {
       processed,
-      decisions,
       outcomes: outcome,
       transitions,
       workerHealth,
@@ -125,7 +130,7 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
     processed.remove(url)
     workerRetries.remove(url)
     workerRefusals.remove(url)
-    for (const why of whys) decisions.remove(this.#policy, url, why)
+    this.#decisions.removed(url)
     for (const name of outcomes) outcome.remove(url, name)
     for (const [from, to] of breakerMoves) transitions.remove(url, from, to)
     for (const gauge of [workerHealth, workerBusy, running, breakerState]) gauge.remove({ worker: url })
@@ -134,22 +139,10 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
   }
 
   selected(worker: Worker, inPanic: boolean, { why, expected, again }: Chosen): void {
-    const series = this.#series.get(worker)
-    if (series !== undefined) {
-      series.chosen[why] ??= this.#metrics.decisions.of(this.#policy, worker.url, why)
-      series.chosen[why].inc()
-      if (again) series.again.inc()
-    }
-    if (expected !== undefined) this.#expected(expected)
+    this.#decisions.chosen(worker.url, why)
+    if (again) this.#series.get(worker)?.again.inc()
+    if (expected !== undefined) this.#decisions.expected(expected)
     if (inPanic) this.#metrics.panicSelections.of().inc()
-  }
-
-  /** A share of a prompt that its worker was believed to hold. */
-  #expected(share: number): void {
-    const { cacheHits, cacheMisses, expectedShare } = this.#metrics
-    const counter = share >= this.#cacheThreshold ? cacheHits : cacheMisses
-    counter.of().inc()
-    expectedShare.of().observe(share)
   }
 
   panicChanged(panic: boolean, healthy: number, total: number): void {

@@ -5,7 +5,7 @@ import type { Exposition, Metrics } from './metrics.ts'
 export type Samples = readonly MetricObjectWithValues<MetricValue<string>>[]
 
 /** What a supervisor knows by itself; the rest of its registry stands for nothing. */
-const ownMetrics = /^vllm_router_(queue_|rejected_|process_|event_loop_lag_)/
+const ownMetrics = /^vllm_router_(config_reload|queue_|rejected_|process_|event_loop_lag_)/
 /** A series that only a worker of the pool has. */
 const perWorker = 'vllm_router_processed_requests_total'
 const breakerStates = 'vllm_router_cb_state'

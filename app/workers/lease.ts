@@ -1,4 +1,4 @@
-import type { Permit } from '../../policies/resilience/breaker.ts'
+import type { Breaker, Permit } from '../../policies/resilience/breaker.ts'
 import type { FleetOpinion } from '../../policies/resilience/fleet-opinion.ts'
 import type { Outcome } from '../../policies/resilience/outcome.ts'
 import type { Booking, Why } from '../../policies/selection/policy.ts'
@@ -44,6 +44,8 @@ export class Lease {
   /** Only this worker can serve the request: no other can speak for it or against it. */
   pinned = false
   readonly #request: LeasedRequest
+  /** That of its beginning: with other settings a worker gets another one. */
+  readonly #breaker: Breaker | undefined
   readonly #permit: Permit | undefined
   readonly #booking: Booking | undefined
   readonly #events: LeaseEvents
@@ -71,7 +73,8 @@ export class Lease {
     this.#opinion = opinion
     this.#kind = request.stream ? 'stream' : 'plain'
     this.#refusals = worker.standBack.refusals
-    this.#permit = worker.breaker?.enter()
+    this.#breaker = worker.breaker
+    this.#permit = this.#breaker?.enter()
     this.#sentAt = worker.take(this, this.#kind)
     events.started(worker)
   }
@@ -93,7 +96,7 @@ export class Lease {
     const ms = this.worker.signs.first(this.#kind, this.#sentAt)
     this.#booking?.firstToken()
     if (this.#kind === 'stream') this.worker.recent.firstToken(ms)
-    if (this.#permit !== undefined) this.worker.breaker?.yieldTrial(this.#permit)
+    if (this.#permit !== undefined) this.#breaker?.yieldTrial(this.#permit)
     // What was sent before the last refusal says nothing about the room there is now.
     if (this.worker.standBack.known && this.#refusals === this.worker.standBack.refusals)
       this.worker.hasRoom()
@@ -131,7 +134,7 @@ export class Lease {
     }
     if (this.#permit !== undefined) {
       const kind = outcome === 'failure' ? this.#request.kind() : undefined
-      void this.worker.breaker?.leave(this.#permit, outcome, reason, kind)
+      void this.#breaker?.leave(this.#permit, outcome, reason, kind)
     }
     this.#events.judged(this.worker, outcome)
   }

@@ -48,7 +48,7 @@ const unlisted = Symbol('unlisted')
 
 /** The set of workers, and the one synchronous step that chooses among them and counts. */
 export class Pool {
-  readonly #options: PoolOptions
+  #options: PoolOptions
   readonly #slowStart: SlowStart
   readonly #ranks: Ranks | undefined
   readonly #fleet = new FleetSigns()
@@ -73,6 +73,19 @@ export class Pool {
   /** What chooses among available workers. */
   get policy(): SelectionPolicy {
     return this.#options.policy
+  }
+
+  /** Takes over another policy, other breakers or another cap; what is not named stays as it is. */
+  reconfigure(
+    changes: Partial<Pick<PoolOptions, 'policy' | 'createBreaker' | 'maxInFlightPerWorker'>>,
+  ): void {
+    this.#options = { ...this.#options, ...changes }
+    const { createBreaker, maxInFlightPerWorker } = changes
+    for (const worker of this.#workers) {
+      if (createBreaker !== undefined) worker.breaker = createBreaker(worker.url)
+      if (maxInFlightPerWorker !== undefined) worker.maxInFlight = maxInFlightPerWorker
+    }
+    this.#forget()
   }
 
   /** In order of registration. The array is never changed, only replaced. */

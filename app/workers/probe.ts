@@ -76,7 +76,10 @@ export class Probe {
     this.#worker = worker
     this.#client = client
     this.#options = options
-    this.#progress = new ProgressWatch(options.stallMs, () => options.clock.now())
+    this.#progress = new ProgressWatch(
+      () => options.stallMs,
+      () => options.clock.now(),
+    )
     this.soon()
   }
 

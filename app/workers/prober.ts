@@ -19,7 +19,7 @@ export class Prober {
 
   constructor(client: HttpClient, options: ProbeOptions) {
     this.#client = client
-    this.#options = options
+    this.#options = { ...options }
   }
 
   /**
@@ -48,6 +48,11 @@ export class Prober {
     const options = { client: this.#client, clock, headers, timeoutMs: pulseTimeoutMs }
     const answer = await ask(worker, '/metrics', options)
     return 'failed' in answer || answer.status !== 200 ? undefined : heartbeat(answer.body)
+  }
+
+  /** Takes over other times, thresholds and keys; each probe goes by them from its next step on. */
+  reconfigure(changes: Partial<ProbeOptions>): void {
+    Object.assign(this.#options, changes)
   }
 
   stop(): void {

@@ -8,7 +8,7 @@ const heartbeats = ['vllm:iteration_tokens_total_count', 'vllm:generation_tokens
  * counters moves. Off as long as a worker does not expose them.
  */
 export class ProgressWatch {
-  readonly #graceMs: number
+  readonly #graceMs: () => number
   readonly #now: () => number
   #last: number | undefined
   #movedAt: number
@@ -17,7 +17,7 @@ export class ProgressWatch {
    * @param graceMs how long everything may stand still
    * @param now milliseconds, monotonic
    */
-  constructor(graceMs: number, now: () => number) {
+  constructor(graceMs: () => number, now: () => number) {
     this.#graceMs = graceMs
     this.#now = now
     this.#movedAt = now()
@@ -43,7 +43,7 @@ export class ProgressWatch {
     if (count !== this.#last) this.#movedAt = this.#last === undefined ? quietSince : this.#now()
     const first = this.#last === undefined
     this.#last = count
-    return !first && this.#now() - this.#movedAt >= this.#graceMs
+    return !first && this.#now() - this.#movedAt >= this.#graceMs()
   }
 }
 

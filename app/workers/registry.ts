@@ -62,7 +62,8 @@ interface Entry {
 export class WorkerRegistry {
   readonly pool: Pool
   readonly #prober: Prober
-  readonly #allow: readonly string[]
+  /** Patterns for URLs that are named from now on. */
+  allow: readonly string[]
   readonly #events: RegistryEvents
   readonly #setTls: HttpClient['setTls']
   readonly #onOperatorChange: () => void
@@ -76,7 +77,7 @@ export class WorkerRegistry {
   constructor({ pool, prober, allow, events, setTls, onOperatorChange }: WorkerRegistryOptions) {
     this.pool = pool
     this.#prober = prober
-    this.#allow = allow
+    this.allow = allow
     this.#events = events
     this.#setTls = setTls ?? (() => {})
     this.#onOperatorChange = onOperatorChange ?? (() => {})
@@ -109,7 +110,7 @@ export class WorkerRegistry {
       throw invalid(`not a worker URL${parsed.hint === undefined ? '' : `: ${parsed.hint}`}`)
     }
     const url = parsed.value
-    if (!workerUrlAllowed(url, this.#allow))
+    if (!workerUrlAllowed(url, this.allow))
       throw new RouterError('forbidden', 'this host is not in --worker-url-allow', { param: 'url' })
     const address = canonicalUrl(url)
     if (this.#entries.has(address)) throw invalid('this worker is registered already')
@@ -200,7 +201,7 @@ export class WorkerRegistry {
 
   #claim(source: string, member: Member, before: Claim | undefined): Claim {
     const known = before?.identity === member.identity ? before : undefined
-    const refused = source !== staticWorkers && !workerUrlAllowed(member.url, this.#allow)
+    const refused = source !== staticWorkers && !workerUrlAllowed(member.url, this.allow)
     if (refused && before?.refused !== true) this.#events.refused(source, member.url)
     return { ...member, refused, dismissed: known?.dismissed ?? false }
   }

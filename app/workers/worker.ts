@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Breaker, BreakerState } from '../../policies/resilience/breaker.ts'
 import type { Candidate, EngineFacts } from '../../policies/selection/policy.ts'
+import type { Health, LastChoice, Unavailable } from './health.ts'
 import type { Lease } from './lease.ts'
 import { RecentMinute } from './recent-minute.ts'
 import { ShownModels } from './shown-models.ts'
@@ -8,40 +9,10 @@ import { FleetSigns, type Kind, SignsOfLife } from './signs-of-life.ts'
 import { StandBack } from './stand-back.ts'
 import type { WorkerLoad } from './worker-metrics.ts'
 
-/**
- * What the probes have found.
- * - `starting`: never been healthy; a vLLM server may load weights for minutes.
- * - `healthy`, `unhealthy`: after enough probes in a row said so.
- */
-export type Health =
-  | { readonly name: 'starting' }
-  | { readonly name: 'healthy' }
-  | { readonly name: 'unhealthy'; readonly reason: string; readonly cause: UnhealthyCause }
-
-/**
- * - `refused`: nobody listens there.
- * - `silent`: a probe got no answer in time; a busy worker may be so, too.
- * - `status`: the worker says itself that it is not well.
- * - `stalled`: it has requests and makes no progress on any of them.
- */
-export type UnhealthyCause = 'refused' | 'silent' | 'status' | 'stalled'
+export type { Health, LastChoice, Unavailable, UnhealthyCause } from './health.ts'
 
 /** An entry of an OpenAI model list. */
 export type ModelEntry = { readonly id: string } & Readonly<Record<string, unknown>>
-
-/** Why a worker cannot get a request at this moment. */
-export type Unavailable =
-  | 'removed'
-  | 'draining'
-  | 'starting'
-  | 'unhealthy'
-  | 'breaker_open'
-  | 'full'
-  | 'key_refused'
-  | 'other_model'
-
-/** Why others are chosen first, although the worker can get a request. */
-export type LastChoice = 'busy' | 'no_sign_of_life'
 
 export interface WorkerOptions {
   /** http(s) URL without a trailing slash; a path is a prefix of every request's path. */
@@ -70,7 +41,7 @@ export class Worker implements Candidate {
   readonly origin: string
   readonly pathPrefix: string
   readonly ordinal: number
-  readonly breaker: Breaker | undefined
+  #breaker: Breaker | undefined
   /** Taken out of the pool: it only finishes its leases. */
   removed = false
   /** The first probe is over, whatever it has found. */
@@ -98,7 +69,7 @@ export class Worker implements Candidate {
   #models: ReadonlySet<string> | undefined
   /** It was doubtful at the last look. */
   #doubted = false
-  readonly #maxInFlight: number
+  #maxInFlight: number
   readonly #now: () => number
   readonly #onChange: () => void
   readonly #onBusy: (worker: Worker) => void
@@ -111,7 +82,6 @@ export class Worker implements Candidate {
     this.origin = origin
     this.pathPrefix = pathname === '/' ? '' : pathname.replace(/\/$/, '')
     this.ordinal = ordinal
-    this.breaker = breaker
     this.#maxInFlight = maxInFlight
     this.#now = now
     this.#onChange = onChange ?? (() => {})
@@ -119,7 +89,24 @@ export class Worker implements Candidate {
     this.signs = new SignsOfLife(now, fleet)
     this.recent = new RecentMinute(now)
     this.standBack = new StandBack(now, random)
+    this.breaker = breaker
+  }
+
+  get breaker(): Breaker | undefined {
+    return this.#breaker
+  }
+
+  /** With other settings a worker gets another breaker, which is closed. */
+  set breaker(breaker: Breaker | undefined) {
+    this.#breaker = breaker
     if (breaker !== undefined) breaker.onMove = this.#onChange
+    this.#onChange()
+  }
+
+  /** Requests in flight that it may have at most. */
+  set maxInFlight(most: number) {
+    this.#maxInFlight = most
+    this.#onChange()
   }
 
   get health(): Health {

@@ -22,7 +22,7 @@ const retryMemoryMs = (windowSeconds * 1000 * 10) / 9
  * The idea is Finagle's retry budget (its user guide, "Clients / Retries"); here with counts instead of a token balance.
  */
 export class RetryBudget {
-  readonly #options: RetryBudgetOptions
+  #options: RetryBudgetOptions
   readonly #requests: SlidingCount
   readonly #retries: SlidingCount
 
@@ -30,6 +30,11 @@ export class RetryBudget {
     this.#options = options
     this.#requests = new SlidingCount(windowSeconds * 1000, options.now)
     this.#retries = new SlidingCount(retryMemoryMs, options.now)
+  }
+
+  /** What has been counted until now stays counted. */
+  reconfigure(changes: Pick<RetryBudgetOptions, 'ratio' | 'minimumPerSecond'>): void {
+    this.#options = { ...this.#options, ...changes }
   }
 
   /** Call once for each client request that is relayed. */

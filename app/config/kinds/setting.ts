@@ -13,6 +13,8 @@ export interface Setting<T, I> {
   readonly aliases?: readonly string[]
   /** Shown by the short help. */
   readonly common?: true
+  /** A running router cannot change it. */
+  readonly restart?: true
   /** Never printed. */
   readonly secret?: true
 }

@@ -8,6 +8,7 @@ export const deadlines = {
     default: 2000,
     unit: 'ms',
     help: 'time to connect to a worker, per attempt',
+    restart: true,
   }),
   firstTokenTimeoutSecs: setting({
     kind: seconds(),

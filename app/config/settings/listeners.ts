@@ -43,12 +43,14 @@ export const listeners = {
     help: 'where the API listens',
     danger: '0.0.0.0 lets everyone in who can reach the machine: set --router-api-keys',
     common: true,
+    restart: true,
   }),
   port: setting({
     kind: anyPort,
     default: 8080,
     help: 'its port; 0 picks a free one and prints it',
     common: true,
+    restart: true,
   }),
   prometheusHost: setting({
     kind: address,
@@ -56,12 +58,14 @@ export const listeners = {
     help: 'where metrics, probes and admin listen',
     danger: 'whoever reaches it can add and remove workers unless --admin-api-key is set',
     common: true,
+    restart: true,
   }),
   prometheusPort: setting({
     kind: anyPort,
     default: 29000,
     help: 'its port; 0 picks a free one',
     common: true,
+    restart: true,
   }),
   maxPayloadSize: setting({
     kind: bytes({ min: 1, max: 4 * 2 ** 30 }),
@@ -114,11 +118,13 @@ export const listeners = {
     help: 'processes that share the port and behave as one router; auto: one per CPU of the container',
     danger:
       'each probes the workers and has breakers of its own, and caps and rates cost a message per request',
+    restart: true,
   }),
   config: setting({
     kind: optional(text(configFiles, undefined, '<file>'), 'none'),
     default: undefined,
     help: 'YAML, JSON or TypeScript file with settings',
     common: true,
+    restart: true,
   }),
 }

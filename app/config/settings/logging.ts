@@ -16,5 +16,6 @@ export const logging = {
     kind: oneOf(['auto', 'pretty', 'json']),
     default: 'auto',
     help: 'auto: pretty on a terminal, else JSON lines',
+    restart: true,
   }),
 }

@@ -18,6 +18,7 @@ export const workers = {
     default: 0,
     help: 'route to simulated vLLM servers, 7 by default',
     common: true,
+    restart: true,
   }),
   askUnlistedModels: setting({
     kind: onOff(),
@@ -35,21 +36,25 @@ export const workers = {
     kind: optional(text('the path of a file', undefined, '<file>'), 'none'),
     default: undefined,
     help: "authorities (PEM) that vouch for the workers' https certificates, instead of the usual ones",
+    restart: true,
   }),
   workerClientCert: setting({
     kind: optional(text('the path of a file', undefined, '<file>'), 'none'),
     default: undefined,
     help: 'certificate (PEM) that the router shows to https workers',
+    restart: true,
   }),
   workerClientKey: setting({
     kind: optional(text('the path of a file', undefined, '<file>'), 'none'),
     default: undefined,
     help: 'private key (PEM) of that certificate',
+    restart: true,
   }),
   intraNodeDataParallelSize: setting({
     kind: wholeNumber({ min: 1, max: 1024 }),
     default: 1,
     help: 'each worker URL is this many data-parallel ranks',
+    restart: true,
   }),
   workerStartupTimeoutSecs: setting({
     kind: seconds(),

@@ -1,0 +1,40 @@
+import { stat } from 'node:fs/promises'
+
+/** Milliseconds between two looks at the file. */
+const everyMs = 2000
+
+/**
+ * Calls `onChange` when a file has changed and two looks in a row have found it alike: a file that is being written is not
+ * read half. Looked at rather than watched, so that the swapped link of a mounted ConfigMap and a network file system are
+ * seen like an editor's save. Returns what ends it.
+ */
+export function watchFile(path: string, onChange: () => void, intervalMs = everyMs): () => void {
+  let used: string | undefined
+  let seen: string | undefined
+  const look = async (): Promise<void> => {
+    const now = await versionOf(path)
+    used ??= now
+    const settled = now === seen
+    seen = now
+    // A file that is gone is about to come back: what was read last stays.
+    if (!settled || now === used || now === gone) return
+    used = now
+    onChange()
+  }
+  void look()
+  const timer = setInterval(() => void look(), intervalMs)
+  timer.unref()
+  return () => clearInterval(timer)
+}
+
+const gone = 'gone'
+
+/** Follows links. */
+async function versionOf(path: string): Promise<string> {
+  try {
+    const { mtimeMs, size, ino, dev } = await stat(path)
+    return `${dev} ${ino} ${size} ${mtimeMs}`
+  } catch {
+    return gone
+  }
+}

@@ -1,0 +1,109 @@
+import { changedSettings, restartNeeded } from '../config/changes.ts'
+import { ConfigError, type ConfigProblem } from '../config/problem.ts'
+import { type Config, settingOf, settings } from '../config/settings.ts'
+import type { ConfigView, ReloadResult } from '../operations/router-control.ts'
+import type { Log } from '../telemetry/logger.ts'
+
+/** Reads the configuration anew: all of it, or what is wrong with it. */
+export type ReadConfig = () => Promise<
+  | { readonly ok: true; readonly config: Config }
+  | { readonly ok: false; readonly faults: readonly ConfigProblem[] }
+>
+
+export interface ReloaderOptions {
+  /** In force at the start. */
+  readonly config: Config
+  readonly log: Log
+  /** Undefined: a program has the configuration. */
+  readonly read: ReadConfig | undefined
+  /** More that keeps a configuration from being taken over. */
+  readonly check?: ((before: Config, after: Config) => readonly ConfigProblem[]) | undefined
+  /**
+   * Makes what another configuration needs; the function returned takes it over.
+   * @throws ConfigError, TypeError where it cannot be had
+   */
+  readonly prepare: (next: Config) => () => void | Promise<void>
+  readonly onResult: (ok: boolean) => void
+}
+
+/**
+ * Takes a changed configuration over while the router runs: all of it or nothing. What is wrong is said, with file, line
+ * and column, and the configuration before it stays in force.
+ */
+export class Reloader {
+  readonly #options: ReloaderOptions
+  #config: Config
+  #last: ReloadResult | null = null
+  /** One after the other: each sees what the one before has left. */
+  #queue: Promise<unknown> = Promise.resolve()
+
+  constructor(options: ReloaderOptions) {
+    this.#options = options
+    this.#config = options.config
+  }
+
+  get config(): Config {
+    return this.#config
+  }
+
+  view(): ConfigView {
+    const shown = settings.map(({ key, flag, kind, secret }) => {
+      const value = this.#config[key]
+      const isSet = Array.isArray(value) ? value.length > 0 : value !== undefined
+      return [flag, secret === true && isSet ? 'set, not shown' : kind.show(value)] as const
+    })
+    return { settings: Object.fromEntries(shown), last_reload: this.#last }
+  }
+
+  /** @param cause what has led to it, for the log */
+  reload(cause: string): Promise<ReloadResult> {
+    const result = this.#queue.then(() => this.#reload(cause))
+    this.#queue = result.catch(() => {})
+    return result
+  }
+
+  async #reload(cause: string): Promise<ReloadResult> {
+    const { read, log, onResult } = this.#options
+    const loaded = await read?.().catch((error: unknown) => ({
+      ok: false as const,
+      faults: [unexpected(error)],
+    }))
+    const result =
+      loaded === undefined || !loaded.ok ? failed(loaded?.faults ?? []) : await this.#takeOver(loaded.config)
+    this.#last = result
+    onResult(result.ok)
+    const { ok, changed, problems } = result
+    if (!ok) log.error({ cause, problems }, 'configuration not reloaded: the one before stays in force')
+    else if (changed.length > 0) log.info({ cause, changed }, 'configuration reloaded')
+    else log.info({ cause }, 'configuration read: nothing has changed')
+    return result
+  }
+
+  async #takeOver(next: Config): Promise<ReloadResult> {
+    const before = this.#config
+    const { check = () => [], prepare } = this.#options
+    const problems = [...restartNeeded(before, next), ...check(before, next)]
+    if (problems.length > 0) return failed(problems)
+    try {
+      await prepare(next)()
+    } catch (error) {
+      return failed(error instanceof ConfigError ? error.faults : [unexpected(error)])
+    }
+    this.#config = next
+    const changed = changedSettings(before, next).map((key) => `--${settingOf(key).flag}`)
+    return { at: new Date().toISOString(), ok: true, changed, problems: [] }
+  }
+}
+
+function failed(faults: readonly ConfigProblem[]): ReloadResult {
+  const problems = faults.map(({ name, origin, problem, allowed, hint }) =>
+    [`${name} (${origin}): ${problem}`, allowed === undefined ? undefined : `allowed: ${allowed}`, hint]
+      .filter((part) => part !== undefined && part !== '')
+      .join('; '),
+  )
+  return { at: new Date().toISOString(), ok: false, changed: [], problems }
+}
+
+function unexpected(error: unknown): ConfigProblem {
+  return { name: 'reload', origin: 'reload', problem: error instanceof Error ? error.message : String(error) }
+}
