@@ -54,7 +54,8 @@ export function inference(options: InferenceOptions): Handler<GatewayContext> {
     const { model } = asked.kind
     const listed = model === undefined || record.model === model
     const call = listed ? asked : await locate(asked, model, options)
-    metrics.overhead.of().observe((clock.now() - record.startedAt) / 1000)
+    record.admittedAt = clock.now()
+    metrics.overhead.of().observe((record.admittedAt - record.startedAt) / 1000)
     const others = asked.asked === undefined ? none : names.fallbacks(asked.asked)
     // For the common way no function of its own: each further asynchronous one costs 0.4 us on Bun.
     if (longHold === undefined && others.length === 0)

@@ -1,6 +1,5 @@
 import type { ReadFile } from '../config/config-file.ts'
 import type { Environment } from '../config/environment.ts'
-import { helpText } from '../config/help.ts'
 import { nearest } from '../config/kinds/nearest.ts'
 import { loadConfig } from '../config/load-config.ts'
 import { printConfig } from '../config/print-config.ts'
@@ -8,6 +7,8 @@ import { type ConfigProblem, formatProblems, quoted } from '../config/problem.ts
 import type { Config } from '../config/settings.ts'
 import { workerTlsFaults } from '../config/worker-tls.ts'
 import { processVerb } from '../runtime/own-command.ts'
+import { helpText } from './help.ts'
+import { type Operation, operate, operations } from './operate.ts'
 
 /** What a command line asks for. `argv` holds the flags only, for `loadConfig`. */
 export type Command =
@@ -16,11 +17,13 @@ export type Command =
   | { readonly verb: 'process'; readonly argv: readonly string[] }
   | { readonly verb: 'check-config' | 'print-config'; readonly argv: readonly string[] }
   | { readonly verb: 'health'; readonly argv: readonly string[]; readonly url: string | undefined }
+  | { readonly verb: 'operate'; readonly operation: Operation; readonly argv: readonly string[] }
   | { readonly verb: 'help'; readonly all: boolean }
   | { readonly verb: 'version' }
   | { readonly verb: 'wrong'; readonly faults: readonly ConfigProblem[] }
 
-const verbs = ['serve', 'help', 'version', 'health', 'check-config', 'print-config'] as const
+const operationNames = Object.keys(operations) as Operation[]
+const verbs = ['serve', 'help', 'version', 'health', 'check-config', 'print-config', ...operationNames]
 
 /** Reads a command line without the program's name. A first word that is no flag is the verb; none means `serve`. */
 export function parseCommand(argv: readonly string[]): Command {
@@ -40,8 +43,11 @@ export function parseCommand(argv: readonly string[]): Command {
       return { verb: first, argv: flags }
     case 'health':
       return parseHealth(flags)
-    default:
+    default: {
+      const operation = operationNames.find((name) => name === first)
+      if (operation !== undefined) return { verb: 'operate', operation, argv: flags }
       return { verb: 'wrong', faults: [unknownVerb(first)] }
+    }
   }
 }
 
@@ -97,6 +103,8 @@ export async function runCommand(
       return 2
     case 'health':
       return askHealth(command, context)
+    case 'operate':
+      return operate({ ...context, operation: command.operation, argv: command.argv })
     case 'check-config':
     case 'print-config': {
       const loaded = await loadConfig({ ...context, argv: command.argv })

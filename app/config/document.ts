@@ -25,7 +25,13 @@ from, what it was and what is allowed, and exits with code 2.
 | \`check-config [flags]\` | check everything, start nothing; exit code 0 or 2 |
 | \`print-config [flags]\` | print the configuration that results, as YAML, with the origin of each value; keys are not shown |
 | \`health [--url <url>] [flags]\` | ask a running router for \`/health\`; exit code 0 or 1. Without \`--url\` the address follows from the settings |
+| \`workers\`, \`drain <worker>\`, \`undrain <worker>\`, \`add <url>\`, \`remove <worker>\` | show and change the workers of a running router |
+| \`requests [--failed] [--worker W] [--model M] [--status N] [--slower-than-ms N] [--limit N]\` | the last requests, where each went and why |
+| \`config\`, \`reload\` | the configuration in force; read it anew |
 | \`--help\`, \`--help-all\`, \`--version\` | |
+
+The verbs from \`workers\` on talk to the operations listener: that of the settings, or \`--url\`. With an admin key, set
+\`VLLM_ROUTER_ADMIN_API_KEY\`. \`--json\` prints what the router said. Exit code 1 when it refuses, or does not answer.
 
 ## How values are written
 

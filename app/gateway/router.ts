@@ -119,7 +119,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
     onResult: (ok) => observer.reloaded(ok),
   })
   const control = new LocalControl({
-    ...{ fleet, lifecycle, clock },
+    ...{ fleet, lifecycle, clock, recent: accounting.recent },
     startupTimeoutMs: () => current.workerStartupTimeoutSecs * 1000,
     settings: () => reloader.view(),
     reload: parts.readConfig && (() => reloader.reload('POST /reload')),

@@ -2,6 +2,7 @@ import { type Context, type Handler, Hono } from 'hono'
 import { RouterError } from '../../http/errors.ts'
 import type { GatewayContext } from '../request/context.ts'
 import { methodNotAllowed } from '../request/render-error.ts'
+import type { RequestFilter } from '../request/request-view.ts'
 import type { RouterControl } from './router-control.ts'
 
 export interface AdminOptions {
@@ -20,6 +21,7 @@ const routes = [
   '/flush_cache',
   '/workers',
   '/workers/:id',
+  '/debug/requests',
   '/config',
   '/reload',
 ] as const
@@ -56,6 +58,7 @@ export function adminRoutes({ control, access }: AdminOptions): Hono<GatewayCont
     return c.body(null, 204)
   })
 
+  app.get('/debug/requests', async (c) => c.json({ requests: await control.requests(filterOf(c)) }))
   app.get('/config', async (c) => c.json(await control.settings()))
   app.post('/reload', async (c) => {
     const result = await control.reload()
@@ -64,10 +67,36 @@ export function adminRoutes({ control, access }: AdminOptions): Hono<GatewayCont
 
   for (const path of ['/reload', '/add_worker', '/remove_worker', '/flush_cache'])
     app.all(path, methodNotAllowed('POST'))
-  for (const path of ['/list_workers', '/get_loads', '/config']) app.all(path, methodNotAllowed('GET'))
+  for (const path of ['/list_workers', '/get_loads', '/config', '/debug/requests'])
+    app.all(path, methodNotAllowed('GET'))
   app.all('/workers', methodNotAllowed('GET, POST'))
   app.all('/workers/:id', methodNotAllowed('GET, PATCH, DELETE'))
   return app
+}
+
+const filters = ['worker', 'model', 'status', 'slower_than_ms', 'failed', 'limit'] as const
+
+function filterOf(c: C): RequestFilter {
+  const query = c.req.query()
+  for (const name of Object.keys(query)) {
+    if ((filters as readonly string[]).includes(name)) continue
+    const message = `${JSON.stringify(name)} is no filter; there are: ${filters.join(', ')}`
+    throw new RouterError('invalid_request', message, { param: name })
+  }
+  const number = (name: (typeof filters)[number]): number | undefined => {
+    const text = query[name]
+    if (text === undefined) return undefined
+    if (/^\d{1,9}$/.test(text)) return Number(text)
+    throw new RouterError('invalid_request', `\`${name}\` must be a whole number`, { param: name })
+  }
+  return {
+    worker: query.worker,
+    model: query.model,
+    status: number('status'),
+    slower_than_ms: number('slower_than_ms'),
+    failed: query.failed === undefined ? undefined : query.failed !== 'false',
+    limit: number('limit'),
+  }
 }
 
 function urlParameter(c: C): string {

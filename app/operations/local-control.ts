@@ -1,6 +1,8 @@
 import { RouterError } from '../../http/errors.ts'
 import { RequestBody } from '../../http/request-body.ts'
+import type { RequestFilter, RequestView } from '../request/request-view.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { RecentRequests } from '../telemetry/recent-requests.ts'
 import { type HeaderFields, type HttpClient, transportError } from '../upstream/http-client.ts'
 import { workerState } from '../workers/describe-worker.ts'
 import type { WorkerRegistry } from '../workers/registry.ts'
@@ -17,6 +19,7 @@ export interface LocalControlOptions {
     readonly headers: HeaderFields
   }
   readonly lifecycle: Lifecycle
+  readonly recent: Pick<RecentRequests, 'list'>
   readonly clock: Clock
   /** Milliseconds that a new worker may take until it is healthy. */
   readonly startupTimeoutMs: () => number
@@ -120,6 +123,10 @@ export class LocalControl implements RouterControl {
     } finally {
       cancelTimer()
     }
+  }
+
+  async requests(filter: RequestFilter): Promise<readonly RequestView[]> {
+    return this.#options.recent.list(filter)
   }
 
   async settings(): Promise<ConfigView> {

@@ -1,3 +1,4 @@
+import type { RequestFilter, RequestView } from '../request/request-view.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
 
 /** What the probes of the router itself say. */
@@ -48,6 +49,8 @@ export interface RouterControl {
   /** Resolves with its URL. */
   remove(idOrUrl: string): Promise<string>
   setDraining(idOrUrl: string, draining: boolean): Promise<WorkerState>
+  /** What became of the last requests, and of those that run: the newest first. */
+  requests(filter: RequestFilter): Promise<readonly RequestView[]>
   settings(): Promise<ConfigView>
   /** Reads the configuration anew and takes it over, all of it or nothing. */
   reload(): Promise<ReloadResult>

@@ -1,5 +1,6 @@
 import type { Config } from '../config/settings.ts'
 import type { ConfigView, FlushResult, ReloadResult, Vitals } from '../operations/router-control.ts'
+import type { RequestFilter, RequestView } from '../request/request-view.ts'
 import type { Samples } from '../telemetry/process-samples.ts'
 import type { OperatorChanges } from '../workers/registry.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
@@ -14,6 +15,7 @@ export interface ControlCalls {
   remove: [string, string]
   setDraining: [{ readonly worker: string; readonly draining: boolean }, WorkerState]
   flushCaches: [null, readonly FlushResult[]]
+  requests: [RequestFilter, readonly RequestView[]]
   settings: [null, ConfigView]
   reload: [null, ReloadResult]
 }

@@ -6,6 +6,7 @@ import type {
   RouterControl,
   Vitals,
 } from '../operations/router-control.ts'
+import type { RequestFilter, RequestView } from '../request/request-view.ts'
 import { type Clock, within } from '../runtime/clock.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
 import { mergeWorker, mergeWorkers, worstHealth } from './merge-workers.ts'
@@ -99,6 +100,12 @@ export class MergedControl implements RouterControl {
     const [oldest] = this.#options.controls()
     if (oldest === undefined) throw noAnswer()
     return oldest
+  }
+
+  async requests(filter: RequestFilter): Promise<readonly RequestView[]> {
+    const all = (await this.#askAll((control) => control.requests(filter))).flat()
+    const newest = all.toSorted((a, b) => (a.at < b.at ? 1 : -1))
+    return filter.limit === undefined ? newest : newest.slice(0, filter.limit)
   }
 
   settings(): Promise<ConfigView> {

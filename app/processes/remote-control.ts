@@ -5,6 +5,7 @@ import type {
   RouterControl,
   Vitals,
 } from '../operations/router-control.ts'
+import type { RequestFilter, RequestView } from '../request/request-view.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
 import type { ControlCalls } from './calls.ts'
 import type { Handlers } from './channel.ts'
@@ -54,6 +55,10 @@ export class RemoteControl implements RouterControl {
     return this.#channel.call('setDraining', { worker, draining })
   }
 
+  requests(filter: RequestFilter): Promise<readonly RequestView[]> {
+    return this.#channel.call('requests', filter)
+  }
+
   settings(): Promise<ConfigView> {
     return this.#channel.call('settings', null)
   }
@@ -78,6 +83,7 @@ export function controlHandlers(control: () => RouterControl): Handlers<ControlC
     remove: (idOrUrl) => control().remove(idOrUrl),
     setDraining: ({ worker, draining }) => control().setDraining(worker, draining),
     flushCaches: () => control().flushCaches(),
+    requests: (filter) => control().requests(filter),
     settings: () => control().settings(),
     reload: () => control().reload(),
   }

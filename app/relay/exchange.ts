@@ -111,6 +111,7 @@ class Attempt {
       } catch (error) {
         answer = await this.#again(error)
       }
+      this.#call.record.headAt = this.#options.clock.now()
       const { status, headers, body } = answer
       if (status < 200 || status > 599) throw new TransportError('protocol', 'BAD_STATUS')
       if (status < 300 && isEventStream(answer)) return await this.#commitEvents(answer)

@@ -1,14 +1,14 @@
-import { modelNotFound, RouterError } from '../../http/errors.ts'
 import { backoffDelays, type RetryOptions } from '../../policies/resilience/retry.ts'
 import type { RetryBudget } from '../../policies/resilience/retry-budget.ts'
+import type { RequestRecord } from '../request/request-record.ts'
 import type { Lease } from '../workers/lease.ts'
-import { listedModels } from '../workers/model-list.ts'
 import type { Pool } from '../workers/pool.ts'
 import { longestRetryAfterMs } from '../workers/stand-back.ts'
 import type { Worker } from '../workers/worker.ts'
 import { AttemptFailure, type HeldAnswer } from './attempt-failure.ts'
 import type { Call } from './call.ts'
 import { type Answer, type ExchangeOptions, exchange } from './exchange.ts'
+import { nobodyAvailable, notAtHome } from './nobody-available.ts'
 import { PlainStream } from './plain-stream.ts'
 import type { Fault } from './verdicts.ts'
 
@@ -75,9 +75,7 @@ class Run {
     try {
       for (;;) {
         record.attempts += 1
-        record.workerId = lease.worker.id
-        record.workerUrl = lease.worker.url
-        record.why = lease.why
+        noteAttempt(record, lease)
         try {
           // The one retry that is left after a death must not be lost on a connection that is dead already.
           const answer = await exchange(this.#call, lease, exchangeOptions, this.#deaths > 0)
@@ -157,6 +155,15 @@ class Run {
       this.#suspects.push({ lease, fault, reason, blame })
     }
     if (deadly) this.#deaths += 1
+    const { record } = this.#call
+    const endedAt = this.#options.exchange.clock.now()
+    record.attemptFailed({
+      worker: worker.url,
+      why: lease.why,
+      outcome: fault,
+      sentAt: lease.sentAt,
+      endedAt,
+    })
     if (fault === 'busy') worker.refuse(retryAfterMs)
     if (fault === 'shutting_down') worker.refuse(longestRetryAfterMs)
     if (fault === 'unreachable') this.#options.probeSoon(worker)
@@ -260,6 +267,17 @@ class Run {
   }
 }
 
+/** What the log and the last requests say of the attempt under way. */
+function noteAttempt(record: RequestRecord, lease: Lease): void {
+  record.workerId = lease.worker.id
+  record.workerUrl = lease.worker.url
+  record.why = lease.why
+  record.sentAt = lease.sentAt
+  record.lastFailed = false
+  record.candidates = lease.candidates
+  record.passedOver = lease.passedOver
+}
+
 /** An attempt that is not judged yet. */
 interface Suspect {
   readonly lease: Lease
@@ -273,18 +291,4 @@ const aliveMs = 30_000
 
 function isBusy({ details }: AttemptFailure): boolean {
   return details.fault === 'busy' || details.fault === 'shutting_down'
-}
-
-function notAtHome(): RouterError {
-  const message = 'the worker that has this response cannot take the request now'
-  return new RouterError('no_available_worker', message, { retryAfter: 1 })
-}
-
-function nobodyAvailable(pool: Pool, model: string | undefined): RouterError {
-  if (model !== undefined && !pool.mayServe(model)) return modelNotFound(model, listedModels(pool.workers))
-  const why = [...pool.refusals(model)].map(([reason, count]) => `${count} ${reason.replaceAll('_', ' ')}`)
-  const workers = why.length === 0 ? 'none is registered' : why.join(', ')
-  return new RouterError('no_available_worker', `no worker can take the request now: ${workers}`, {
-    retryAfter: pool.retryAfter(),
-  })
 }

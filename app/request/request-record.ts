@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../../http/errors.ts'
+import type { PassedOver } from './request-view.ts'
 import { Stop } from './stop.ts'
 
 /** Tokens of one answer, as the worker counted them. */
@@ -15,6 +16,19 @@ export type EndReason =
   /** The worker reported an error within its stream. */
   | 'worker_error'
   | ErrorCode
+
+/** An attempt that came to nothing; times in milliseconds on the router's clock. */
+export interface FailedAttempt {
+  readonly worker: string
+  readonly why: string | undefined
+  readonly outcome: string
+  readonly sentAt: number | undefined
+  readonly endedAt: number
+}
+
+// Shared: nearly every request has none.
+const nobody: readonly PassedOver[] = []
+const none: readonly FailedAttempt[] = []
 
 /** What one client request has come to so far; closed exactly once, when its last byte is sent or it fails. */
 export class RequestRecord {
@@ -55,7 +69,18 @@ export class RequestRecord {
   readonly stop = new Stop()
   /** Milliseconds on the router's clock. */
   firstTokenAt: number | undefined
+  /** Admitted, sent to the worker that has it, answered with a head, ended. */
+  admittedAt: number | undefined
   sentAt: number | undefined
+  headAt: number | undefined
+  endedAt: number | undefined
+  /** Workers that the policy could choose from the last time, and those that it could not. */
+  candidates = 0
+  passedOver: readonly PassedOver[] = nobody
+  /** Attempts that came to nothing. */
+  failures: readonly FailedAttempt[] = none
+  /** The last attempt is among them. */
+  lastFailed = false
   /** Tokens seen in the stream: events that bear content. */
   tokenEvents = 0
   #lastTokenAt = 0
@@ -90,6 +115,12 @@ export class RequestRecord {
     for (let extra = 0; extra < count; extra++) this.#onGap?.(0)
   }
 
+  /** An attempt has come to nothing; another may follow. */
+  attemptFailed(attempt: FailedAttempt): void {
+    this.failures = [...this.failures, attempt]
+    this.lastFailed = true
+  }
+
   /** Calls `listener` once, at the end. */
   onEnd(listener: () => void): void {
     if (this.endReason !== undefined) listener()
@@ -100,6 +131,7 @@ export class RequestRecord {
   end(reason: EndReason): void {
     if (this.endReason !== undefined) return
     this.endReason = reason
-    for (const listener of this.#listeners) listener()
+    // The record is remembered for a while; what hangs on its end is not to be.
+    for (const listener of this.#listeners.splice(0)) listener()
   }
 }

@@ -4,6 +4,7 @@ import type { Clock } from '../runtime/clock.ts'
 import type { HistogramSeries } from './bound-histogram.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
+import { RecentRequests } from './recent-requests.ts'
 import { type RequestLog, requestLog } from './request-log.ts'
 
 /** Tokens that one event may stand for, at most: what a usage claims beyond that is not believed. */
@@ -19,12 +20,17 @@ export class Accounting {
   readonly #clock: Clock
   readonly #open = new Set<RequestRecord>()
   readonly #idle: (() => void)[] = []
+  readonly recent: RecentRequests
 
   constructor({ metrics, log, clock }: { metrics: Metrics; log: Log; clock: Clock }) {
     this.#metrics = metrics
     this.#log = log
     this.#writeRequest = requestLog(log)
     this.#clock = clock
+    this.recent = new RecentRequests(
+      () => clock.now(),
+      () => this.#open,
+    )
   }
 
   /** Requests that have not ended yet. */
@@ -57,6 +63,8 @@ export class Accounting {
 
   #close(record: RequestRecord): void {
     this.#open.delete(record)
+    record.endedAt = this.#clock.now()
+    if (!probes.has(record.route)) this.recent.add(record)
     this.#count(record)
     this.#write(record)
     if (this.#open.size === 0) for (const listener of this.#idle.splice(0)) listener()
@@ -66,7 +74,8 @@ export class Accounting {
     const metrics = this.#metrics
     const { route, model, endReason, errorCode, tokenEvents } = record
     metrics.requests.of(route, String(record.status)).inc()
-    if (record.attempts > 0) metrics.duration.of(route).observe((this.#clock.now() - record.startedAt) / 1000)
+    if (record.attempts > 0)
+      metrics.duration.of(route).observe(((record.endedAt ?? this.#clock.now()) - record.startedAt) / 1000)
     const code =
       errorCode ?? (endReason === 'completed' || endReason === 'worker_error' ? undefined : endReason)
     if (code !== undefined) metrics.errors.of(route, code).inc()

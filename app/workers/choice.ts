@@ -1,4 +1,5 @@
 import type { PromptChain, SelectionRequest } from '../../policies/selection/policy.ts'
+import type { PassedOver } from '../request/request-view.ts'
 import type { LeasedRequest } from './lease.ts'
 import { contextOf } from './model-list.ts'
 import { soonest } from './stand-back.ts'
@@ -29,6 +30,8 @@ export interface Choice {
   readonly request: SelectionRequest
   /** It holds until a worker reports a change. */
   readonly lasting: boolean
+  /** Those that were no candidates, with why. */
+  readonly passedOver: readonly PassedOver[]
   /** Tokens of the shortest context among the candidates, where not all have the same; Infinity otherwise. */
   readonly shortest: number
 }
@@ -63,12 +66,16 @@ export function look(workers: readonly Worker[], { request, among, known, panic 
   const quiet: Worker[] = []
   const busy: Worker[] = []
   const forbidden: Worker[] = []
+  const passedOver: PassedOver[] = []
   let lasting = !again
   for (const worker of workers) {
     const reason = worker.unavailable(model, panic)
     if (reason === 'breaker_open' || reason === 'full') lasting = false
     if (reason === 'breaker_open') forbidden.push(worker)
-    if (reason !== undefined || tried.has(worker)) continue
+    if (reason !== undefined || tried.has(worker)) {
+      passedOver.push({ worker: worker.url, reason: reason ?? 'tried' })
+      continue
+    }
     const { lastChoice } = worker
     if (!worker.steady) lasting = false
     if (lastChoice === 'busy') busy.push(worker)
@@ -80,7 +87,15 @@ export function look(workers: readonly Worker[], { request, among, known, panic 
   if (!withRoom) order.push(soonest(busy))
   if (!again && forbidden.length === 1) order.push(forbidden)
   const candidates = order.find(({ length }) => length > 0) ?? []
-  return { candidates, request: { model: known, again }, lasting, shortest: shortestOf(candidates, known) }
+  for (const [list, reason] of [
+    [busy, 'busy'],
+    [quiet, 'no_sign_of_life'],
+    [poorTrials, 'half_open'],
+  ] as const)
+    for (const worker of list)
+      if (!candidates.includes(worker)) passedOver.push({ worker: worker.url, reason })
+  const shortest = shortestOf(candidates, known)
+  return { candidates, request: { model: known, again }, lasting, passedOver, shortest }
 }
 
 /** Bytes of a token at most, on the mean of any prompt: what has more tokens than that says surely does not fit. */

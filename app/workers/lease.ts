@@ -2,6 +2,7 @@ import type { Breaker, Permit } from '../../policies/resilience/breaker.ts'
 import type { FleetOpinion } from '../../policies/resilience/fleet-opinion.ts'
 import type { Outcome } from '../../policies/resilience/outcome.ts'
 import type { Booking, Why } from '../../policies/selection/policy.ts'
+import type { PassedOver } from '../request/request-view.ts'
 import type { Kind } from './signs-of-life.ts'
 import type { Worker } from './worker.ts'
 
@@ -18,11 +19,16 @@ export interface LeasedRequest {
   kind(): string
 }
 
+const nobody: readonly PassedOver[] = []
+
 /** What the selection policy has decided beside the worker. */
 export interface LeaseExtras {
   readonly booking?: Booking | undefined
   readonly rank?: number | undefined
   readonly why?: Why | undefined
+  /** Workers that could be chosen from, and those that could not. */
+  readonly candidates?: number
+  readonly passedOver?: readonly PassedOver[]
 }
 
 /**
@@ -35,6 +41,9 @@ export class Lease {
   readonly rank: number | undefined
   /** Why the policy has chosen this worker. */
   readonly why: Why | undefined
+  /** Workers that could be chosen from, and those that could not, with why. */
+  readonly candidates: number
+  readonly passedOver: readonly PassedOver[]
   /**
    * Called when the worker is known to be dead: there is nothing to wait for any more. Set it to a function that has a
    * name already: V8 puts a function literal that is assigned to a property into the old generation, where it keeps the
@@ -62,11 +71,13 @@ export class Lease {
     request: LeasedRequest,
     events: LeaseEvents,
     opinion: FleetOpinion,
-    { booking, rank, why }: LeaseExtras = {},
+    { booking, rank, why, candidates = 1, passedOver = nobody }: LeaseExtras = {},
   ) {
     this.worker = worker
     this.rank = rank
     this.why = why
+    this.candidates = candidates
+    this.passedOver = passedOver
     this.#booking = booking
     this.#request = request
     this.#events = events

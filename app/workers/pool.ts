@@ -1,8 +1,8 @@
 import type { Breaker } from '../../policies/resilience/breaker.ts'
 import { FleetOpinion } from '../../policies/resilience/fleet-opinion.ts'
-import type { Booking, SelectionPolicy, SelectionRequest, Why } from '../../policies/selection/policy.ts'
+import type { SelectionPolicy, SelectionRequest, Why } from '../../policies/selection/policy.ts'
 import { type Among, type Choice, fitting, look, type PoolRequest, withPrompt } from './choice.ts'
-import { Lease, type LeaseEvents } from './lease.ts'
+import { Lease, type LeaseEvents, type LeaseExtras } from './lease.ts'
 import { listedModels } from './model-list.ts'
 import type { Ranks } from './ranks.ts'
 import { FleetSigns } from './signs-of-life.ts'
@@ -151,14 +151,16 @@ export class Pool {
       const booking = policy.book?.(worker, asked)
       const chosen = { why, expected: booking?.expected, again: !first }
       this.#options.events.selected(worker, this.#panic && worker.health.name !== 'healthy', chosen)
-      return this.#lease(worker, request, asked, booking)
+      const { passedOver } = choice
+      return this.#lease(worker, request, asked, { booking, candidates: candidates.length, passedOver })
     }
   }
 
-  #lease(worker: Worker, request: PoolRequest, asked: SelectionRequest, booking: Booking | undefined): Lease {
+  #lease(worker: Worker, request: PoolRequest, asked: SelectionRequest, extras: LeaseExtras): Lease {
     const { why } = this.#options.policy
-    const extras = { booking, ...this.#ranks?.choose(worker.id, asked, booking), why }
-    return new Lease(worker, request, this.#options.events, this.#opinion, extras)
+    const ranked = this.#ranks?.choose(worker.id, asked, extras.booking)
+    const all = { ...extras, ...ranked, why }
+    return new Lease(worker, request, this.#options.events, this.#opinion, all)
   }
 
   #keyOf(model: string | undefined): string | typeof unlisted | undefined {
@@ -174,7 +176,7 @@ export class Pool {
     const able = reason === undefined || (reason === 'draining' && worker.breaker?.allows() !== false)
     if (!able) return undefined
     worker.recent.add('attempts')
-    const lease = this.#lease(worker, request, withPrompt({ model: undefined }, request), undefined)
+    const lease = this.#lease(worker, request, withPrompt({ model: undefined }, request), {})
     lease.pinned = this.#workers.length > 1
     return lease
   }

@@ -1,4 +1,5 @@
-import { groups, type NamedSetting, settings } from './settings.ts'
+import { groups, type NamedSetting, settings } from '../config/settings.ts'
+import { operations } from './operate.ts'
 
 const width = 100
 const column = 38
@@ -8,8 +9,12 @@ const verbs: readonly (readonly [verb: string, effect: string])[] = [
   ['check-config', 'check flags, environment and file, start nothing'],
   ['print-config', 'print each value and where it came from'],
   ['health [--url <url>]', 'ask a running router: exit 0 when healthy, else 1'],
-  ['version, help', 'the same as --version, --help'],
+  ['workers, requests, ...', 'ask or change a running router; all of them: --help-all'],
 ]
+
+const operatorVerbs = Object.entries(operations).map(
+  ([verb, { takes, help }]) => [takes === undefined ? verb : `${verb} ${takes}`, help] as const,
+)
 
 const example = settings.find(({ key }) => key === 'workerUrls')
 
@@ -23,7 +28,9 @@ export function helpText({ version, all = false }: { version: string; all?: bool
     '',
     ...row('vllm-router --demo', 'try it with simulated vLLM servers'),
     'vllm-router --worker-urls http://gpu1:8000 http://gpu2:8000',
-    ...verbs.flatMap(([verb, effect]) => row(`vllm-router ${verb}`, effect)),
+    ...[...verbs, ...(all ? operatorVerbs : [])].flatMap(([verb, effect]) =>
+      row(`vllm-router ${verb}`, effect),
+    ),
     '',
   ]
   for (const { title } of groups) {
