@@ -122,3 +122,24 @@ test('another worker with a longer context is known', () => {
   assert.deepEqual([models.isOutgrown(worker, 'a'), models.isOutgrown(other, 'a')], [true, false])
   assert.equal(models.isOutgrown(worker, 'b'), false)
 })
+
+test('workers that hide their models are asked with the client’s own key; a refusal is told apart from an empty list', async () => {
+  const { client, pool, models, addHealthy } = directory()
+  const hidden = addHealthy('http://hidden:1')
+  hidden.modelsLocked = true
+  client.answer(hidden.origin, () => list('secret-model'))
+  assert.deepEqual(await models.hiddenLists([]), [[{ id: 'secret-model' }]])
+  client.answer(hidden.origin, () => 401)
+  assert.deepEqual(await models.hiddenLists([]), [undefined])
+  assert.equal(pool.workers.length, 2)
+})
+
+test('a worker that lists its models is taken at its word, whatever it seemed to lack before', () => {
+  const { worker, pool } = directory()
+  worker.learnModel('a', true)
+  worker.learnModel('b', false)
+  assert.equal(worker.unavailable('b'), 'other_model')
+  worker.forgetLacking()
+  assert.equal(worker.unavailable('b'), undefined)
+  assert.equal(pool.knows('a'), true)
+})

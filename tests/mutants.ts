@@ -69,8 +69,9 @@ const operators: readonly (readonly [RegExp, string])[] = [
   [/\bif \((?!false)/g, 'if (false && '],
   [/\bif \(!/g, 'if ('],
   [/^(\s+)(?:await |void )?[\w.#?]+\([^=]*\)$/g, '$1;'],
-  [/^(\s+)[\w.#]+ = [^=>]+$/g, '$1;'],
-  [/\breturn [^({[]+$/g, 'return undefined as never'],
+  [/^(\s+)[\w#]+\.[\w.#]+ = [^=>]+$/g, '$1;'],
+  // Not of what is as good as undefined.
+  [/\breturn (?!undefined|false)[^({[]+$/g, 'return undefined as never'],
   [/\bMath\.min\(/g, 'Math.max('],
   [/\bMath\.max\(/g, 'Math.min('],
 ]
@@ -85,7 +86,7 @@ interface Mutant {
 
 /** Strings become as many underscores, comments go: nothing in them is code. */
 function masked(line: string): string {
-  if (/^\s*(\*|\/\*|\/\/|import |export type|readonly |interface |type )/.test(line)) return ''
+  if (/^\s*(\*|\/\*|\/\/|\||import |export type|readonly |interface |type )/.test(line)) return ''
   return line
     .replace(/'(?:[^'\\]|\\.)*'|`[^`$]*`/g, (text) => '_'.repeat(text.length))
     .replace(/\s+\/\/ .*$/, '')

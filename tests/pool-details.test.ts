@@ -3,8 +3,10 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { ask } from '../app/workers/ask.ts'
+import { Ranks } from '../app/workers/ranks.ts'
 import type { Health } from '../app/workers/worker.ts'
 import type { Breaker } from '../policies/resilience/breaker.ts'
+import { leastInflight } from '../policies/selection/least-inflight.ts'
 import type { SelectionPolicy } from '../policies/selection/policy.ts'
 import { AppClock, settled } from './support/app-clock.ts'
 import { FakeClient } from './support/fake-client.ts'
@@ -172,4 +174,87 @@ test('an answer that does not end is given up, and its connection with it', asyn
   await settled()
   assert.ok(!('failed' in answer) && answer.body.length <= 4 * 1024 * 1024)
   assert.ok(cancelled)
+})
+
+describe('a breaker that forbids or tries', () => {
+  const state = { name: 'closed' as 'closed' | 'open' | 'half_open', allows: true }
+  const told: string[] = []
+  const breaker = () =>
+    ({
+      allows: () => state.allows,
+      get state() {
+        return { name: state.name, until: 0, reason: '', trialRunning: false }
+      },
+      enter: () => ({ epoch: 0, trial: state.name === 'half_open', forced: false }),
+      leave: (_: unknown, outcome: string) => told.push(outcome),
+      yieldTrial: () => told.push('yield'),
+      poorTrial: (kind: string) => kind === 'poor',
+    }) as unknown as Breaker
+
+  test('is looked at anew with each request: what it said before does not last', () => {
+    const { pool, worker, addHealthy } = one({ createBreaker: breaker })
+    const other = addHealthy('http://b:1')
+    for (let request = 0; request < 4; request++) pool.acquire(requestFor())
+    assert.deepEqual([worker.inFlight, other.inFlight], [2, 2])
+    state.allows = false
+    state.name = 'open'
+    worker.breaker?.onMove?.()
+    assert.equal(pool.acquire(requestFor()), undefined, 'both are open')
+    // Its time is over: nobody tells the pool.
+    state.allows = true
+    state.name = 'half_open'
+    assert.ok(pool.acquire(requestFor()))
+    state.name = 'closed'
+  })
+
+  test('is tried by a request unlike those that failed, and by one that has failed nowhere else', () => {
+    const { pool, worker, addHealthy } = one({ createBreaker: breaker })
+    const sound = addHealthy('http://b:1')
+    Object.defineProperty(sound, 'breaker', { value: undefined })
+    state.name = 'half_open'
+    const chosen = (kind: string, again = false) =>
+      new Set(
+        Array.from(
+          { length: 4 },
+          () => pool.acquire(requestFor(undefined, { kind }), again ? {} : undefined)?.worker,
+        ),
+      )
+    assert.deepEqual([...chosen('poor')], [sound])
+    assert.equal(chosen('other').has(worker), true)
+    assert.deepEqual([...chosen('other', true)], [sound])
+    state.name = 'closed'
+  })
+
+  test('hears of the first content and of the verdict, each once', () => {
+    told.length = 0
+    const { pool } = one({ createBreaker: breaker })
+    const lease = pool.acquire(requestFor())
+    lease?.showLife()
+    lease?.settle('success')
+    lease?.judge('failure', 'too late')
+    assert.deepEqual(told, ['yield', 'success'])
+  })
+})
+
+test('a worker that is removed takes nothing, whoever still holds it', () => {
+  const { pool, worker } = one()
+  pool.remove(worker)
+  assert.equal(worker.unavailable(undefined), 'removed')
+  assert.equal(pool.claim(worker, requestFor()), undefined)
+})
+
+test('data-parallel ranks are free again when their request is over, however often that is said', () => {
+  const policy = leastInflight()
+  const ranks = new Ranks(2, leastInflight)
+  const { pool } = one({ policy, ranks })
+  const [first, second] = [pool.acquire(requestFor()), pool.acquire(requestFor())]
+  assert.deepEqual([first?.rank, second?.rank].toSorted(), [0, 1])
+  first?.settle('success')
+  first?.end()
+  first?.settle('neutral')
+  const next = [pool.acquire(requestFor()), pool.acquire(requestFor()), pool.acquire(requestFor())]
+  assert.deepEqual(
+    next.map((lease) => lease?.rank).toSorted(),
+    [first!.rank, first!.rank, second!.rank].toSorted(),
+  )
 })

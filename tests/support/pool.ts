@@ -65,6 +65,7 @@ export interface TestPoolOptions {
   readonly policy?: ConstructorParameters<typeof Pool>[0]['policy']
   readonly createBreaker?: () => Breaker
   readonly maxInFlightPerWorker?: number
+  readonly ranks?: ConstructorParameters<typeof Pool>[0]['ranks']
 }
 
 /** A pool without network, and the reports it makes. */
@@ -73,12 +74,14 @@ export function testPool({
   policy = roundRobin(),
   createBreaker,
   maxInFlightPerWorker = Number.POSITIVE_INFINITY,
+  ranks,
 }: TestPoolOptions) {
   const reports = new PoolReports()
   const pool = new Pool({
     policy,
     createBreaker: () => createBreaker?.(),
     maxInFlightPerWorker,
+    ranks,
     now: () => clock.now(),
     random: () => 0.5,
     events: reports,
