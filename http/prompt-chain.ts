@@ -12,6 +12,8 @@ const sizes = [
 
 /** Bytes of a body, from its beginning and its end, in which keys are looked for. */
 const keyWindow = 64 * 1024
+/** Bytes from its beginning in which the prompt's own key is looked for: tools may come first. 10 ms at most. */
+const mainWindow = 4 * 2 ** 20
 /** What templates put before everything else, whatever its place in the body, in this order. */
 const leading = ['"tools"', '"system"', '"instructions"'].map((key) => Buffer.from(key))
 /** The prompt itself: the first one that is there. */
@@ -62,9 +64,10 @@ export class PromptChain {
  */
 export function promptChain(body: RequestBody, model: string | undefined): PromptChain {
   if (body.byteLength < leastBody) return new PromptChain(body.byteLength, [])
-  const parts = partsOf(body)
-  const chain = new Chain(seedOf(model ?? ''))
-  for (const { from, to } of parts) if (!chain.add(body.pieces, from, to)) break
+  const { buffer, byteOffset, byteLength } = body.bytes()
+  const bytes = Buffer.from(buffer, byteOffset, byteLength)
+  const chain = new Chain(bytes, seedOf(model ?? ''))
+  for (const part of partsOf(bytes)) if (!chain.add(part)) break
   return new PromptChain(body.byteLength, chain.blocks)
 }
 
@@ -84,54 +87,34 @@ interface Part {
   readonly to: number
 }
 
-function partsOf(body: RequestBody): Part[] {
+function partsOf(body: Buffer): Part[] {
   const { byteLength } = body
-  const windows = windowsOf(body)
-  const before = leading.map((key) => partBehind(windows, key)).filter((part) => part !== undefined)
-  const key = main.map((name) => keyIn(body, name)).find((at) => at !== undefined)
+  const before = leading.map((key) => partBehind(body, key)).filter((part) => part !== undefined)
+  const key = main.map((name) => mainAt(body, name)).find((at) => at !== undefined)
   // Nothing that is known: the whole body is the prompt.
   if (key === undefined) return before.length > 0 ? before : [{ from: 0, to: byteLength }]
   const to = Math.min(byteLength, ...before.map(({ from }) => from).filter((from) => from > key))
   return [...before, { from: key, to }]
 }
 
-/** A run of bytes of the body, and where in it they are. */
-interface Window {
-  readonly bytes: Buffer
-  readonly at: number
+function mainAt(body: Buffer, key: Buffer): number | undefined {
+  const near = valueAt(body.subarray(0, mainWindow), key)
+  const tail = Math.max(mainWindow, body.byteLength - keyWindow)
+  if (near !== undefined || tail >= body.byteLength) return near
+  const behind = valueAt(body.subarray(tail), key)
+  return behind === undefined ? undefined : tail + behind
 }
 
-function windowsOf({ pieces, byteLength }: RequestBody): Window[] {
-  const first = pieces[0]!
-  const last = pieces.at(-1)!
-  const head = { bytes: view(first.subarray(0, keyWindow)), at: 0 }
-  if (byteLength <= head.bytes.byteLength) return [head]
-  const tail = view(last.subarray(Math.max(0, last.byteLength - keyWindow)))
-  return [head, { bytes: tail, at: byteLength - tail.byteLength }]
-}
-
-function view(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-}
+/** Places at which a name is looked at: a client may have written it five million times, not as a key. */
+const mostPlaces = 100
 
 /** Where the value behind a key begins; undefined where there is no such key. */
-function keyIn({ pieces }: RequestBody, key: Buffer): number | undefined {
-  let before = 0
-  for (const piece of pieces) {
-    const bytes = view(piece)
-    const at = valueAt(bytes, key)
-    if (at !== undefined) return before + at
-    before += piece.byteLength
-  }
-  return undefined
-}
-
 function valueAt(bytes: Buffer, key: Buffer): number | undefined {
-  for (let at = bytes.indexOf(key); at !== -1; at = bytes.indexOf(key, at + 1)) {
-    let next = skipSpace(bytes, at + key.byteLength)
-    if (bytes[next] !== colon) continue
-    next = skipSpace(bytes, next + 1)
-    return next
+  let places = 0
+  for (let at = bytes.indexOf(key); at !== -1; at = bytes.indexOf(key, at + key.byteLength)) {
+    if (++places > mostPlaces) return undefined
+    const next = skipSpace(bytes, at + key.byteLength)
+    if (bytes[next] === colon) return skipSpace(bytes, next + 1)
   }
   return undefined
 }
@@ -142,14 +125,16 @@ function skipSpace(bytes: Buffer, from: number): number {
   return at
 }
 
-/** A text, an object or an array behind a key, as far as the window reaches. */
-function partBehind(windows: readonly Window[], key: Buffer): Part | undefined {
-  for (const { bytes, at } of windows) {
+/** A text, an object or an array behind a key near the beginning or the end of the body, as far as it is near. */
+function partBehind(body: Buffer, key: Buffer): Part | undefined {
+  const tail = Math.max(keyWindow, body.byteLength - keyWindow)
+  for (const start of [0, tail]) {
+    const bytes = body.subarray(start, start + keyWindow)
     const from = valueAt(bytes, key)
     if (from === undefined) continue
     const first = bytes[from]
     if (first !== quote && first !== 0x7b && first !== 0x5b) return undefined
-    return { from: at + from, to: at + endOf(bytes, from) }
+    return { from: start + from, to: start + endOf(bytes, from) }
   }
   return undefined
 }
@@ -180,34 +165,29 @@ function closingQuote(bytes: Buffer, opening: number): number {
   return bytes.byteLength
 }
 
-/** A block may lie in two pieces of the body: its bytes are put together here. */
-const scratch = new Uint8Array(sizes[2].bytes)
-
 class Chain {
   readonly blocks: number[] = []
+  readonly #body: Buffer
   #hash: bigint
-  /** Bytes of the block that has begun, in the scratch. */
-  #begun = 0
+  /** Bytes of the block that has begun in the part before. */
+  #begun: Uint8Array[] = []
+  #begunBytes = 0
 
-  constructor(seed: bigint) {
+  constructor(body: Buffer, seed: bigint) {
+    this.#body = body
     this.#hash = seed
   }
 
-  /** Goes on with these bytes of the body; false when the chain is as long as it may be. */
-  add(pieces: readonly Uint8Array[], from: number, to: number): boolean {
-    let before = 0
-    for (const piece of pieces) {
-      const end = Math.min(to - before, piece.byteLength)
-      for (let at = Math.max(0, from - before); at < end; ) {
-        const size = this.#size()
-        if (size === undefined) return false
-        const taken = Math.min(end - at, size - this.#begun)
-        if (taken === size) this.#close(piece.subarray(at, at + taken))
-        else this.#collect(piece.subarray(at, at + taken), size)
-        at += taken
-      }
-      before += piece.byteLength
-      if (before >= to) break
+  /** Goes on with this part of the body; false when the chain is as long as it may be. */
+  add({ from, to }: Part): boolean {
+    for (let at = from; at < to; ) {
+      const size = this.#size()
+      if (size === undefined) return false
+      const taken = Math.min(to - at, size - this.#begunBytes)
+      const bytes = this.#body.subarray(at, at + taken)
+      if (taken === size) this.#close(bytes)
+      else this.#collect(bytes, size)
+      at += taken
     }
     return true
   }
@@ -222,11 +202,12 @@ class Chain {
   }
 
   #collect(bytes: Uint8Array, size: number): void {
-    scratch.set(bytes, this.#begun)
-    this.#begun += bytes.byteLength
-    if (this.#begun < size) return
-    this.#begun = 0
-    this.#close(scratch.subarray(0, size))
+    this.#begun.push(bytes)
+    this.#begunBytes += bytes.byteLength
+    if (this.#begunBytes < size) return
+    this.#close(Buffer.concat(this.#begun, size))
+    this.#begun = []
+    this.#begunBytes = 0
   }
 
   #close(block: Uint8Array): void {

@@ -97,9 +97,24 @@ describe('configuration files', () => {
     assert.match(await faultOf('e.yaml', '? [a]\n: 1\n'), /unknown key/)
   })
 
+  test('an alias that stands for nothing is a fault that names it, never no value', async () => {
+    const nothing = await faultOf('f.yaml', 'port: *nothing\n')
+    assert.match(nothing, /port \(file f\.yaml:1:7 \(port\)\): the alias \*nothing stands for nothing/)
+    assert.doesNotMatch(nothing, /got nothing/)
+    for (const text of [
+      'admin-api-key: *typo',
+      'router-api-keys: [one-key, *typo]',
+      'router-api-keys: *typo',
+    ])
+      assert.match(
+        await faultOf('f.yaml', `policy: &type random\n${text}\n`),
+        /f\.yaml:2:.*alias \*typo stands/,
+      )
+    assert.match(await faultOf('f.yaml', '*typo : 1\n'), /alias \*typo stands/)
+  })
+
   test('an alias means what it stands for', async () => {
     assert.equal(await portOf('f.yaml', 'queue-size: &n 8123\nport: *n\n'), 8123)
-    assert.match(await faultOf('f.yaml', 'port: *nothing\n'), /f\.yaml:1:7 \(port\)\): got nothing/)
     assert.match(await faultOf('f.yaml', 'worker-urls: &all [http://a:1, *all]\n'), /got \[\]/)
   })
 

@@ -37,13 +37,21 @@ async function twoModels(t: Scope, options: object = {}) {
       attempts: field('x-router-attempts'),
     }
   }
+  const askForm = async (model: string) => {
+    const body = `--xyz\r\ncontent-disposition: form-data; name="model"\r\n\r\n${model}\r\n--xyz--\r\n`
+    const headers = { 'content-type': 'multipart/form-data; boundary=xyz' }
+    const form = { method: 'POST', path: '/v1/audio/transcriptions', headers, body }
+    const exchange = rawRequest({ port: Number(new URL(api).port), ...form })
+    const { status } = await within(15_000, exchange.head, 'a head')
+    return { status, text: (await within(15_000, exchange.text(), 'an answer')).text }
+  }
   const metrics = async (): Promise<string> =>
     (await rawRequest({ port: Number(new URL(operations).port), path: '/metrics' }).text()).text
   const models = async () => {
     const exchange = rawRequest({ port: Number(new URL(api).port), path: '/v1/models' })
     return (JSON.parse((await exchange.text()).text) as { data: { id: string; root?: string }[] }).data
   }
-  return { large, small, ask, metrics, models }
+  return { large, small, ask, askForm, metrics, models }
 }
 
 const tooLong = answer(
@@ -90,11 +98,31 @@ describe('an alias', () => {
       '{"tools":[{"model":"gpt"}],"model" : "x","messages":["\\"model\\":\\"gpt\\""], "model":\n"gpt" ,"n":1}'
     for (const pieces of [[text], [text.slice(0, 30), text.slice(30, 65), text.slice(65)]]) {
       const body = new RequestBody(pieces.map((piece) => Buffer.from(piece)))
-      const changed = withText(body, 'model', 'la"rge')
+      const changed = withText(body, 'model', 'gpt', 'la"rge')
       assert.equal(Buffer.from(changed!.bytes()).toString(), text.replace('\n"gpt"', '\n"la\\"rge"'))
     }
-    for (const none of ['{"m":1}', '{"model":5}', '["model","gpt"]', '{"a":{"model":"gpt"}}', '', '{"model"'])
-      assert.equal(withText(new RequestBody([Buffer.from(none)]), 'model', 'x'), undefined, none)
+    for (const none of ['{"m":1}', '{"model":5}', '["model","gpt"]', '', '{"model"'])
+      assert.equal(withText(new RequestBody([Buffer.from(none)]), 'model', 'gpt', 'x'), undefined, none)
+    const escaped = new RequestBody([Buffer.from('{"model":"g\\u0070t","model2":"gpt"}')])
+    const changed = withText(escaped, 'model', 'gpt', 'x')
+    assert.equal(Buffer.from(changed!.bytes()).toString(), '{"model":"x","model2":"gpt"}')
+  })
+
+  test('is found in a body of ten million keys or values, which is not gone through for it', () => {
+    for (const filler of ['"a":1,'.repeat(10e6), `"ids":[${'12345,'.repeat(5e6)}1],`]) {
+      const body = new RequestBody([Buffer.from(`{${filler}"model":"gpt"}`)])
+      const changed = withText(body, 'model', 'gpt', 'large')
+      assert.equal(Buffer.from(changed!.bytes().subarray(-16)).toString(), '"model":"large"}')
+      const twice = new RequestBody([Buffer.from(`{${filler}"x":{"model":"gpt"},"model":"gpt"}`)])
+      assert.equal(withText(twice, 'model', 'gpt', 'large'), undefined)
+    }
+  })
+
+  test('in a form is a clear error', { timeout }, async (t) => {
+    const { askForm } = await twoModels(t, { modelAlias: 'gpt=large' })
+    const { status, text } = await askForm('gpt')
+    assert.equal(status, 400)
+    assert.match(text, /stands for another model, and can be given in a JSON body only/)
   })
 })
 
@@ -139,6 +167,19 @@ describe('a fallback', () => {
     assert.deepEqual([status, router], [400, undefined])
     assert.match(text, /content policy/)
     assert.deepEqual([large.requests.length, small.requests.length], [2, 1])
+  })
+
+  test('is not asked where the request is a form, or is about what only one worker has', {
+    timeout,
+  }, async (t) => {
+    const { large, small, ask, askForm } = await twoModels(t, { ...options, retryMaxRetries: 1 })
+    large.use(answer(500, '{"error":{"message":"boom","code":500}}'))
+    const { status, text } = await askForm('large')
+    assert.equal(status, 500)
+    assert.match(text, /boom/)
+    const stored = await ask('large', { input: 'hi', previous_response_id: 'resp_1' }, '/v1/responses')
+    assert.equal(stored.status, 500)
+    assert.equal(small.requests.length, 0)
   })
 
   test('does not touch a stream that has begun: it ends with an error event', { timeout }, async (t) => {
@@ -191,7 +232,7 @@ describe('a fallback', () => {
 })
 
 describe('workers of one model with unlike contexts', () => {
-  async function unlike(t: Scope) {
+  async function unlike(t: Scope, shortOnes = 1) {
     const card = (tokens: number) =>
       answer(200, JSON.stringify({ object: 'list', data: [{ id: 'm', max_model_len: tokens }] }))
     const start = async (tokens: number) => {
@@ -199,8 +240,10 @@ describe('workers of one model with unlike contexts', () => {
       worker.route('GET /v1/models', card(tokens))
       return worker
     }
-    const [short, long] = [await start(1000), await start(100_000)]
-    const gateway = await createGateway({ port: 0, prometheusPort: 0, workerUrls: [short.url, long.url] })
+    const workers = await Promise.all(Array.from({ length: shortOnes }, () => start(1000)))
+    const [short, long] = [workers[0]!, await start(100_000)]
+    const workerUrls = [...workers, long].map(({ url }) => url)
+    const gateway = await createGateway({ port: 0, prometheusPort: 0, workerUrls })
     t.after(() => gateway.close())
     const { api } = await gateway.start()
     const ask = async (content: string) => {
@@ -210,7 +253,7 @@ describe('workers of one model with unlike contexts', () => {
         await within(10_000, rawRequest({ port, path: '/v1/chat/completions', json }).text(), 'an answer')
       ).status
     }
-    return { short, long, ask }
+    return { short, workers, long, ask }
   }
 
   test('share what fits into all, and what surely does not goes to the longer one', {
@@ -221,6 +264,10 @@ describe('workers of one model with unlike contexts', () => {
     assert.deepEqual([short.requests.length, long.requests.length], [2, 2])
     for (let request = 0; request < 4; request++) assert.equal(await ask('word '.repeat(2000)), 200)
     assert.deepEqual([short.requests.length, long.requests.length], [2, 6])
+    // Of an image, bytes do not tell tokens.
+    for (let request = 0; request < 2; request++)
+      assert.equal(await ask(`data:image/png;base64,${'A'.repeat(20_000)}`), 200)
+    assert.deepEqual([short.requests.length, long.requests.length], [3, 7])
     // It fits into none for all that is known: the workers have the last word.
     assert.equal(await ask('word '.repeat(200_000)), 200)
   })
@@ -235,6 +282,15 @@ describe('workers of one model with unlike contexts', () => {
     const before = long.requests.length
     assert.equal(await ask('word '.repeat(2000)), 400)
     assert.equal(long.requests.length, before + 1)
+  })
+
+  test('a refusal as too long is asked of no other short one', { timeout }, async (t) => {
+    const { workers, long, ask } = await unlike(t, 6)
+    for (const worker of workers) worker.use(tooLong)
+    for (let request = 0; request < 4; request++) assert.equal(await ask('hi'), 200)
+    const asked = workers.reduce((sum, worker) => sum + worker.requests.length, 0)
+    assert.ok(asked <= 4, `${asked} requests to short ones`)
+    assert.equal(long.requests.length, 4)
   })
 })
 

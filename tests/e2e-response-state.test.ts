@@ -6,6 +6,7 @@ import { ResponseState } from '../app/api/response-state.ts'
 import { RequestRecord } from '../app/request/request-record.ts'
 import { AppClock } from './support/app-clock.ts'
 import { eventually } from './support/deadline.ts'
+import { heapInUse } from './support/heap-in-use.ts'
 import { testPool } from './support/pool.ts'
 import { routerOver } from './support/router-over.ts'
 import type { Scope } from './support/scope.ts'
@@ -175,6 +176,21 @@ describe('the memory of responses', () => {
       ['resp_1', 'resp_2', 'resp_3'].map((id) => state.makerOf(id)),
       [first, undefined, second],
     )
+  })
+
+  test('keeps the ids alone, not the answers in which they came', () => {
+    const pool = poolOf(1)
+    const [worker] = pool.workers
+    const state = new ResponseState(pool)
+    const padding = 'x'.repeat(4096)
+    const before = heapInUse()
+    for (let made = 0; made < 5000; made++) {
+      const id = `resp_${String(made).padStart(30, '0')}`
+      state.learn(record(worker!.id), Buffer.from(`{"id":"${id}","x":"${padding}"}`))
+    }
+    const each = (heapInUse() - before) / 5000
+    assert.ok(each < 1000, `${each} bytes for each id`)
+    assert.equal(state.makerOf(`resp_${'42'.padStart(30, '0')}`), worker)
   })
 
   test('forgets a worker that is gone, and takes no id of unusual length', () => {

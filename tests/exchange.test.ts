@@ -102,7 +102,7 @@ function kit({ call = {}, exchange: more = {} }: Options = {}) {
   const facts = { method: 'POST', path, headers: [['x-a', 'b']] as HeaderFields, body: undefined, record }
   const request: Call = {
     ...facts,
-    kind: new RequestKind({ ...facts, model: undefined, stream: true, bodyBytes: 0 }),
+    kind: new RequestKind({ ...facts, model: undefined, stream: true, body: undefined }),
     ...{ stream: true, dialect: 'openai', endMarker: true, choices: 1, longHold: undefined },
     ...call,
   }

@@ -117,8 +117,8 @@ const rules: Rules = {
   globals: [
     {
       things: ['Bun'],
-      // live-memory.ts is loaded into a router process of either runtime, and each collects garbage in its own way.
-      onlyIn: ['app/runtime', 'bench', 'tests/support/live-memory.ts'],
+      // Each runtime collects garbage in its own way.
+      onlyIn: ['app/runtime', 'bench', 'tests/support/live-memory.ts', 'tests/support/heap-in-use.ts'],
       because: 'all else runs on Bun and Node alike',
     },
     {

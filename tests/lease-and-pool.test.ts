@@ -225,7 +225,7 @@ describe('when nobody can take a request', () => {
     const budget = new RetryBudget({ ratio: 0.2, minimumPerSecond: 10, now: () => clock.now() })
     const events = { retried: unused, retriesExhausted: unused, attemptFailed: unused }
     const call = { method: 'POST', path: '/v1/chat/completions', headers: [], body: undefined, record }
-    const kind = new RequestKind({ ...call, model, stream: false, bodyBytes: 0 })
+    const kind = new RequestKind({ ...call, model, stream: false, body: undefined })
     try {
       await relay(
         { ...call, kind, stream: false, dialect: 'openai', endMarker: true, choices: 1, longHold: undefined },

@@ -114,13 +114,16 @@ test('what is no list changes nothing', () => {
   assert.equal(contextOf(worker, 'b'), undefined)
 })
 
-test('another worker with a longer context is known', () => {
+test('who has no longer a context than a worker is known, where another has', () => {
   const { worker, models, addHealthy } = directory()
   const other = addHealthy('http://b:1')
   worker.listModels([{ id: 'a', max_model_len: 1000 }])
   other.listModels([{ id: 'a', max_model_len: 2000 }])
-  assert.deepEqual([models.isOutgrown(worker, 'a'), models.isOutgrown(other, 'a')], [true, false])
-  assert.equal(models.isOutgrown(worker, 'b'), false)
+  const third = addHealthy('http://c:1')
+  third.listModels([{ id: 'a', max_model_len: 1000 }])
+  assert.deepEqual(models.noLonger(worker, 'a'), [worker, third])
+  assert.equal(models.noLonger(other, 'a'), undefined)
+  assert.equal(models.noLonger(worker, 'b'), undefined)
 })
 
 test('workers that hide their models are asked with the client’s own key; a refusal is told apart from an empty list', async () => {

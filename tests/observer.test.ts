@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import pino from 'pino'
+import type { AttemptFailure } from '../app/relay/attempt-failure.ts'
+import type { Call } from '../app/relay/call.ts'
 import type { EndReason, RequestRecord } from '../app/request/request-record.ts'
 import { Accounting } from '../app/telemetry/accounting.ts'
 import { silentLog } from '../app/telemetry/log.ts'
@@ -46,6 +48,25 @@ describe('a worker that is removed', () => {
     assert.doesNotMatch(await text(), /gone:8000/)
     leases[2]?.settle('neutral')
     assert.doesNotMatch(await text(), /gone:8000/)
+  })
+
+  test('does not come back with a refusal that arrives later', async () => {
+    const { pool, observer, text } = observed()
+    const worker = pool.add('http://gone:8000')
+    const record = new Accounting({ metrics: createMetrics(), log: silentLog(), clock: new AppClock() }).open(
+      'POST',
+      '/v1/chat/completions',
+    )
+    const refuse = () =>
+      observer.attemptFailed({ record } as Call, worker, {
+        details: { fault: 'busy', reason: 'status 503' },
+      } as AttemptFailure)
+    refuse()
+    assert.match(await text(), /refusals_total\{[^}]*gone:8000[^}]*\} 1/)
+    pool.remove(worker)
+    refuse()
+    assert.doesNotMatch(await text(), /gone:8000/)
+    record.end('completed')
   })
 })
 

@@ -5,6 +5,7 @@ import { describe, test } from 'node:test'
 import { Breaker } from '../policies/resilience/breaker.ts'
 import { settled } from './support/app-clock.ts'
 import type { FakeAnswer } from './support/fake-client.ts'
+import { requestFor } from './support/pool.ts'
 import { probing, well } from './support/probing.ts'
 
 const url = 'http://w:8000'
@@ -61,6 +62,51 @@ describe('a new worker', () => {
     )
     for (const { headers } of client.sent) assert.deepEqual(headers, [['authorization', 'Bearer k']])
   })
+})
+
+describe('a worker whose metrics hang', () => {
+  const hanging = (path: string): FakeAnswer => (path === '/metrics' ? 'never' : well(path))
+
+  test('is judged by its health check at once', async () => {
+    const { add, client, clock } = probing({ readsEngine: true })
+    const worker = await add(url, hanging)
+    assert.deepEqual([worker.health.name, worker.probed], ['healthy', true])
+    client.answer(url, (path) => (path === '/health' ? 'refused' : hanging(path)))
+    await clock.pass(3000, 50)
+    assert.equal(worker.health.name, 'unhealthy')
+  })
+
+  for (const [timeoutMs, waitedMs] of [
+    [5000, 1000],
+    [300, 300],
+  ] as const) {
+    test(`is waited for ${waitedMs} ms where a probe may take ${timeoutMs} ms, and then probed further`, async () => {
+      const { add, client, clock } = probing({ readsEngine: true, timeoutMs })
+      await add(url, hanging)
+      await clock.pass(2000 + waitedMs, 50)
+      assert.deepEqual(client.times(`${url}/health`), [0, 2000 + waitedMs])
+    })
+  }
+
+  test('is asked for them once with each probe, also when it has requests', async () => {
+    const { add, client, clock, pool } = probing({ readsEngine: true })
+    await add(url, hanging)
+    const lease = pool.acquire(requestFor())
+    await clock.pass(20_000, 50)
+    assert.equal(client.times(`${url}/metrics`).length, client.times(`${url}/health`).length)
+    lease?.settle('success')
+  })
+})
+
+test('a worker that is not asked for its metrics with each probe is asked when it has requests, now and then', async () => {
+  const { add, client, clock, pool } = probing()
+  await add(url)
+  await clock.pass(10_000, 50)
+  assert.equal(client.times(`${url}/metrics`).length, 0)
+  const lease = pool.acquire(requestFor())
+  await clock.pass(30_000, 50)
+  assert.equal(client.times(`${url}/metrics`).length, 3)
+  lease?.settle('success')
 })
 
 describe('a healthy worker', () => {

@@ -50,6 +50,24 @@ describe('the chain of a prompt', () => {
     )
   })
 
+  test('is the same where a piece ends within a key, or before the beginning is over', () => {
+    const tools = [{ name: 'x', text: words(9000) }]
+    const whole = Buffer.from(JSON.stringify({ tools, model: 'm', messages: [turn('user', words(900))] }))
+    const expected = promptChain(new RequestBody([whole]), 'm').blocks
+    const key = whole.indexOf('"messages"')
+    for (const cut of [1, 5, 4096, key, key + 3, key + 9, key + 10, key + 11]) {
+      const pieces = [whole.subarray(0, cut), whole.subarray(cut)]
+      assert.deepEqual(promptChain(new RequestBody(pieces), 'm').blocks, expected, `cut at ${cut}`)
+    }
+  })
+
+  test('of a name that is written five million times, but not as a key, begins without it', () => {
+    const body = Buffer.from(`{"x":[${'"messages",'.repeat(5e6)}1],"prompt":"${words(500)}"}`)
+    const alone = Buffer.from(`{"prompt":"${words(500)}"}`)
+    const { blocks } = promptChain(new RequestBody([body]), 'm')
+    assert.deepEqual(blocks, promptChain(new RequestBody([alone]), 'm').blocks)
+  })
+
   test('grows with the conversation: what was said before keeps its numbers', () => {
     const messages = [turn('system', words(300)), turn('user', words(200, 5))]
     const first = chainOf({ model: 'm', messages, stream: true })

@@ -44,7 +44,7 @@ function kit(answers: readonly FakeAnswer[], { maxAttempts = 5, retries = 100, c
     relay(
       {
         ...facts,
-        kind: new RequestKind({ ...facts, model: undefined, stream: false, bodyBytes: 0 }),
+        kind: new RequestKind({ ...facts, model: undefined, stream: false, body: undefined }),
         ...{ stream: false, dialect: 'openai', endMarker: true, choices: 1, longHold: undefined },
         ...call,
       },

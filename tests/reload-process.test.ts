@@ -5,7 +5,8 @@ import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { watchFile } from '../app/cli/config-watch.ts'
+import { readNoting, watchFile } from '../app/cli/config-watch.ts'
+import { loadConfig } from '../app/config/load-config.ts'
 import { eventually, within } from './support/deadline.ts'
 import { rawRequest } from './support/raw-client.ts'
 import { untilAvailable } from './support/router-over.ts'
@@ -160,7 +161,7 @@ describe('a file that is looked at', () => {
     const file = join(home, 'a.yaml')
     await writeFile(file, 'a')
     const seen: string[] = []
-    t.after(watchFile(file, async () => seen.push(await readFile(file, 'utf8')), 30))
+    t.after(watchFile(file, async () => seen.push(await readFile(file, 'utf8')), { intervalMs: 30 }))
     await new Promise((resolve) => setTimeout(resolve, 100))
     return { file, seen }
   }
@@ -173,6 +174,23 @@ describe('a file that is looked at', () => {
     await writeFile(file, 'written over')
     await eventually(() => seen.length === 2, { what: 'the second change' })
     assert.deepEqual(seen, ['replaced', 'written over'])
+  })
+
+  test('is told of when it was written between its reading and the first look', { timeout }, async (t) => {
+    const home = await mkdtemp(join(tmpdir(), 'vllm-router-watch-'))
+    t.after(() => rm(home, { recursive: true, force: true }))
+    const file = join(home, 'a.yaml')
+    await writeFile(file, 'policy: random')
+    let readVersion: string | undefined
+    const read = readNoting((version) => {
+      readVersion = version
+    })
+    const loaded = await loadConfig({ argv: ['--config', file], env: {}, readFile: read })
+    assert.equal(loaded.ok && loaded.config.policy, 'random')
+    await writeFile(file, 'policy: round_robin')
+    const told = Promise.withResolvers<void>()
+    t.after(watchFile(file, told.resolve, { readVersion, intervalMs: 10 }))
+    await within(10_000, told.promise, 'a word')
   })
 
   test('is not told of while it is gone, and is when it comes back', { timeout }, async (t) => {

@@ -226,6 +226,15 @@ describe('what runs goes on', () => {
     )
   })
 
+  test('a gateway that was stopped looks for no workers after a change', { timeout }, async (t) => {
+    const { gateway, change } = await start(t)
+    const other = await startScriptedWorker(undefined, { t })
+    await gateway.close()
+    change({ workerUrls: [other.url] })
+    const urls = (await gateway.control.workers()).map(({ url }) => url)
+    assert.ok(!urls.includes(other.url), String(urls))
+  })
+
   test('a wrong configuration changes nothing', { timeout }, async (t) => {
     const { gateway, ask } = await start(t)
     const before = gateway.config

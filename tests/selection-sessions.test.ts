@@ -136,6 +136,35 @@ describe('sessions under sticky_least_loaded', () => {
     assert.equal(list.length, 3)
   })
 
+  test('have a place for each model, and lose all of them when they are over', () => {
+    const { list, ask, policy } = sticky()
+    list[1]!.inFlight = 1
+    list[2]!.inFlight = 1
+    const a = ask('s', { model: 'a' })
+    a.inFlight = 9
+    const b = ask('s', { model: 'b' })
+    assert.notEqual(b, a)
+    b.inFlight = 9
+    assert.deepEqual([ask('s', { model: 'a' }), ask('s', { model: 'b' })], [a, b])
+    policy.forget?.(b.id)
+    assert.equal(ask('s', { model: 'a' }), a, 'the other worker is still there')
+    policy.finish?.('s')
+    const third = list.find((one) => one !== a && one !== b)
+    assert.deepEqual([ask('s', { model: 'a' }), ask('s', { model: 'b' })], [third, third])
+  })
+
+  test('are at most 100,000, and those used last are kept', () => {
+    const { list, ask } = sticky()
+    const home = ask('first')
+    const other = ask('second')
+    for (let at = 0; at < 99_998; at++) ask(`session-${at}`)
+    ask('first')
+    ask('one more')
+    for (const one of list) one.inFlight = one === home || one === other ? 9 : 0
+    assert.equal(ask('first'), home)
+    assert.notEqual(ask('second'), other)
+  })
+
   test('stay when one of their requests is tried elsewhere', () => {
     const { list, ask, policy } = sticky()
     const home = ask('a')

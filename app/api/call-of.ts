@@ -61,7 +61,10 @@ export function callOf(
     typeof named === 'string' && named !== '' ? named : impliedModel(pool, c.req.method, c.req.path)
   const wanted = as ?? asked
   const model = wanted === undefined ? undefined : options.names.target(wanted, pool)
-  const body = model === asked || model === undefined ? c.get('body') : renamed(c.get('body'), asked, model)
+  const body =
+    model === asked || model === undefined
+      ? c.get('body')
+      : renamed(c.get('body'), payload === undefined ? undefined : named, model)
   if (model !== undefined && pool.serves(model)) record.model = model
   record.stream = laxBoolean(stream) === true
   const responseId = memory.responses.idIn(c.req.path, payload)
@@ -77,8 +80,9 @@ export function callOf(
   const dialect = dialectOf(c.req.path)
   const endMarker = markedStreams.has(c.req.path)
   const choices = choicesIn(payload)
+  const isStateful = responseId !== undefined || c.get('changesWorker') === true
   return {
-    asked,
+    asked: payload === undefined || isStateful ? undefined : named,
     dialect,
     endMarker,
     choices,
@@ -92,27 +96,30 @@ export function callOf(
     body,
     stream: record.stream,
     kind: new RequestKind({
-      ...{ model, path, headers, stream: record.stream, bodyBytes: body?.byteLength ?? 0 },
+      ...{ model, path, headers, stream: record.stream, body },
       ...(pool.policy.reads && whatPolicyReads(pool, { incoming, payload, body, model, record })),
     }),
     longHold: longHold({ dialect, endMarker, choices, record }, options),
   }
 }
 
-/** A call, and the name that the client gave to its model. */
+/** A call, and the name that its JSON body gives to the model; undefined where no other model may answer it. */
 export interface NamedCall extends Call {
-  readonly asked: string | undefined
+  readonly asked: unknown
 }
 
-/** Only the bytes of the name change. */
-function renamed(
-  body: RequestBody | undefined,
-  asked: string | undefined,
-  model: string,
-): RequestBody | undefined {
-  const changed = body === undefined || asked === undefined ? undefined : withText(body, 'model', model)
+/**
+ * Only the bytes of the name change.
+ * @param named what a JSON body calls the model
+ */
+function renamed(body: RequestBody | undefined, named: unknown, model: string): RequestBody {
+  if (body === undefined || typeof named !== 'string') {
+    const message = 'This name stands for another model, and can be given in a JSON body only.'
+    throw new RouterError('invalid_request', message, { param: 'model' })
+  }
+  const changed = withText(body, 'model', named, model)
   if (changed !== undefined) return changed
-  const message = `the name ${JSON.stringify(asked)} stands for another model, and can be given in a JSON body only`
+  const message = `The name ${JSON.stringify(named)} stands for another model, and could not be found in the body again: give "model" once, unescaped.`
   throw new RouterError('invalid_request', message, { param: 'model' })
 }
 
@@ -132,7 +139,9 @@ function whatPolicyReads({ policy }: Pool, { incoming, payload, body, model, rec
   // A name that a client has made up gets no state of its own.
   const known = record.model === model ? model : undefined
   record.onEnd(() => {
-    if (record.usage !== undefined) policy.counted?.(known, bytes, record.usage.prompt)
+    // Another model may have answered.
+    if (record.usage !== undefined && record.model === known)
+      policy.counted?.(known, bytes, record.usage.prompt)
   })
   return { session, prompt: promptChain(body, known) }
 }

@@ -1,9 +1,9 @@
+import type { Call } from '../relay/call.ts'
 import type { Answer } from '../relay/exchange.ts'
 import { firstHeader } from '../relay/headers.ts'
 import type { HeaderFields } from '../upstream/http-client.ts'
 import type { ModelDirectory } from '../workers/model-directory.ts'
 import { wantsKey } from '../workers/model-list.ts'
-import type { Worker } from '../workers/worker.ts'
 
 export interface Asked {
   readonly directory: ModelDirectory
@@ -16,23 +16,26 @@ export interface Asked {
   readonly seeksResponse: boolean
 }
 
-/** Reads what a worker does not have out of its answers: another may have it. What it tells of the worker is noted. */
-export function elsewhere(asked: Asked): (answer: Answer, worker: Worker) => boolean {
+/**
+ * Reads what a worker does not have out of its answers: another may have it. What it tells of the worker is noted.
+ * Those that do not have it either are returned with it; undefined where the answer is for the client.
+ */
+export function elsewhere(asked: Asked): NonNullable<Call['elsewhere']> {
   const { directory, headers, workerKey, model, seeksResponse } = asked
   return function isElsewhere(answer, worker) {
     if (wantsKey(answer.status)) {
       // The client cannot help it; a key of its own is its own affair.
       const ours = workerKey !== undefined && firstHeader(headers, 'authorization') === `Bearer ${workerKey}`
       if (ours) directory.refusedKey(worker, answer.status)
-      return ours
+      return ours ? [worker] : undefined
     }
     if (answer.status === 400 && model !== undefined && saysTooLong(answer.body))
-      return directory.isOutgrown(worker, model)
-    if (answer.status !== 404) return false
-    if (seeksResponse) return true
-    if (model === undefined || !saysNoModel(answer)) return false
+      return directory.noLonger(worker, model)
+    if (answer.status !== 404) return undefined
+    if (seeksResponse) return [worker]
+    if (model === undefined || !saysNoModel(answer)) return undefined
     directory.missing(worker, model)
-    return true
+    return [worker]
   }
 }
 

@@ -56,7 +56,7 @@ export function inference(options: InferenceOptions): Handler<GatewayContext> {
     const call = listed ? asked : await locate(asked, model, options)
     record.admittedAt = clock.now()
     metrics.overhead.of().observe((record.admittedAt - record.startedAt) / 1000)
-    const others = asked.asked === undefined ? none : names.fallbacks(asked.asked)
+    const others = typeof asked.asked === 'string' ? names.fallbacks(asked.asked) : none
     // For the common way no function of its own: each further asynchronous one costs 0.4 us on Bun.
     if (longHold === undefined && others.length === 0)
       return respond(c, call, checked(await relay(call, options.relay), c, call, model), memory, ownCors)

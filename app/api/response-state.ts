@@ -60,7 +60,7 @@ export class ResponseState {
     const maker = this.#pool.workers.find((worker) => worker.id === workerId)
     if (id.length > maxIdLength || maker === undefined) return true
     this.#makers.delete(id)
-    this.#makers.set(id, maker)
+    this.#makers.set(copied(id), maker)
     if (this.#makers.size > this.#maxIds) this.#makers.delete(this.#makers.keys().next().value ?? '')
     return true
   }
@@ -69,6 +69,11 @@ export class ResponseState {
   learnFrom(record: RequestRecord, source: ByteSource): ByteSource {
     return new FirstLook(source, (bytes) => this.learn(record, bytes))
   }
+}
+
+/** What an expression has found is a view of the whole text, and would keep all of it. */
+function copied(text: string): string {
+  return Buffer.from(text, 'latin1').toString('latin1')
 }
 
 /** Bytes; the id of a response is its first field. */

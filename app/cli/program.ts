@@ -5,6 +5,7 @@ import { version } from '../config/version.ts'
 import { workerTlsFaults } from '../config/worker-tls.ts'
 import { isOrder, type Signals } from '../runtime/signals.ts'
 import { parseCommand, runCommand } from './cli.ts'
+import { readNoting } from './config-watch.ts'
 import { serve } from './serve.ts'
 
 /** The process: command line in, exit code out. */
@@ -33,7 +34,11 @@ async function run(argv: readonly string[], signals: Signals): Promise<number> {
     signals.take((signal) => isOrder(signal) && process.exit(signal === 'SIGINT' ? 130 : 143))
     return runCommand(command, { version, env, out, err })
   }
-  const loaded = await loadConfig({ argv: command.argv, env })
+  let readVersion: string | undefined
+  const readFile = readNoting((noted) => {
+    readVersion = noted
+  })
+  const loaded = await loadConfig({ argv: command.argv, env, readFile })
   if (!loaded.ok) {
     err(`${formatProblems(loaded.faults)}\n`)
     return 2
@@ -43,5 +48,5 @@ async function run(argv: readonly string[], signals: Signals): Promise<number> {
     err(`${formatProblems(wrongFiles)}\n`)
     return 2
   }
-  return serve(loaded.config, { colour, argv: command.argv, env, signals })
+  return serve(loaded.config, { colour, argv: command.argv, env, signals, readVersion })
 }

@@ -26,6 +26,8 @@ export interface ServeOptions {
   /** The flags of the command line. */
   readonly argv: readonly string[]
   readonly signals: Signals
+  /** Of the configuration file as `config` has it; see `watchFile`. */
+  readonly readVersion: string | undefined
 }
 
 /** One process or several: what a router is to whoever runs it. */
@@ -41,7 +43,7 @@ interface Router {
 
 /** Runs a router until a signal ends it; resolves with the exit code. */
 export async function serve(config: Config, options: ServeOptions): Promise<number> {
-  const { colour, argv, env, signals } = options
+  const { colour, argv, env, signals, readVersion } = options
   const terminal = process.stdout.isTTY === true
   const { logLevel: level, logFormat: format } = config
   const processes = processCount(config)
@@ -80,7 +82,9 @@ export async function serve(config: Config, options: ServeOptions): Promise<numb
     if (workers === 0 && !looksForWorkers(config)) log.warn(noWorkers)
     const file = config.config
     const unwatch =
-      file !== undefined && isData(file) ? watchFile(file, () => void router.reload(file)) : () => {}
+      file !== undefined && isData(file)
+        ? watchFile(file, () => void router.reload(file), { readVersion })
+        : () => {}
     const signal = await ending.order
     unwatch()
     log.info({ signal }, 'draining')

@@ -143,12 +143,10 @@ export const rules: readonly Rule[] = [
     },
   },
   {
-    // Each process gets its share of the cap: a worker is chosen without asking anybody.
+    // How many `auto` is turns out at the start: no more than can share the cap. From then on it stays.
     keys: ['processes', 'maxConcurrentRequestsPerWorker'],
-    *check({ processes, maxConcurrentRequestsPerWorker: cap }) {
-      if (processes === 'auto' || cap === undefined || cap >= processes) return
-      const problem = `${cap} is less than --processes (${processes})`
-      yield { key: 'maxConcurrentRequestsPerWorker', problem, hint: 'each process needs at least 1' }
+    *check(config) {
+      if (config.processes !== 'auto') yield* sharedCap(config, config.processes)
     },
   },
   {
@@ -169,6 +167,16 @@ export const rules: readonly Rule[] = [
     },
   },
 ]
+
+/** Each process gets its share of the cap: a worker is chosen without asking anybody. */
+export function* sharedCap(
+  { maxConcurrentRequestsPerWorker: cap }: Config,
+  processes: number,
+): Iterable<Finding> {
+  if (cap === undefined || cap >= processes) return
+  const problem = `${cap} is less than --processes (${processes})`
+  yield { key: 'maxConcurrentRequestsPerWorker', problem, hint: 'each process needs at least 1' }
+}
 
 /** Whether a listener on `listening` takes connections to `host`, as far as the names tell. */
 function meets(listening: string, host: string): boolean {

@@ -1,6 +1,16 @@
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml'
+import {
+  type Alias,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Pair,
+  parseDocument,
+} from 'yaml'
 import { collectKeys, notKeys, type WrittenKey } from './collect-keys.ts'
-import type { Origin, Reading } from './problem.ts'
+import type { ConfigProblem, Origin, Reading } from './problem.ts'
 
 /** Reads a configuration in YAML, or in JSON, which is YAML too. Every fault carries file:line:column. */
 export function readYaml(text: string, file: string): Reading {
@@ -27,19 +37,47 @@ export function readYaml(text: string, file: string): Reading {
   }
   // An alias is judged as what it stands for, at the place where it stands.
   const meant = (node: Node | null) => (isAlias(node) ? (node.resolve(document) ?? null) : node)
+  const empty = (node: unknown): node is Alias => isAlias(node) && node.resolve(document) === undefined
   const pairs = contents.items as Pair<Node, Node | null>[]
-  return collectKeys(
-    pairs.map((pair) => writtenKey(pair, at, meant)),
+  const faults: ConfigProblem[] = []
+  const right = pairs.filter((pair) => {
+    const found = aliasesIn(pair).filter(empty)
+    faults.push(...found.map((alias) => emptyAlias(nameOf(pair), alias, at(alias))))
+    return found.length === 0
+  })
+  const reading = collectKeys(
+    right.map((pair) => writtenKey(pair, at, meant)),
     false,
   )
+  return { ...reading, faults: [...faults, ...reading.faults] }
+}
+
+/** Nodes of a key and its value that may be aliases. */
+function aliasesIn({ key, value }: Pair<Node, Node | null>): readonly unknown[] {
+  return [key, value, ...(isSeq(value) ? value.items : [])]
+}
+
+/** Never taken for no value at all: a key that is asked of clients would silently be none. */
+function emptyAlias(name: string, { source }: Alias, place: string): ConfigProblem {
+  return {
+    name,
+    origin: `${place} (${name})`,
+    problem: `the alias *${source} stands for nothing`,
+    hint: `write &${source} before the value that is meant, further up; text that begins with * stands in quotes`,
+  }
+}
+
+function nameOf({ key }: Pair<Node, Node | null>): string {
+  return isScalar(key) ? String(key.value) : 'a key that is no word'
 }
 
 function writtenKey(
-  { key, value }: Pair<Node, Node | null>,
+  pair: Pair<Node, Node | null>,
   at: (node: Node) => string,
   meant: (node: Node | null) => Node | null,
 ): WrittenKey {
-  const written = isScalar(key) ? String(key.value) : 'a key that is no word'
+  const { key, value } = pair
+  const written = nameOf(pair)
   const origin = (node: Node): Origin => ({ source: 'file', text: `${at(node)} (${written})` })
   const place = origin(value ?? key)
   const content = meant(value)

@@ -133,7 +133,8 @@ export function createFleet(options: FleetOptions): Fleet {
   function prepare(next: Config): () => void {
     const changed = new Set(changedSettings(config, next))
     const any = (keys: Iterable<SettingKey>): boolean => [...keys].some((key) => changed.has(key))
-    const nextPolicy = any(selectionKeys) ? policyFactory(next, { random, now })() : undefined
+    const createPolicy = any(selectionKeys) ? policyFactory(next, { random, now }) : undefined
+    const nextPolicy = createPolicy?.()
     const nextDiscovery = any(discoveryKeys) ? createDiscovery({ ...parts, config: next }) : undefined
     return () => {
       config = next
@@ -141,7 +142,7 @@ export function createFleet(options: FleetOptions): Fleet {
       prober.reconfigure({ ...probeTimes(next), headers })
       registry.allow = next.workerUrlAllow
       pool.reconfigure({
-        ...(nextPolicy !== undefined && { policy: nextPolicy }),
+        ...(nextPolicy !== undefined && { policy: nextPolicy, createPolicy }),
         ...(any(breakerKeys) && { createBreaker: breakerFactory(next) }),
         ...(changed.has('maxConcurrentRequestsPerWorker') && { maxInFlightPerWorker: capOf(next) }),
       })
@@ -176,6 +177,7 @@ export function createFleet(options: FleetOptions): Fleet {
       discovery.start()
     },
     async stop(idle) {
+      started = false
       discovery.stop()
       prober.stop()
       await idle

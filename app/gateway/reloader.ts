@@ -10,6 +10,8 @@ export type ReadConfig = () => Promise<
   | { readonly ok: false; readonly faults: readonly ConfigProblem[] }
 >
 
+type Apply = () => void | Promise<void>
+
 export interface ReloaderOptions {
   /** In force at the start. */
   readonly config: Config
@@ -22,7 +24,7 @@ export interface ReloaderOptions {
    * Makes what another configuration needs; the function returned takes it over.
    * @throws ConfigError, TypeError where it cannot be had
    */
-  readonly prepare: (next: Config) => () => void | Promise<void>
+  readonly prepare: (next: Config) => Apply | Promise<Apply>
   readonly onResult: (ok: boolean) => void
 }
 
@@ -85,7 +87,8 @@ export class Reloader {
     const problems = [...restartNeeded(before, next), ...check(before, next)]
     if (problems.length > 0) return failed(problems)
     try {
-      await prepare(next)()
+      const apply = await prepare(next)
+      await apply()
     } catch (error) {
       return failed(error instanceof ConfigError ? error.faults : [unexpected(error)])
     }

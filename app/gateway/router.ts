@@ -162,7 +162,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
       held.limit = bufferBound(next.maxBufferedBytes)
       lifecycle.reconfigure(drainTimes(next))
       observer.policyChanged(next.policy, next.cacheThreshold)
-      if (log.level !== 'silent') log.level = next.logLevel
+      if (parts.log !== undefined) log.level = next.logLevel
       // Requests under way go on in the applications that they have come to.
       applications = createApplications(next)
     }

@@ -1,3 +1,4 @@
+import type { ConfigProblem } from '../config/problem.ts'
 import type { Config } from '../config/settings.ts'
 import type { ConfigView, FlushResult, ReloadResult, Vitals } from '../operations/router-control.ts'
 import type { RequestFilter, RequestView } from '../request/request-view.ts'
@@ -32,8 +33,10 @@ export interface ProcessCalls extends ControlCalls {
   /** Answered when the worker is healthy there, or after a while. */
   untilHealthy: [string, null]
   drain: [{ readonly settle: boolean }, null]
-  /** Takes over another configuration, which has been checked. */
-  reconfigure: [Partial<Config>, null]
+  /** Makes what another configuration needs and keeps it, answers with what is wrong, and changes nothing. */
+  prepare: [{ readonly reload: number; readonly config: Partial<Config> }, readonly ConfigProblem[]]
+  /** Takes over what was prepared for that reload. */
+  commit: [number, null]
 }
 
 export interface StartOrder {

@@ -1,6 +1,6 @@
 import type { Environment } from '../config/environment.ts'
 import { loadConfig } from '../config/load-config.ts'
-import { ConfigError } from '../config/problem.ts'
+import { ConfigError, type ConfigProblem } from '../config/problem.ts'
 import { resolveOptions } from '../config/resolve-options.ts'
 import type { Config } from '../config/settings.ts'
 import { createRouter, type Router } from '../gateway/router.ts'
@@ -39,6 +39,8 @@ export class OwnProcess {
   #router: Router | undefined
   /** What of the configuration is code: it stays as it was at the start. */
   #code: Partial<Pick<Config, 'middleware' | 'selectionPolicies'>> = {}
+  /** What takes the configuration over that came last. */
+  #prepared: { readonly reload: number; readonly apply: Promise<() => void> } | undefined
   #stopping = false
 
   constructor(options: OwnProcessOptions) {
@@ -79,9 +81,17 @@ export class OwnProcess {
         await this.#until(() => registry.find(url)?.health.name === 'healthy', longestWaitMs)
         return null
       },
-      reconfigure: async (config) => {
-        const one = await router()
-        one.prepare(resolveOptions({ ...config, ...this.#code }))()
+      prepare: ({ reload, config }) => {
+        const apply = this.#prepare(config)
+        this.#prepared = { reload, apply }
+        return apply.then(() => [], problemsOf)
+      },
+      commit: async (reload) => {
+        const prepared = this.#prepared
+        this.#prepared = undefined
+        if (prepared?.reload !== reload) throw new Error('this configuration was not prepared')
+        const apply = await prepared.apply
+        apply()
         return null
       },
       drain: ({ settle }) => {
@@ -116,6 +126,11 @@ export class OwnProcess {
     if (!this.#stopping) await router.start({ ready: false })
   }
 
+  async #prepare(config: Partial<Config>): Promise<() => void> {
+    const router = await this.#ready.promise
+    return router.prepare(resolveOptions({ ...config, ...this.#code }))
+  }
+
   /** Code cannot be sent: it is loaded from where the supervisor has it from. */
   async #loadCode(): Promise<Pick<Config, 'middleware' | 'selectionPolicies'>> {
     const loaded = await loadConfig(this.#options)
@@ -130,4 +145,11 @@ export class OwnProcess {
       await new Promise<void>((resolve) => this.#clock.after(lookMs, resolve))
     }
   }
+}
+
+function problemsOf(error: unknown): readonly ConfigProblem[] {
+  if (error instanceof ConfigError) return error.faults
+  return [
+    { name: 'reload', origin: 'reload', problem: error instanceof Error ? error.message : String(error) },
+  ]
 }

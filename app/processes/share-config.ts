@@ -1,3 +1,7 @@
+import { kebabCase } from '../config/kinds/setting.ts'
+import { ConfigError, type ConfigProblem } from '../config/problem.ts'
+import { resolveOptions } from '../config/resolve-options.ts'
+import { sharedCap } from '../config/rules.ts'
 import type { Config } from '../config/settings.ts'
 import { bufferBound } from '../runtime/available-memory.ts'
 
@@ -23,4 +27,22 @@ export function shareConfig(config: Config, number: number, count: number): Part
     rateLimitTokensPerSecond: undefined,
     retryBudgetMinPerSec: config.retryBudgetMinPerSec / count,
   }
+}
+
+/** What keeps `count` processes from sharing a configuration that is right as a whole. */
+export function shareFaults(config: Config, count: number): readonly ConfigProblem[] {
+  const caps = [...sharedCap(config, count)]
+  if (caps.length > 0) {
+    return caps.map(({ key, ...finding }) => ({ name: `--${kebabCase(key)}`, origin: 'reload', ...finding }))
+  }
+  const { middleware, selectionPolicies } = config
+  for (let number = 1; number <= count; number++) {
+    try {
+      resolveOptions({ ...shareConfig(config, number, count), middleware, selectionPolicies })
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      return error.faults.map((fault) => ({ ...fault, origin: `process ${number}, ${fault.origin}` }))
+    }
+  }
+  return []
 }

@@ -17,10 +17,11 @@ import { ProcessSamples } from '../telemetry/process-samples.ts'
 import type { OperatorChanges } from '../workers/registry.ts'
 import type { StartOrder, SupervisorCalls } from './calls.ts'
 import type { Handlers } from './channel.ts'
+import { GroupReload } from './group-reload.ts'
 import { MergedControl } from './merged-control.ts'
 import { ProcessGroup } from './process-group.ts'
 import { controlHandlers } from './remote-control.ts'
-import { shareConfig } from './share-config.ts'
+import { shareConfig, shareFaults } from './share-config.ts'
 import { SharedSlots } from './shared-slots.ts'
 
 export interface SupervisorOptions {
@@ -65,6 +66,7 @@ export class Supervisor {
   #config: Config
   #serveOperations: FetchHandler
   readonly #reloader: Reloader
+  #reloads = 0
 
   constructor(options: SupervisorOptions) {
     const { config, clock, log, readConfig } = options
@@ -76,8 +78,8 @@ export class Supervisor {
     this.#reloader = new Reloader({
       ...{ config, log },
       read: readConfig,
-      check: sharedLimits,
-      prepare: (next) => () => this.#reconfigure(next),
+      check: (before, after) => [...sharedLimits(before, after), ...shareFaults(after, options.count)],
+      prepare: (next) => this.#prepare(next),
       onResult: (ok) => this.#observer.reloaded(ok),
     })
     this.#observer.reloaded(true)
@@ -144,16 +146,24 @@ export class Supervisor {
     return (request, env) => app.fetch(request, env)
   }
 
-  /** All processes take it over, and so do those that are started from now on. */
-  async #reconfigure(next: Config): Promise<void> {
-    this.#config = next
-    this.#limits.reconfigure(next)
-    this.#observer.policyChanged(next.policy, next.cacheThreshold)
-    this.#options.log.level = next.logLevel
-    this.#serveOperations = this.#createOperations(next)
-    await Promise.all(
-      this.#group.all.map(({ number, channel }) => channel.call('reconfigure', this.#shared(next, number))),
-    )
+  /** When all processes have prepared it, all take it over, and so do those that are started from then on. */
+  async #prepare(next: Config): Promise<() => Promise<void>> {
+    const { clock, log } = this.#options
+    const serveOperations = this.#createOperations(next)
+    const group = new GroupReload({
+      ...{ clock, log, reload: ++this.#reloads },
+      processes: () => this.#group.all,
+      share: (number) => this.#shared(next, number),
+    })
+    await group.prepare()
+    return () => {
+      this.#config = next
+      this.#limits.reconfigure(next)
+      this.#observer.policyChanged(next.policy, next.cacheThreshold)
+      log.level = next.logLevel
+      this.#serveOperations = serveOperations
+      return group.commit()
+    }
   }
 
   #shared(config: Config, number: number): Partial<Config> {

@@ -30,8 +30,8 @@ export interface Call extends StreamFacts {
   readonly once?: boolean | undefined
   /** The only worker that can answer: it has what the request is about. Undefined: any that serves the model. */
   readonly home?: Worker | undefined
-  /** Whether such an answer means that another worker may have what this one has not. */
-  readonly elsewhere?: ((answer: Answer, worker: Worker) => boolean) | undefined
+  /** Where such an answer means that another worker may have what this one has not: all that have not. */
+  readonly elsewhere?: ((answer: Answer, worker: Worker) => readonly Worker[] | undefined) | undefined
   /** The client asked for a stream: the deadlines of streams count. */
   readonly stream: boolean
   /** What the pool is told of it. */

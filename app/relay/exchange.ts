@@ -197,7 +197,8 @@ class Attempt {
   }
 
   #plainStream(source: ByteSource, status: number): PlainStream {
-    const { record, stream } = this.#call
+    const { record, stream, kind } = this.#call
+    kind.forgetPrompt()
     const { idleMs, pulse, clock } = this.#options
     return new PlainStream({
       source,

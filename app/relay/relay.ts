@@ -125,10 +125,11 @@ class Run {
   /** Where a worker has not what it was asked for, another may: that is no failure, and costs no retry. */
   #elsewhere(worker: Worker, answer: Answer): Lease | undefined {
     const { elsewhere, kind, record } = this.#call
-    if (answer.status < 400 || elsewhere?.(answer, worker) !== true) return undefined
+    const without = answer.status < 400 ? undefined : elsewhere?.(answer, worker)
+    if (without === undefined) return undefined
     const { reason } = record.stop
-    const lease =
-      reason === undefined ? this.#options.pool.acquire(kind, { tried: this.#triedWith(worker) }) : undefined
+    const tried = this.#triedWith(worker, ...without)
+    const lease = reason === undefined ? this.#options.pool.acquire(kind, { tried }) : undefined
     // Nobody is going to read it.
     if ((reason !== undefined || lease !== undefined) && answer.body instanceof PlainStream)
       answer.body.abandon()
@@ -136,9 +137,10 @@ class Run {
     return lease
   }
 
-  #triedWith(worker: Worker): ReadonlySet<Worker> {
+  #triedWith(...workers: readonly Worker[]): ReadonlySet<Worker> {
     this.#tried ??= new Set()
-    return this.#tried.add(worker)
+    for (const worker of workers) this.#tried.add(worker)
+    return this.#tried
   }
 
   /** Keeps the books of a failed attempt. */

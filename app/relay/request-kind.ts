@@ -1,6 +1,8 @@
+import type { RequestBody } from '../../http/request-body.ts'
 import type { PromptChain } from '../../policies/selection/policy.ts'
 import type { HeaderFields } from '../upstream/http-client.ts'
 import type { PoolRequest } from '../workers/choice.ts'
+import { bufferOver } from './event-scanner.ts'
 import { firstHeader, keyFields } from './headers.ts'
 
 export interface RequestKindOptions {
@@ -9,17 +11,22 @@ export interface RequestKindOptions {
   /** Path and query string. */
   readonly path: string
   readonly headers: HeaderFields
-  readonly bodyBytes: number
+  readonly body: RequestBody | undefined
   readonly prompt?: PromptChain | undefined
   readonly session?: string | undefined
 }
 
+/** What JSON bodies have images, sound or films in, apart from their addresses. */
+const media = ['"input_audio"', ';base64,'].map((text) => Buffer.from(text))
+
 /** What the pool knows of a request, and keeps for as long as it runs: not its body. */
 export class RequestKind implements PoolRequest {
+  readonly bytes: number
   #options: RequestKindOptions
 
   constructor(options: RequestKindOptions) {
     this.#options = options
+    this.bytes = options.body?.byteLength ?? 0
   }
 
   get model(): string | undefined {
@@ -30,10 +37,6 @@ export class RequestKind implements PoolRequest {
     return this.#options.stream
   }
 
-  get bytes(): number {
-    return this.#options.bodyBytes
-  }
-
   get prompt(): PromptChain | undefined {
     return this.#options.prompt
   }
@@ -42,9 +45,15 @@ export class RequestKind implements PoolRequest {
     return this.#options.session
   }
 
-  /** A worker has taken it, and no other will be asked: its chain of blocks is no longer needed. */
+  /** More of it may be images or sound than text: its bytes do not tell its tokens. */
+  get hasMedia(): boolean {
+    const { body } = this.#options
+    return body?.pieces.some((piece) => media.some((text) => bufferOver(piece).includes(text))) ?? false
+  }
+
+  /** A worker has taken it, and no other will be asked: its body and its chain of blocks are no longer needed. */
   forgetPrompt(): void {
-    if (this.#options.prompt !== undefined) this.#options = { ...this.#options, prompt: undefined }
+    this.#options = { ...this.#options, body: undefined, prompt: undefined }
   }
 
   /** The same for whichever worker turns out to serve it. */
@@ -54,10 +63,10 @@ export class RequestKind implements PoolRequest {
 
   /** The same key, route and size, to a factor of two: such requests are likely to fail alike. */
   kind(): string {
-    const { path, headers, bodyBytes } = this.#options
+    const { path, headers } = this.#options
     const key =
       [...keyFields].map((name) => firstHeader(headers, name)).find((value) => value !== undefined) ?? ''
-    const size = Math.round(Math.log2(bodyBytes + 1))
+    const size = Math.round(Math.log2(this.bytes + 1))
     return `${key} ${path.split('?', 1)[0]} ${size}`
   }
 }

@@ -236,7 +236,8 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
   attemptFailed(...[call, worker, failure]: Parameters<RelayEvents['attemptFailed']>): void {
     const { record } = call
     const { fault, reason } = failure.details
-    if (fault === 'busy') this.#metrics.workerRefusals.of(worker.url).inc()
+    // Of a worker that is gone: its series must not come back.
+    if (fault === 'busy' && this.#urls.has(worker.url)) this.#metrics.workerRefusals.of(worker.url).inc()
     this.#log.warn(
       {
         request_id: record.requestId,

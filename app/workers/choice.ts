@@ -10,6 +10,8 @@ export interface PoolRequest extends LeasedRequest {
   readonly model: string | undefined
   /** Of its body. */
   readonly bytes?: number
+  /** More of the body may be images or sound than text. */
+  readonly hasMedia?: boolean
   /** The beginning of its prompt, for a policy that reads prompts. */
   readonly prompt?: PromptChain | undefined
   /** What its client calls its session, for a policy that reads that. */
@@ -108,10 +110,10 @@ const mostBytesPerToken = 8
 export function fitting(
   candidates: readonly Worker[],
   { shortest, request }: Choice,
-  bytes = 0,
+  asked: PoolRequest,
 ): readonly Worker[] {
-  const tokens = bytes / mostBytesPerToken
-  if (tokens <= shortest) return candidates
+  const tokens = (asked.bytes ?? 0) / mostBytesPerToken
+  if (tokens <= shortest || asked.hasMedia === true) return candidates
   const { model = '' } = request
   const fits = candidates.filter((worker) => (contextOf(worker, model) ?? Number.POSITIVE_INFINITY) >= tokens)
   return fits.length > 0 ? fits : candidates

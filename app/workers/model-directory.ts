@@ -85,11 +85,13 @@ export class ModelDirectory {
     else if (worker.models === undefined && this.#options.pool.knows(model)) worker.learnModel(model, false)
   }
 
-  /** Another worker has a longer context for this model. */
-  isOutgrown(worker: Worker, model: string): boolean {
+  /** Those whose context for this model is no longer than this worker's; undefined where that is nobody or everyone. */
+  noLonger(worker: Worker, model: string): readonly Worker[] | undefined {
     const tokens = contextOf(worker, model)
-    if (tokens === undefined) return false
-    return this.#options.pool.workers.some((other) => (contextOf(other, model) ?? 0) > tokens)
+    if (tokens === undefined) return undefined
+    const { workers } = this.#options.pool
+    const short = workers.filter((other) => (contextOf(other, model) ?? 0) <= tokens)
+    return short.length < workers.length ? short : undefined
   }
 
   /** A worker has answered for a model that it does not list: it lists none, or has loaded it for this request. */

@@ -7,6 +7,7 @@ import { listedModels } from './model-list.ts'
 import type { Ranks } from './ranks.ts'
 import { FleetSigns } from './signs-of-life.ts'
 import { SlowStart } from './slow-start.ts'
+import { ToldPolicy } from './told-policy.ts'
 import { type Unavailable, Worker } from './worker.ts'
 
 export interface PoolEvents extends LeaseEvents {
@@ -49,6 +50,8 @@ const unlisted = Symbol('unlisted')
 /** The set of workers, and the one synchronous step that chooses among them and counts. */
 export class Pool {
   #options: PoolOptions
+  /** What chooses among available workers, for those who tell it things. */
+  readonly policy: ToldPolicy
   readonly #slowStart: SlowStart
   readonly #ranks: Ranks | undefined
   readonly #fleet = new FleetSigns()
@@ -67,19 +70,22 @@ export class Pool {
     this.#options = options
     this.#slowStart = new SlowStart(options.now)
     this.#ranks = options.ranks
+    this.policy = new ToldPolicy(() => this.#options.policy, options.ranks)
     this.#opinion = new FleetOpinion(options.now)
   }
 
-  /** What chooses among available workers. */
-  get policy(): SelectionPolicy {
-    return this.#options.policy
-  }
-
-  /** Takes over another policy, other breakers or another cap; what is not named stays as it is. */
-  reconfigure(
-    changes: Partial<Pick<PoolOptions, 'policy' | 'createBreaker' | 'maxInFlightPerWorker'>>,
-  ): void {
+  /**
+   * Takes over another policy, other breakers or another cap; what is not named stays as it is.
+   * @param createPolicy makes policies like the new one, for the data-parallel ranks
+   */
+  reconfigure({
+    createPolicy,
+    ...changes
+  }: Partial<Pick<PoolOptions, 'policy' | 'createBreaker' | 'maxInFlightPerWorker'>> & {
+    readonly createPolicy?: (() => SelectionPolicy) | undefined
+  }): void {
     this.#options = { ...this.#options, ...changes }
+    if (createPolicy !== undefined) this.#ranks?.reconfigure(createPolicy)
     const { createBreaker, maxInFlightPerWorker } = changes
     for (const worker of this.#workers) {
       if (createBreaker !== undefined) worker.breaker = createBreaker(worker.url)
@@ -115,11 +121,12 @@ export class Pool {
   /** The worker gets nothing more; its leases run to their end. */
   remove(worker: Worker): void {
     worker.removed = true
-    this.#slowStart.forget(worker)
-    this.restarted(worker)
     this.#workers = this.#workers.filter((other) => other !== worker)
     this.#forget()
+    this.#slowStart.forget(worker)
     this.#options.events.removed(worker)
+    // Last: a policy that fails at it must not keep the worker.
+    this.restarted(worker)
   }
 
   /**
@@ -137,7 +144,7 @@ export class Pool {
         choice = look(this.#workers, { request, among, known, panic: this.isInPanic })
         if (choice.lasting) this.#choices.set(key, choice)
       }
-      const candidates = fitting(this.#slowStart.withinShare(choice.candidates), choice, request.bytes)
+      const candidates = fitting(this.#slowStart.withinShare(choice.candidates), choice, request)
       if (candidates.length === 0) return undefined
       const { policy } = this.#options
       const asked = policy.reads === undefined ? choice.request : withPrompt(choice.request, request)
@@ -188,8 +195,8 @@ export class Pool {
 
   /** The worker has been started anew: nothing is left in its cache. */
   restarted(worker: Worker): void {
-    this.#options.policy.forget?.(worker.id)
     this.#ranks?.forget(worker.id)
+    this.#options.policy.forget?.(worker.id)
   }
 
   readonly #forget = (): void => {

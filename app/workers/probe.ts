@@ -1,6 +1,6 @@
 import type { Clock } from '../runtime/clock.ts'
 import type { HeaderFields, HttpClient } from '../upstream/http-client.ts'
-import { type AskResult, ask } from './ask.ts'
+import { type AskOptions, type AskResult, ask } from './ask.ts'
 import { takeModelList } from './model-list.ts'
 import { ProgressWatch } from './progress.ts'
 import type { Health, UnhealthyCause, Worker } from './worker.ts'
@@ -41,11 +41,15 @@ type Finding =
   | { readonly ok: true }
   | { readonly ok: false; readonly reason: string; readonly cause: UnhealthyCause }
 
+const standsStill: Finding = { ok: false, reason: 'requests make no progress', cause: 'stalled' }
+
 /** Milliseconds between two words about a worker that is not up: they double. */
 const firstWordPauseMs = 10_000
 const longestWordPauseMs = 10 * 60_000
 /** Milliseconds for which a worker's falls are remembered: with each, more good probes are asked for. */
 const flapMemoryMs = 5 * 60_000
+/** Milliseconds that a worker may take to tell its metrics, where its health check may take as long or longer. */
+const metricsTimeoutMs = 1000
 /** Largest factor by which that number grows. */
 const maxDamping = 16
 
@@ -60,8 +64,6 @@ export class Probe {
   #successes = 0
   #failures = 0
   #modelsAt = Number.NEGATIVE_INFINITY
-  /** What its metrics said in this probe. */
-  #metrics: string | undefined
   readonly #progress: ProgressWatch
   #progressAt = Number.NEGATIVE_INFINITY
   /** What the last look at it said; it stands until the next one. */
@@ -107,28 +109,39 @@ export class Probe {
   }
 
   async #probe(): Promise<void> {
-    await this.#look()
+    const isWell = await this.#lookAtHealth()
     this.#worker.probed = true
+    // After the verdict: metrics that hang must not hold it up.
+    if (isWell && !this.#stopped) await this.#lookAtEngine()
   }
 
-  async #look(): Promise<void> {
+  /** Judges the worker; true when its health check is good. */
+  async #lookAtHealth(): Promise<boolean> {
     const finding = await this.#askHealth()
-    if (this.#stopped) return
+    if (this.#stopped) return false
     if (finding === undefined) {
       // Nothing was found out: what was found last stands.
       this.#worker.noteError('probe: this process has no file descriptor left')
       if (this.#worker.health.name === 'starting') this.#sayNotUp()
-      return
+      return false
     }
     if (finding.ok) await this.#refreshModels()
-    if (finding.ok) await this.#readMetrics()
     const stalled = finding.ok && (await this.#isStalled())
-    if (this.#stopped) return
-    this.#judge(
-      stalled
-        ? { ok: false, reason: 'requests make no progress', cause: 'stalled' }
-        : this.#overruled(finding),
-    )
+    if (this.#stopped) return false
+    this.#judge(stalled ? standsStill : this.#overruled(finding))
+    return finding.ok
+  }
+
+  /** Reads the metrics, once for all who want them: a policy with each probe, the watch over progress now and then. */
+  async #lookAtEngine(): Promise<void> {
+    const { clock, readsEngine = false, stallCheckMs = 10_000 } = this.#options
+    const due = this.#worker.inFlight > 0 && clock.now() - this.#progressAt >= stallCheckMs
+    if (!due && !readsEngine) return
+    if (due) this.#progressAt = clock.now()
+    const metrics = await this.#askMetrics()
+    if (!due || this.#stopped || this.#worker.inFlight === 0) return
+    this.#stalled = metrics !== undefined && this.#progress.isStalled(metrics, this.#worker.signs.quietSince)
+    if (this.#stalled) this.#judge(standsStill)
   }
 
   /** A worker that has sent tokens since the last probe is alive, however long its health check takes. */
@@ -207,29 +220,20 @@ export class Probe {
     if (this.#worker.modelsLocked && !wasLocked) this.#options.events.modelsLocked?.(this.#worker)
   }
 
+  /** What the last look at its progress said, as long as there is anything to make progress on. */
   async #isStalled(): Promise<boolean> {
-    const { clock, stallCheckMs = 10_000 } = this.#options
     if (this.#worker.inFlight === 0 && !this.#stalled) {
       this.#progress.rest()
     } else if (this.#worker.inFlight === 0) {
       // What waited on it has been let go, so that nothing could move any more: it must show that it works.
       this.#stalled = !(await this.#generates())
-    } else if (clock.now() - this.#progressAt >= stallCheckMs) {
-      this.#progressAt = clock.now()
-      const metrics = this.#metrics ?? (await this.#askMetrics())
-      this.#stalled =
-        metrics !== undefined && this.#progress.isStalled(metrics, this.#worker.signs.quietSince)
     }
     return this.#stalled
   }
 
-  /** For a policy that chooses by what the engines say of themselves: with each probe. */
-  async #readMetrics(): Promise<void> {
-    this.#metrics = this.#options.readsEngine === true ? await this.#askMetrics() : undefined
-  }
-
   async #askMetrics(): Promise<string | undefined> {
-    const answer = await this.#ask('/metrics')
+    const timeoutMs = Math.min(metricsTimeoutMs, this.#options.timeoutMs)
+    const answer = await this.#ask('/metrics', { timeoutMs })
     if ('failed' in answer || answer.status !== 200) return undefined
     const load = readLoad(answer.body)
     const { inFlight, signs } = this.#worker
@@ -243,13 +247,12 @@ export class Probe {
   async #generates(): Promise<boolean> {
     const model = this.#worker.modelEntries[0]?.id
     if (model === undefined) return true
-    const answer = await this.#ask('/v1/completions', { model, prompt: '1', max_tokens: 1 })
+    const answer = await this.#ask('/v1/completions', { body: { model, prompt: '1', max_tokens: 1 } })
     return !('failed' in answer) && answer.status < 500
   }
 
-  #ask(path: string, body?: object): Promise<AskResult> {
+  #ask(path: string, more: Partial<AskOptions> = {}): Promise<AskResult> {
     const { clock, timeoutMs, headers } = this.#options
-    const options = { client: this.#client, clock, timeoutMs, headers }
-    return ask(this.#worker, path, body === undefined ? options : { ...options, body })
+    return ask(this.#worker, path, { client: this.#client, clock, timeoutMs, headers, ...more })
   }
 }

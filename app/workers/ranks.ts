@@ -18,7 +18,8 @@ class Rank implements Candidate {
 }
 
 interface WorkerRanks {
-  readonly policy: SelectionPolicy
+  /** Undefined after a new configuration, until the next request. */
+  policy: SelectionPolicy | undefined
   readonly ranks: readonly Rank[]
 }
 
@@ -34,7 +35,7 @@ export interface ChosenRank {
  */
 export class Ranks {
   readonly #count: number
-  readonly #createPolicy: () => SelectionPolicy
+  #createPolicy: () => SelectionPolicy
   readonly #workers = new Map<string, WorkerRanks>()
 
   constructor(count: number, createPolicy: () => SelectionPolicy) {
@@ -43,7 +44,9 @@ export class Ranks {
   }
 
   choose(workerId: string, request: SelectionRequest, booking: Booking | undefined): ChosenRank {
-    const { policy, ranks } = this.#of(workerId)
+    const known = this.#of(workerId)
+    known.policy ??= this.#createPolicy()
+    const { policy, ranks } = known
     const rank = policy.select(ranks, request)
     return { rank: rank.ordinal, booking: new RankBooking(rank, booking, policy.book?.(rank, request)) }
   }
@@ -52,11 +55,27 @@ export class Ranks {
     this.#workers.delete(workerId)
   }
 
+  /** Other policies from the next request on. What is open on each rank stays counted. */
+  reconfigure(createPolicy: () => SelectionPolicy): void {
+    this.#createPolicy = createPolicy
+    for (const known of this.#workers.values()) known.policy = undefined
+  }
+
+  /** As with a policy: a client says that its session is over. */
+  finish(session: string): void {
+    for (const { policy } of this.#workers.values()) policy?.finish?.(session)
+  }
+
+  /** As with a policy: how many tokens a prompt has had. */
+  counted(model: string | undefined, bytes: number, tokens: number): void {
+    for (const { policy } of this.#workers.values()) policy?.counted?.(model, bytes, tokens)
+  }
+
   #of(workerId: string): WorkerRanks {
     let known = this.#workers.get(workerId)
     if (known === undefined) {
       const ranks = Array.from({ length: this.#count }, (_, ordinal) => new Rank(workerId, ordinal))
-      known = { policy: this.#createPolicy(), ranks }
+      known = { policy: undefined, ranks }
       this.#workers.set(workerId, known)
     }
     return known

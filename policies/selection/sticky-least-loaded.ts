@@ -3,10 +3,12 @@ import type { Candidate, SelectionContext, SelectionPolicy, SelectionRequest, Wh
 
 /** Milliseconds after its last request for which a session keeps its worker. */
 const keptMs = 30 * 60_000
-/** Sessions that are kept; the one used longest ago goes first. */
-const mostSessions = 100_000
+/** Places that are kept, one for each model of a session; the session used longest ago goes first. */
+const mostKept = 100_000
 
+/** Where the requests of a session for one model go. */
 interface Kept {
+  readonly model: string | undefined
   readonly id: string
   until: number
 }
@@ -24,40 +26,56 @@ class StickyLeastLoaded implements SelectionPolicy {
   why: Why = 'load'
   readonly #now: () => number
   readonly #byLoad = leastInflight()
-  /** The one used last is the last. */
-  readonly #kept = new Map<string, Kept>()
+  /** What is kept of each session: few models, mostly one. The session used last is the last. */
+  readonly #kept = new Map<string, readonly Kept[]>()
+  /** Places in all. */
+  #size = 0
 
   constructor({ now }: SelectionContext) {
     this.#now = now
   }
 
   select<C extends Candidate>(candidates: readonly C[], request: SelectionRequest): C {
-    const { session, again = false } = request
-    const kept = session === undefined ? undefined : this.#keptBy(session)
+    const { model, session, again = false } = request
+    const kept = session === undefined ? undefined : this.#keptBy(session, model)
     const home = kept && candidates.find(({ id }) => id === kept.id)
     this.why = home === undefined ? 'load' : 'session'
     const chosen = home ?? this.#byLoad.select(candidates, request)
     // A worker that cannot take one request may take the next: a further attempt does not move the session.
-    if (session !== undefined && !(again && kept !== undefined)) this.#keep(session, chosen.id)
+    if (session !== undefined && !(again && kept !== undefined)) this.#keep(session, model, chosen.id)
     return chosen
   }
 
   forget(id: string): void {
-    for (const [session, kept] of this.#kept) if (kept.id === id) this.#kept.delete(session)
+    for (const [session, places] of this.#kept) {
+      if (places.some((kept) => kept.id === id))
+        this.#replace(
+          session,
+          places.filter((kept) => kept.id !== id),
+        )
+    }
   }
 
   finish(session: string): void {
-    this.#kept.delete(session)
+    this.#replace(session, [])
   }
 
-  #keptBy(session: string): Kept | undefined {
-    const kept = this.#kept.get(session)
+  #keptBy(session: string, model: string | undefined): Kept | undefined {
+    const kept = this.#kept.get(session)?.find((one) => one.model === model)
     return kept !== undefined && this.#now() < kept.until ? kept : undefined
   }
 
-  #keep(session: string, id: string): void {
-    this.#kept.delete(session)
-    this.#kept.set(session, { id, until: this.#now() + keptMs })
-    if (this.#kept.size > mostSessions) this.#kept.delete(this.#kept.keys().next().value ?? '')
+  #keep(session: string, model: string | undefined, id: string): void {
+    const now = this.#now()
+    const others = (this.#kept.get(session) ?? []).filter((one) => one.model !== model && now < one.until)
+    this.#replace(session, [])
+    this.#replace(session, [...others, { model, id, until: now + keptMs }])
+    while (this.#size > mostKept) this.finish(this.#kept.keys().next().value ?? session)
+  }
+
+  #replace(session: string, places: readonly Kept[]): void {
+    this.#size += places.length - (this.#kept.get(session)?.length ?? 0)
+    if (places.length === 0) this.#kept.delete(session)
+    else this.#kept.set(session, places)
   }
 }
