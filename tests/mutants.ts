@@ -20,35 +20,16 @@ import { seeded } from './support/random.ts'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const say = (line: string): boolean => process.stdout.write(`${line}\n`)
 
-/** The tests of each room that take seconds. */
+/** The tests of each room that take seconds: its own folder, and what else goes through it. */
 const rooms: Readonly<Record<string, readonly string[]>> = {
-  'app/relay': [
-    ...['relay', 'exchange', 'verdicts', 'event-scanner', 'stream-grammar', 'usage', 'hop-by-hop', 'silence'],
-    ...['retry', 'attempt-end'],
-  ],
+  'app/relay': ['app/relay/*', 'failures/silence', 'policies/resilience/retry'],
   'app/workers': [
-    ...[
-      'lease-and-pool',
-      'lease-and-pool-model',
-      'prober',
-      'prober-schedule',
-      'discovery-registry',
-      'let-go',
-    ],
-    ...['signs-of-life', 'slow-start', 'stand-back', 'recent-minute', 'worker-cap', 'worker-metrics'],
-    ...['processes-words', 'selection-contract', 'pool-details', 'model-directory', 'panic', 'observer'],
-    ...['health-hung-engine', 'health-silent-probes', 'relay'],
+    ...['app/workers/*', 'app/workers/discovery/registry', 'app/relay/relay', 'app/telemetry/observer'],
+    ...['app/processes/words', 'policies/selection/contract', 'e2e/worker-cap'],
+    ...['failures/health-hung-engine', 'failures/health-silent-probes'],
   ],
-  policies: [
-    ...['breaker', 'breaker-model', 'breaker-trials', 'retry', 'selection-contract', 'selection-round-robin'],
-    ...['selection-random', 'selection-least-inflight', 'middleware-admission', 'middleware-admission-model'],
-    ...['middleware-rate-limit'],
-  ],
-  middleware: [
-    ...['middleware-admission', 'middleware-api-key', 'middleware-decode-body', 'middleware-rate-limit'],
-    ...['middleware-read-body', 'middleware-request-id', 'middleware-strict-headers', 'validation'],
-    ...['validation-bodies', 'validation-properties', 'validation-vllm'],
-  ],
+  policies: ['policies/**/*'],
+  middleware: ['middleware/*', 'policies/limits/*'],
 }
 
 /** What is looked for on a line without its strings and comments, and what stands there instead. */
@@ -124,8 +105,7 @@ function fateOf(mutant: Mutant, copy: string, tests: readonly string[]): Promise
   const old = lines[mutant.line - 1] ?? ''
   lines[mutant.line - 1] = old.slice(0, old.length - old.trimStart().length) + mutant.after
   writeFileSync(path, lines.join('\n'))
-  const files = tests.map((name) => `tests/${name}.test.ts`)
-  const args = ['--test', '--test-timeout=20000', '--test-concurrency=1', '--test-reporter=tap', ...files]
+  const args = ['--test', '--test-timeout=20000', '--test-concurrency=1', '--test-reporter=tap', ...tests]
   return new Promise((resolve) => {
     execFile(process.execPath, args, { cwd: copy, timeout: 90_000, killSignal: 'SIGKILL' }, (error, out) => {
       writeFileSync(path, text)
@@ -147,7 +127,7 @@ async function main(): Promise<void> {
   const { room } = values
   const names = rooms[room]
   if (names === undefined) throw new Error(`--room is one of ${Object.keys(rooms).join(', ')}`)
-  const tests = names.filter((name) => globSync(`tests/${name}.test.ts`, { cwd: root }).length > 0)
+  const tests = names.flatMap((name) => globSync(`tests/${name}.test.ts`, { cwd: root })).sort()
   const files = values.file === undefined ? globSync(`${room}/**/*.ts`, { cwd: root }).sort() : [values.file]
   const all = files.filter((file) => !/discovery|schemas/.test(file)).flatMap(mutantsOf)
   const mutants = draw(all, Number(values.sample), Number(values.seed))

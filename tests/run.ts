@@ -28,11 +28,11 @@ const checks = [
 
 /** They read files of the project and judge them: once is enough. Asked for by name, they run on either runtime. */
 const alikeOnBoth =
-  /^tests\/(bench|docs(-\w+)?|imports|public-types|image-dockerfile|k8s-\w+|monitoring-(catalogue|rules))\.test\.ts$/
+  /^tests\/(bench|docs|house|k8s)\/(?!examples|library|package|image-run|monitoring-prometheus)[\w-]+\.test\.ts$/
 
 /** Grace times, watches, scrapes: they take long and little of the machine, and have a lane of their own. */
 const mostlyWaits =
-  /^tests\/(image-run|discovery-(traffic|kubernetes)|monitoring-prometheus|processes-drain)\.test\.ts$/
+  /^tests\/(k8s\/(image-run|monitoring-prometheus)|app\/(workers\/discovery\/(traffic|kubernetes)|processes\/drain))\.test\.ts$/
 
 const say = (line: string): boolean => process.stdout.write(`${line}\n`)
 const took = (started: number): string => `${((performance.now() - started) / 1000).toFixed(1)} s`

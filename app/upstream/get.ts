@@ -23,7 +23,7 @@ export type Get = (request: GetRequest) => PendingAnswer
  * One GET on a connection of its own, for what is asked rarely and must not trust a connection that may be long dead, and
  * for servers with an authority of their own: the HTTP clients for workers have neither.
  *
- * Over `node:http`, which on both runtimes streams, aborts and checks certificates alike (tests/discovery-get.test.ts).
+ * Over `node:http`, which on both runtimes streams, aborts and checks certificates alike (tests/app/upstream/get.test.ts).
  * There is no time limit in it: whoever asks sets one and calls `abort`.
  */
 export function get({ url, headers, ca }: GetRequest): PendingAnswer {

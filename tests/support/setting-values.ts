@@ -44,11 +44,11 @@ const texts: Partial<Record<SettingKey, fc.Arbitrary<string>>> = {
   workerUrlsFile: fc.constantFrom('workers.yaml', '/etc/vllm-router/workers.json', 'none'),
   maxBufferedBytes: fc.constantFrom('auto', '1', '512MiB', '2Gi'),
   workerCaFile: fc.constantFrom('ca.pem', '/etc/ssl/own.pem', 'none'),
-  // Only together: tests/worker-tls.test.ts.
+  // Only together: tests/app/upstream/worker-tls.test.ts.
   workerClientCert: fc.constant('none'),
   workerClientKey: fc.constant('none'),
   workerDns: several(fc.constantFrom('dns://vllm:8000', 'vllm.ml.svc:80', 'dns+srv://_http._tcp.vllm.ml')),
-  // Only together with a selector: tests/discovery-settings.test.ts.
+  // Only together with a selector: tests/app/workers/discovery/settings.test.ts.
   serviceDiscovery: fc.constantFrom('false', 'off'),
   selector: several(fc.constantFrom('app=vllm', 'example.com/role=decode', 'tier=')),
   serviceDiscoveryService: several(word),

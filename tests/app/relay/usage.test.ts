@@ -1,0 +1,149 @@
+/** The token counts of an answer are found in its bytes, wherever they stand, and nothing else is taken for them. */
+
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import fc from 'fast-check'
+import { findUsage } from '../../../app/relay/usage.ts'
+
+const find = (text: string) => findUsage(Buffer.from(text))
+
+describe('usage is found in', () => {
+  const cases: readonly (readonly [
+    what: string,
+    text: string,
+    prompt: number,
+    completion: number,
+    cached?: number,
+  ])[] = [
+    [
+      'a chat completion',
+      '{"id":"1","choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":12,"total_tokens":20,' +
+        '"completion_tokens":8,"prompt_tokens_details":null},"prompt_logprobs":null}',
+      12,
+      8,
+    ],
+    [
+      'a completion with cached tokens',
+      '{"choices":[],"usage":{"prompt_tokens":64,"total_tokens":65,"completion_tokens":1,' +
+        '"prompt_tokens_details":{"cached_tokens":48}}}',
+      64,
+      1,
+      48,
+    ],
+    ['an embedding', '{"data":[],"usage":{"prompt_tokens":5,"total_tokens":5,"completion_tokens":0}}', 5, 0],
+    ['an answer that only counts the prompt', '{"usage":{"prompt_tokens":5,"total_tokens":5}}', 5, 0],
+    [
+      'a response',
+      '{"output":[],"usage":{"input_tokens":7,"input_tokens_details":{"cached_tokens":0},"output_tokens":3,' +
+        '"output_tokens_details":{"reasoning_tokens":1},"total_tokens":10}}',
+      7,
+      3,
+      0,
+    ],
+    ['a message', '{"content":[],"usage":{"input_tokens":7,"output_tokens":3}}', 7, 3],
+    [
+      'a message with cached tokens',
+      '{"usage":{"input_tokens":7,"output_tokens":3,"cache_read_input_tokens":4}}',
+      7,
+      3,
+      4,
+    ],
+    ['JSON with white space', '{ "usage" :\n  { "prompt_tokens" : 1,\n "completion_tokens" : 2 } }', 1, 2],
+    [
+      'the last event of a stream',
+      'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n',
+      1,
+      2,
+    ],
+    [
+      'an event before the end marker',
+      'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\ndata: [DONE]\n\n',
+      1,
+      2,
+    ],
+  ]
+  for (const [what, text, prompt, completion, cached] of cases) {
+    test(what, () => assert.deepEqual(find(text), { prompt, completion, cached }))
+  }
+
+  test('the last place, where every event has the counts so far', () => {
+    const event = (n: number) =>
+      `data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":${n}}}\n\n`
+    assert.equal(find(event(1) + event(2) + event(3))?.completion, 3)
+  })
+
+  test('the last place that has one, where others are null or cut off', () => {
+    const good = '{"usage":{"prompt_tokens":9,"completion_tokens":4}}'
+    assert.equal(find(`${good}{"choices":[1],"usage":null}`)?.completion, 4)
+    assert.equal(find(`${good}{"usage":{"prompt_tokens":9,`)?.completion, 4)
+    assert.equal(find(`${good}{"usage":{]}`)?.completion, 4)
+  })
+
+  test('a view into a larger buffer, and only there', () => {
+    const bytes = Buffer.from(
+      '{"usage":{"prompt_tokens":1}}{"usage":{"prompt_tokens":2}}{"usage":{"prompt_tokens":3}}',
+    )
+    assert.equal(findUsage(new Uint8Array(bytes.buffer, bytes.byteOffset + 29, 29))?.prompt, 2)
+  })
+})
+
+describe('usage is not found in', () => {
+  for (const text of [
+    '',
+    '{}',
+    'data: [DONE]\n\n',
+    '{"usage":null}',
+    '{"usage":7}',
+    '{"usage":"none"}',
+    '{"usage"',
+    '{"content":"usage"}',
+    '{"content":"\\"usage\\":{\\"prompt_tokens\\":1}"}',
+    '{"usage":{"prompt_tokens":1',
+  ]) {
+    test(JSON.stringify(text), () => assert.equal(find(text), undefined))
+  }
+})
+
+test('counts that are no counts are zero', () => {
+  for (const bad of ['-1', '"5"', 'null', '{}', 'true']) {
+    const usage = find(`{"usage":{"prompt_tokens":${bad},"completion_tokens":${bad}}}`)
+    assert.deepEqual(usage, { prompt: 0, completion: 0, cached: undefined }, bad)
+  }
+})
+
+test('any counts are found behind any text', () => {
+  const text = fc.oneof(
+    fc.string(),
+    fc.string({ unit: 'grapheme' }),
+    fc.constantFrom('"usage":{"prompt_tokens":77}', '{', '}', '\\', '"', '"usage"'),
+  )
+  fc.assert(
+    fc.property(
+      fc.array(text),
+      fc.nat(),
+      fc.nat(),
+      fc.option(fc.nat()),
+      (texts, prompt, completion, cached) => {
+        const details = cached === null ? null : { cached_tokens: cached }
+        const body = JSON.stringify({
+          choices: texts.map((content) => ({ message: { content } })),
+          usage: { prompt_tokens: prompt, completion_tokens: completion, prompt_tokens_details: details },
+          note: texts[0] ?? '',
+        })
+        assert.deepEqual(find(body), { prompt, completion, cached: cached ?? undefined })
+      },
+    ),
+    { numRuns: 500 },
+  )
+})
+
+test('any bytes at all are read without a fault', () => {
+  const piece = fc.constantFrom('"usage"', ':', '{', '}', '"prompt_tokens":', '1', ',', ' ', '\u0000', 'x')
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 30 }), (pieces) => {
+      const usage = find(pieces.join(''))
+      assert.ok(usage === undefined || usage.prompt >= 0)
+    }),
+    { numRuns: 500 },
+  )
+})

@@ -1,0 +1,77 @@
+/** Compressed bodies are decoded within the limit, or refused with the ways that are known. */
+
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
+import { decodeBody } from '../../middleware/decode-body.ts'
+import { readBody } from '../../middleware/read-body.ts'
+import { errorOf, middlewareApp } from '../support/middleware-app.ts'
+
+const limit = 100_000
+const ways = {
+  gzip: gzipSync,
+  'x-gzip': gzipSync,
+  deflate: deflateSync,
+  br: brotliCompressSync,
+  zstd: zstdCompressSync,
+} as const
+
+async function post(body: Uint8Array, encoding: string): Promise<Response> {
+  const chain = [readBody({ limit }), decodeBody({ limit })]
+  const { fetch } = middlewareApp(chain, async (c) => {
+    const bytes = c.get('body')?.bytes() ?? new Uint8Array()
+    const headers = { 'x-decoded': String(c.get('bodyDecoded') === true) }
+    return new Response(Uint8Array.from(bytes), { headers })
+  })
+  return fetch('/', {
+    method: 'POST',
+    body: Uint8Array.from(body),
+    headers: { 'content-encoding': encoding },
+  })
+}
+
+describe('a body in', () => {
+  for (const [encoding, compress] of Object.entries(ways)) {
+    test(`${encoding} is decoded`, async () => {
+      for (const text of ['{"model":"m"}', 'wörld 🙂'.repeat(1000), '']) {
+        const response = await post(compress(Buffer.from(text)), encoding.toUpperCase())
+        assert.equal(response.headers.get('x-decoded'), 'true')
+        assert.equal(await response.text(), text)
+      }
+    })
+
+    test(`${encoding} may have exactly the limit, decoded`, async () => {
+      const response = await post(compress(Buffer.alloc(limit)), encoding)
+      assert.equal((await response.arrayBuffer()).byteLength, limit)
+      await errorOf(await post(compress(Buffer.alloc(limit + 1)), encoding), 413, 'payload_too_large')
+    })
+
+    test(`${encoding} cannot be a bomb`, async () => {
+      const bomb = compress(Buffer.alloc(64 * 1024 * 1024))
+      assert.ok(bomb.byteLength < limit, `${bomb.byteLength} bytes`)
+      await errorOf(await post(bomb, encoding), 413, 'payload_too_large')
+    })
+
+    test(`${encoding} by its header alone is refused`, async () => {
+      const error = await errorOf(await post(Buffer.from('{"model":"m"}'), encoding), 400, 'invalid_request')
+      assert.match(error.message, /Content-Encoding/)
+    })
+  }
+
+  test('no encoding at all stays as it is', async () => {
+    for (const encoding of ['identity', 'Identity', '']) {
+      const response = await post(Buffer.from('text'), encoding)
+      assert.equal(response.headers.get('x-decoded'), 'false')
+      assert.equal(await response.text(), 'text')
+    }
+  })
+
+  test('another way, or two of them, is refused by the names of those that are known', async () => {
+    for (const encoding of ['compress', 'gzip, br', 'snappy']) {
+      const response = await post(Buffer.from('text'), encoding)
+      assert.equal(response.headers.get('accept-encoding'), 'gzip, deflate, br, zstd')
+      const error = await errorOf(response, 415, 'unsupported_media_type')
+      assert.match(error.message, /gzip, deflate, br, zstd/)
+    }
+  })
+})
