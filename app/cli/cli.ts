@@ -1,5 +1,6 @@
 import type { ReadFile } from '../config/config-file.ts'
 import type { Environment } from '../config/environment.ts'
+import { configJsonSchema } from '../config/json-schema.ts'
 import { nearest } from '../config/kinds/nearest.ts'
 import { loadConfig } from '../config/load-config.ts'
 import { printConfig } from '../config/print-config.ts'
@@ -18,6 +19,7 @@ export type Command =
   | { readonly verb: 'check-config' | 'print-config'; readonly argv: readonly string[] }
   | { readonly verb: 'health'; readonly argv: readonly string[]; readonly url: string | undefined }
   | { readonly verb: 'operate'; readonly operation: Operation; readonly argv: readonly string[] }
+  | { readonly verb: 'schema' }
   | { readonly verb: 'help'; readonly all: boolean }
   | { readonly verb: 'version' }
   | { readonly verb: 'wrong'; readonly faults: readonly ConfigProblem[] }
@@ -44,6 +46,7 @@ export function parseCommand(argv: readonly string[]): Command {
     case 'health':
       return parseHealth(flags)
     default: {
+      if (first === 'config' && flags[0] === 'schema') return { verb: 'schema' }
       const operation = operationNames.find((name) => name === first)
       if (operation !== undefined) return { verb: 'operate', operation, argv: flags }
       return { verb: 'wrong', faults: [unknownVerb(first)] }
@@ -97,6 +100,9 @@ export async function runCommand(
       return 0
     case 'version':
       out(`vllm-router ${version}\n`)
+      return 0
+    case 'schema':
+      out(`${JSON.stringify(configJsonSchema(), null, 2)}\n`)
       return 0
     case 'wrong':
       err(`${formatProblems(command.faults)}\n`)

@@ -12,6 +12,10 @@ const verbs: readonly (readonly [verb: string, effect: string])[] = [
   ['workers, requests, ...', 'ask or change a running router; all of them: --help-all'],
 ]
 
+const furtherVerbs = [
+  ['config schema', 'print a JSON Schema of the configuration file, for editors'],
+] as const
+
 const operatorVerbs = Object.entries(operations).map(
   ([verb, { takes, help }]) => [takes === undefined ? verb : `${verb} ${takes}`, help] as const,
 )
@@ -28,7 +32,7 @@ export function helpText({ version, all = false }: { version: string; all?: bool
     '',
     ...row('vllm-router --demo', 'try it with simulated vLLM servers'),
     'vllm-router --worker-urls http://gpu1:8000 http://gpu2:8000',
-    ...[...verbs, ...(all ? operatorVerbs : [])].flatMap(([verb, effect]) =>
+    ...[...verbs, ...(all ? [...furtherVerbs, ...operatorVerbs] : [])].flatMap(([verb, effect]) =>
       row(`vllm-router ${verb}`, effect),
     ),
     '',

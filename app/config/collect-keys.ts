@@ -17,6 +17,8 @@ export function collectKeys(keys: Iterable<WrittenKey>, code: boolean): Reading 
   const values = new Map<string, RawValue>()
   const faults: ConfigProblem[] = []
   for (const { written, ...given } of keys) {
+    // For editors: where the schema of the file is.
+    if (written === '$schema') continue
     const found = keyOf(written, given.origin, code)
     if (typeof found !== 'string') faults.push(found)
     else if (values.has(found))

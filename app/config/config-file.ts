@@ -1,7 +1,9 @@
 import { readFile as readFromDisk } from 'node:fs/promises'
-import { extname, resolve } from 'node:path'
+import { dirname, extname, resolve } from 'node:path'
 import { readCode } from './code-file.ts'
+import type { Environment } from './environment.ts'
 import { got, type RawValue, type Reading } from './problem.ts'
+import { withReferences } from './references.ts'
 import { settingOf } from './settings.ts'
 import { readYaml } from './yaml-file.ts'
 
@@ -10,10 +12,17 @@ export type ReadFile = (path: string) => Promise<string>
 const programs = ['.ts', '.mts', '.js', '.mjs']
 const data = ['.yaml', '.yml', '.json']
 
+export interface ReadOptions {
+  readonly cwd: string
+  /** What references in the file are looked up in. */
+  readonly env: Environment
+  readonly readFile?: ReadFile | undefined
+}
+
 /** Reads the file that `--config` names. A missing, unreadable or broken file is a fault like any other. */
 export async function readConfigFile(
   given: RawValue,
-  { cwd, readFile = (path) => readFromDisk(path, 'utf8') }: { cwd: string; readFile?: ReadFile | undefined },
+  { cwd, env, readFile = (path) => readFromDisk(path, 'utf8') }: ReadOptions,
 ): Promise<Reading> {
   const file = String(given.value).trim()
   const path = resolve(cwd, file)
@@ -25,7 +34,7 @@ export async function readConfigFile(
     return { values: [], faults: [{ ...fault, problem: got(file), allowed }] }
   }
   try {
-    return readYaml(await readFile(path), file)
+    return await withReferences(readYaml(await readFile(path), file), { env, folder: dirname(path) })
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : ''
     const why = reasons[code] ?? (error instanceof Error ? error.message : String(error))

@@ -28,6 +28,7 @@ from, what it was and what is allowed, and exits with code 2.
 | \`workers\`, \`drain <worker>\`, \`undrain <worker>\`, \`add <url>\`, \`remove <worker>\` | show and change the workers of a running router |
 | \`requests [--failed] [--worker W] [--model M] [--status N] [--slower-than-ms N] [--limit N]\` | the last requests, where each went and why |
 | \`config\`, \`reload\` | the configuration in force; read it anew |
+| \`config schema\` | a JSON Schema of the configuration file, for editors |
 | \`--help\`, \`--help-all\`, \`--version\` | |
 
 The verbs from \`workers\` on talk to the operations listener: that of the settings, or \`--url\`. With an admin key, set
@@ -38,6 +39,11 @@ The verbs from \`workers\` on talk to the operations listener: that of the setti
 - **Variables** are the flag in capitals after \`VLLM_ROUTER_\`: \`--worker-urls\` is \`VLLM_ROUTER_WORKER_URLS\`.
 - **Files** (\`--config\`): \`.yaml\`, \`.yml\` and \`.json\` with the flag's name as key (\`worker-urls\`; \`worker_urls\` and
   \`workerUrls\` are the same key). \`.ts\`, \`.mts\`, \`.js\` and \`.mjs\` export an object by default, or a function that returns one.
+- **References** in YAML and JSON: \`\${NAME}\` is a variable of the environment, \`\${NAME:-text}\` one that may be missing or
+  empty, \`\${file:/path}\` what stands in a file, without the line break at its end. They are read again with the file, and
+  what they lead to is in no message. \`$\${\` stands for \`\${\` itself.
+- **Editors** complete and check such a file with \`vllm-router config schema > router.schema.json\`, and in its first line
+  \`# yaml-language-server: $schema=router.schema.json\`; in JSON the key \`$schema\`.
 - **Lists**: \`--worker-urls a b c\`, or the flag repeated, or \`a,b,c\`. In YAML a list or such a text. \`none\` is the empty list.
 - **Switches**: \`--disable-retries\`, \`--no-disable-retries\`, \`--disable-retries=false\`; also \`on\`/\`off\`, \`yes\`/\`no\`, \`1\`/\`0\`.
 - **Sizes**: bytes, or \`64MiB\` (2^20), \`10MB\` (10^6), \`64Mi\` as Kubernetes writes it.

@@ -31,7 +31,7 @@ export async function loadConfig({
   const named = [...flags.values, ...variables.values].find(({ key }) => key === 'config')
   const wanted = typeof named?.value === 'string' && !['', 'none'].includes(named.value.trim())
   const nothing: Reading = { values: [], faults: [] }
-  const file = named && wanted ? await readConfigFile(named, { cwd, readFile }) : nothing
+  const file = named && wanted ? await readConfigFile(named, { cwd, env, readFile }) : nothing
   const sources = [flags, variables, file]
   const resolved = resolve(sources.map(({ values }) => values))
   const faults = [...sources.flatMap((source) => source.faults), ...resolved.faults]

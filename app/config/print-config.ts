@@ -46,6 +46,7 @@ function flow(items: readonly string[]): string {
 
 /** Plain where YAML reads it back as the same text, else quoted. JSON strings are YAML strings. */
 function scalar(text: string): string {
+  if (text.includes('${')) return JSON.stringify(text.replaceAll('${', () => '$${'))
   return /^[\w./][\w./:-]*$/.test(text) && !/^(null|~)$/i.test(text) && !text.endsWith(':')
     ? text
     : JSON.stringify(text)

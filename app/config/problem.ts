@@ -26,6 +26,8 @@ export interface RawValue {
   readonly origin: Origin
   /** Places of the items of a list, where the source knows them. */
   readonly itemOrigins?: readonly Origin[]
+  /** It came from a variable or a file that the configuration refers to, and may be a secret. */
+  readonly isReference?: true
 }
 
 /** What one source gave. */

@@ -98,10 +98,14 @@ function faultOf(entry: NamedSetting, raw: RawValue, issue: v.BaseIssue<unknown>
   return {
     name: faultName(entry, origin),
     origin: origin.text,
-    problem: got(value, entry.secret),
+    problem: got(value, entry.secret || raw.isReference === true),
     allowed: index === undefined ? entry.kind.allowed : (entry.kind.item ?? entry.kind.allowed),
-    hint: issue.type === ownIssue ? issue.message : meant && `did you mean "${meant}"?`,
+    hint: raw.isReference ? undefined : issue.type === ownIssue ? issue.message : hintOf(meant),
   }
+}
+
+function hintOf(meant: string | undefined): string | undefined {
+  return meant && `did you mean "${meant}"?`
 }
 
 function uniqueByText(faults: readonly ConfigProblem[]): ConfigProblem[] {

@@ -5,7 +5,9 @@ import { wholeNumber } from './number-kinds.ts'
 const yes = ['true', 'on', 'yes', '1']
 const no = ['false', 'off', 'no', '0']
 
-export const isSwitchWord = (word: string) => [...yes, ...no].includes(word.trim().toLowerCase())
+export const switchWords: readonly string[] = [...yes, ...no]
+
+export const isSwitchWord = (word: string) => switchWords.includes(word.trim().toLowerCase())
 
 const switchWord = v.pipe(
   v.string(),
