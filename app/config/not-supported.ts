@@ -46,7 +46,6 @@ const flags: Readonly<Record<string, string>> = {
   'prefix-hash-load-factor': 'the policy prefix_hash',
   'enable-program-scheduling': 'program scheduling',
   'program-scheduling-config-json': 'program scheduling',
-  'sll-session-expiration-in-s': 'the policy sticky_least_loaded',
 }
 
 /** Families of flags that begin alike. */

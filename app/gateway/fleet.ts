@@ -193,7 +193,7 @@ const discoveryKeys: readonly SettingKey[] = [
 const breakerKeys = Object.keys(breakerSettings) as SettingKey[]
 const selectionKeys: readonly SettingKey[] = [
   ...(['policy', 'modelPolicy', 'cacheThreshold', 'balanceAbsThreshold', 'balanceRelThreshold'] as const),
-  ...(['evictionInterval', 'maxTreeSize'] as const),
+  ...(['evictionInterval', 'maxTreeSize', 'sessionExpirationSecs'] as const),
 ]
 
 function workerHeaders({ apiKey }: Config): HeaderFields {
@@ -229,6 +229,7 @@ function policyFactory(
       balanceRel: config.balanceRelThreshold,
       evictionMs: config.evictionInterval * 1000,
       maxTreeSize: config.maxTreeSize,
+      sessionMs: config.sessionExpirationSecs * 1000,
     },
   }
   return () => {

@@ -31,6 +31,7 @@ const settings = {
   balanceRel: 1.5,
   evictionMs: 120_000,
   maxTreeSize: 2 ** 26,
+  sessionMs: 1_800_000,
 }
 
 type CreatePolicy = (context: {

@@ -109,4 +109,6 @@ export interface SelectionSettings {
   readonly evictionMs: number
   /** Largest part of the index for one worker, in bytes of prompts. */
   readonly maxTreeSize: number
+  /** Milliseconds after its last request for which a session keeps its worker. */
+  readonly sessionMs: number
 }

@@ -1,8 +1,6 @@
 import { leastInflight } from './least-inflight.ts'
 import type { Candidate, SelectionContext, SelectionPolicy, SelectionRequest, Why } from './policy.ts'
 
-/** Milliseconds after its last request for which a session keeps its worker. */
-const keptMs = 30 * 60_000
 /** Places that are kept, one for each model of a session; the session used longest ago goes first. */
 const mostKept = 100_000
 
@@ -25,14 +23,16 @@ class StickyLeastLoaded implements SelectionPolicy {
   readonly reads = { session: true }
   why: Why = 'load'
   readonly #now: () => number
+  readonly #keptMs: number
   readonly #byLoad = leastInflight()
   /** What is kept of each session: few models, mostly one. The session used last is the last. */
   readonly #kept = new Map<string, readonly Kept[]>()
   /** Places in all. */
   #size = 0
 
-  constructor({ now }: SelectionContext) {
+  constructor({ now, settings }: SelectionContext) {
     this.#now = now
+    this.#keptMs = settings.sessionMs
   }
 
   select<C extends Candidate>(candidates: readonly C[], request: SelectionRequest): C {
@@ -69,7 +69,7 @@ class StickyLeastLoaded implements SelectionPolicy {
     const now = this.#now()
     const others = (this.#kept.get(session) ?? []).filter((one) => one.model !== model && now < one.until)
     this.#replace(session, [])
-    this.#replace(session, [...others, { model, id, until: now + keptMs }])
+    this.#replace(session, [...others, { model, id, until: now + this.#keptMs }])
     while (this.#size > mostKept) this.finish(this.#kept.keys().next().value ?? session)
   }
 

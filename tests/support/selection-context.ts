@@ -11,6 +11,7 @@ export function selectionContext(parts: Partial<SelectionContext> = {}): Selecti
       balanceRel: 1.5,
       evictionMs: 0,
       maxTreeSize: 2 ** 26,
+      sessionMs: 1_800_000,
     },
     ...parts,
   }

@@ -41,6 +41,13 @@ export const selection = {
     default: [],
     help: 'models or aliases that answer in place of another, in this order: when no worker of it can take the request, when its attempts are used up, or when the prompt does not fit',
   }),
+  sessionExpirationSecs: setting({
+    kind: seconds(),
+    default: 1800,
+    unit: 's',
+    help: 'time after its last request for which sticky_least_loaded keeps a session on its worker',
+    aliases: ['sll-session-expiration-in-s'],
+  }),
   cacheThreshold: setting({
     kind: decimal({ min: 0, max: 1 }),
     default: 0.3,

@@ -115,6 +115,21 @@ describe('sessions under sticky_least_loaded', () => {
     assert.notEqual(ask(undefined), list[1])
   })
 
+  test('are forgotten after the time that is set', () => {
+    const clock = { now: 0 }
+    const { settings } = selectionContext()
+    const context = selectionContext({ now: () => clock.now, settings: { ...settings, sessionMs: 5000 } })
+    const policy = stickyLeastLoaded(context)
+    const list = candidates(2)
+    const ask = () => policy.select(list, { model: undefined, session: 'a' })
+    const home = ask()
+    home.inFlight = 9
+    clock.now = 4999
+    assert.equal(ask(), home)
+    clock.now += 5000
+    assert.notEqual(ask(), home)
+  })
+
   test('are forgotten half an hour after their last request, when they are over, and with their worker', () => {
     const { clock, policy, list, ask } = sticky()
     const home = ask('a')
