@@ -142,7 +142,7 @@ function testFiles(filters: readonly string[]): string[] {
 }
 
 function hasLongForm(file: string): boolean {
-  return readFileSync(join(root, file), 'utf8').includes("from './support/soak.ts'")
+  return readFileSync(join(root, file), 'utf8').includes("support/soak.ts'")
 }
 
 try {

@@ -105,7 +105,7 @@ describe('the runner of the tests', () => {
       const code = await new Promise((resolve) => child.once('close', resolve))
       return [code, output.trimEnd().split('\n').at(-1)]
     }
-    const [code, last] = await npmTest('--only', 'bun', 'support-kit-line')
+    const [code, last] = await npmTest('--only', 'bun', 'kit-line')
     assert.match(String(last), /^[1-9]\d* passed, 0 failed$/)
     assert.equal(code, 0)
     assert.deepEqual(await npmTest('--only', 'node', 'no such file'), [1, '0 passed, 0 failed'])
