@@ -21,6 +21,8 @@ export function contenders(routerDirectory: string, flags: readonly string[]): C
     router({ ...ours, runtime: 'node' }),
     router({ ...ours, runtime: 'bun', logLevel: 'warn' }),
     router({ ...ours, runtime: 'node', logLevel: 'warn' }),
+    router({ ...ours, runtime: 'bun', policy: 'cache_aware' }),
+    router({ ...ours, runtime: 'node', policy: 'cache_aware' }),
     rustRouter,
   ]
 }

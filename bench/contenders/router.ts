@@ -10,6 +10,8 @@ export interface RouterOptions {
   /** Where its source is. */
   readonly directory: string
   readonly logLevel?: 'info' | 'warn'
+  /** Another policy than the default one: what its choice costs. */
+  readonly policy?: string
   /** More flags, for what is tried out. */
   readonly flags?: readonly string[]
 }
@@ -19,12 +21,14 @@ export function router({
   runtime,
   directory: source,
   logLevel = 'info',
+  policy,
   flags = [],
 }: RouterOptions): Contender {
-  const name = `router-${runtime}${logLevel === 'info' ? '' : `-${logLevel}`}`
+  const name = `router-${runtime}${logLevel === 'info' ? '' : `-${logLevel}`}${policy === undefined ? '' : `-${policy}`}`
+  const chosenBy = policy === undefined ? [] : ['--policy', policy]
   return {
     name,
-    about: `this router, all defaults, log level ${logLevel} as JSON lines into a file`,
+    about: `this router, all defaults, log level ${logLevel} as JSON lines into a file${policy === undefined ? '' : `, policy ${policy}`}`,
     version: () => versionOf(runtimeBinary(runtime), '--version'),
     async start({ workers, directory }) {
       const port = await freePort()
@@ -34,7 +38,15 @@ export function router({
       const urls = workers.map((worker) => `http://${worker}`)
       const running = await startProcess({
         command: runtimeBinary(runtime),
-        args: [join(source, 'app/main.ts'), ...listen, ...log, ...flags, '--worker-urls', ...urls],
+        args: [
+          join(source, 'app/main.ts'),
+          ...listen,
+          ...log,
+          ...chosenBy,
+          ...flags,
+          '--worker-urls',
+          ...urls,
+        ],
         directory,
         name,
         cwd: source,

@@ -80,8 +80,9 @@ describe('the documents', () => {
   test('name only flags that exist', () => {
     const programs = ['bench/main.ts', 'bench/policies/main.ts'].map(read).join('\n')
     const benchFlags = [...programs.matchAll(/^ {2}--([\w-]+)/gm)].map(([, flag]) => flag)
-    // Of npm, git, Bun and Node; the last two of the router are no settings.
-    const others = 'only frozen-lockfile noEmit test test-name-pattern help version'.split(' ')
+    // Of npm, git, Bun and Node; and those of the router and its verbs that are no settings.
+    const others = 'only frozen-lockfile noEmit test test-name-pattern'.split(' ')
+    others.push('help', 'version', 'url', 'failed', 'worker', 'slower-than-ms')
     for (const page of pages) {
       for (const [, flag = ''] of read(page).matchAll(/(?<![\w-])--([a-zA-Z][\w-]*)(?!\*)/g)) {
         if (others.includes(flag) || benchFlags.includes(flag) || flag.endsWith('-')) continue
