@@ -64,10 +64,9 @@ export class PromptChain {
  */
 export function promptChain(body: RequestBody, model: string | undefined): PromptChain {
   if (body.byteLength < leastBody) return new PromptChain(body.byteLength, [])
-  const { buffer, byteOffset, byteLength } = body.bytes()
-  const bytes = Buffer.from(buffer, byteOffset, byteLength)
-  const chain = new Chain(bytes, seedOf(model ?? ''))
-  for (const part of partsOf(bytes)) if (!chain.add(part)) break
+  const parts = partsOf(body)
+  const chain = new Chain(seedOf(model ?? ''))
+  for (const { from, to } of parts) if (!chain.add(body.pieces, from, to)) break
   return new PromptChain(body.byteLength, chain.blocks)
 }
 
@@ -87,14 +86,60 @@ interface Part {
   readonly to: number
 }
 
-function partsOf(body: Buffer): Part[] {
+function partsOf(body: RequestBody): Part[] {
   const { byteLength } = body
-  const before = leading.map((key) => partBehind(body, key)).filter((part) => part !== undefined)
-  const key = main.map((name) => mainAt(body, name)).find((at) => at !== undefined)
+  const tailAt = Math.max(keyWindow, byteLength - keyWindow)
+  const head = copyOf(body, 0, headCopy)
+  const tail = copyOf(body, Math.min(tailAt, byteLength), tailCopy)
+  const windows = [
+    { bytes: head, at: 0 },
+    { bytes: tail, at: tailAt },
+  ]
+  const before = leading.map((key) => partBehind(windows, key)).filter((part) => part !== undefined)
+  const key = mainIn(body, head)
   // Nothing that is known: the whole body is the prompt.
   if (key === undefined) return before.length > 0 ? before : [{ from: 0, to: byteLength }]
   const to = Math.min(byteLength, ...before.map(({ from }) => from).filter((from) => from > key))
   return [...before, { from: key, to }]
+}
+
+/** A run of bytes of the body, and where in it they are. */
+interface Window {
+  readonly bytes: Buffer
+  readonly at: number
+}
+
+const headCopy = Buffer.alloc(keyWindow)
+const tailCopy = Buffer.alloc(keyWindow)
+
+/** The bytes from there on, as many as the copy takes, in one piece: a key may lie in two pieces of the body. */
+function copyOf({ pieces }: RequestBody, from: number, copy: Buffer): Buffer {
+  let before = 0
+  let copied = 0
+  for (const piece of pieces) {
+    const start = Math.max(0, from - before)
+    before += piece.byteLength
+    if (start >= piece.byteLength) continue
+    const part = piece.subarray(start, start + copy.byteLength - copied)
+    copy.set(part, copied)
+    copied += part.byteLength
+    if (copied === copy.byteLength) break
+  }
+  return copy.subarray(0, copied)
+}
+
+/** Where the prompt itself begins. Nearly always near the beginning: to join a long body costs more than all of this. */
+function mainIn(body: RequestBody, head: Buffer): number | undefined {
+  const first = valueAt(head, main[0]!)
+  if (first !== undefined) return first
+  if (body.byteLength <= head.byteLength) return firstOf((name) => valueAt(head, name))
+  const { buffer, byteOffset, byteLength } = body.bytes()
+  const bytes = Buffer.from(buffer, byteOffset, byteLength)
+  return firstOf((name) => mainAt(bytes, name))
+}
+
+function firstOf(find: (name: Buffer) => number | undefined): number | undefined {
+  return main.map(find).find((at) => at !== undefined)
 }
 
 function mainAt(body: Buffer, key: Buffer): number | undefined {
@@ -126,15 +171,13 @@ function skipSpace(bytes: Buffer, from: number): number {
 }
 
 /** A text, an object or an array behind a key near the beginning or the end of the body, as far as it is near. */
-function partBehind(body: Buffer, key: Buffer): Part | undefined {
-  const tail = Math.max(keyWindow, body.byteLength - keyWindow)
-  for (const start of [0, tail]) {
-    const bytes = body.subarray(start, start + keyWindow)
+function partBehind(windows: readonly Window[], key: Buffer): Part | undefined {
+  for (const { bytes, at } of windows) {
     const from = valueAt(bytes, key)
     if (from === undefined) continue
     const first = bytes[from]
     if (first !== quote && first !== 0x7b && first !== 0x5b) return undefined
-    return { from: start + from, to: start + endOf(bytes, from) }
+    return { from: at + from, to: at + endOf(bytes, from) }
   }
   return undefined
 }
@@ -165,29 +208,34 @@ function closingQuote(bytes: Buffer, opening: number): number {
   return bytes.byteLength
 }
 
+/** A block may lie in two pieces of the body: its bytes are put together here. */
+const scratch = new Uint8Array(sizes[2].bytes)
+
 class Chain {
   readonly blocks: number[] = []
-  readonly #body: Buffer
   #hash: bigint
-  /** Bytes of the block that has begun in the part before. */
-  #begun: Uint8Array[] = []
-  #begunBytes = 0
+  /** Bytes of the block that has begun, in the scratch. */
+  #begun = 0
 
-  constructor(body: Buffer, seed: bigint) {
-    this.#body = body
+  constructor(seed: bigint) {
     this.#hash = seed
   }
 
-  /** Goes on with this part of the body; false when the chain is as long as it may be. */
-  add({ from, to }: Part): boolean {
-    for (let at = from; at < to; ) {
-      const size = this.#size()
-      if (size === undefined) return false
-      const taken = Math.min(to - at, size - this.#begunBytes)
-      const bytes = this.#body.subarray(at, at + taken)
-      if (taken === size) this.#close(bytes)
-      else this.#collect(bytes, size)
-      at += taken
+  /** Goes on with these bytes of the body; false when the chain is as long as it may be. */
+  add(pieces: readonly Uint8Array[], from: number, to: number): boolean {
+    let before = 0
+    for (const piece of pieces) {
+      const end = Math.min(to - before, piece.byteLength)
+      for (let at = Math.max(0, from - before); at < end; ) {
+        const size = this.#size()
+        if (size === undefined) return false
+        const taken = Math.min(end - at, size - this.#begun)
+        if (taken === size) this.#close(piece.subarray(at, at + taken))
+        else this.#collect(piece.subarray(at, at + taken), size)
+        at += taken
+      }
+      before += piece.byteLength
+      if (before >= to) break
     }
     return true
   }
@@ -202,12 +250,11 @@ class Chain {
   }
 
   #collect(bytes: Uint8Array, size: number): void {
-    this.#begun.push(bytes)
-    this.#begunBytes += bytes.byteLength
-    if (this.#begunBytes < size) return
-    this.#close(Buffer.concat(this.#begun, size))
-    this.#begun = []
-    this.#begunBytes = 0
+    scratch.set(bytes, this.#begun)
+    this.#begun += bytes.byteLength
+    if (this.#begun < size) return
+    this.#begun = 0
+    this.#close(scratch.subarray(0, size))
   }
 
   #close(block: Uint8Array): void {

@@ -66,6 +66,8 @@ export function callOf(
       ? c.get('body')
       : renamed(c.get('body'), payload === undefined ? undefined : named, model)
   if (model !== undefined && pool.serves(model)) record.model = model
+  // What was asked before did not answer.
+  else if (as !== undefined) record.model = 'unknown'
   record.stream = laxBoolean(stream) === true
   const responseId = memory.responses.idIn(c.req.path, payload)
   const home = responseId === undefined ? undefined : memory.responses.makerOf(responseId)

@@ -1,5 +1,6 @@
 import type { Context, Handler } from 'hono'
 import { modelNotFound, routeNotFound } from '../../http/errors.ts'
+import { withText } from '../../http/json/top-level.ts'
 import type { Call } from '../relay/call.ts'
 import { type Answer, bodiless } from '../relay/exchange.ts'
 import { firstHeader } from '../relay/headers.ts'
@@ -56,7 +57,7 @@ export function inference(options: InferenceOptions): Handler<GatewayContext> {
     const call = listed ? asked : await locate(asked, model, options)
     record.admittedAt = clock.now()
     metrics.overhead.of().observe((record.admittedAt - record.startedAt) / 1000)
-    const others = typeof asked.asked === 'string' ? names.fallbacks(asked.asked) : none
+    const others = typeof asked.asked === 'string' ? fallbacksOf(asked, asked.asked) : none
     // For the common way no function of its own: each further asynchronous one costs 0.4 us on Bun.
     if (longHold === undefined && others.length === 0)
       return respond(c, call, checked(await relay(call, options.relay), c, call, model), memory, ownCors)
@@ -65,6 +66,13 @@ export function inference(options: InferenceOptions): Handler<GatewayContext> {
         ? withFallbacks(c, call, others)
         : relay(call, options.relay).then((first) => checked(first, c, call, model))
     return respond(c, call, await (longHold === undefined ? answer : longHold.race(answer)), memory, ownCors)
+  }
+
+  /** None where the name could not be replaced: the first answer stands. That of an alias has been replaced already. */
+  function fallbacksOf({ body }: Call, name: string): readonly string[] {
+    const models = names.fallbacks(name)
+    if (models.length === 0 || body === undefined || names.isAlias(name)) return models
+    return withText(body, 'model', name, name) === undefined ? none : models
   }
 
   function withFallbacks(

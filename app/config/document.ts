@@ -41,7 +41,7 @@ The verbs from \`workers\` on talk to the operations listener: that of the setti
   \`workerUrls\` are the same key). \`.ts\`, \`.mts\`, \`.js\` and \`.mjs\` export an object by default, or a function that returns one.
 - **References** in YAML and JSON: \`\${NAME}\` is a variable of the environment, \`\${NAME:-text}\` one that may be missing or
   empty, \`\${file:/path}\` what stands in a file, without the line break at its end. They are read again with the file, and
-  what they lead to is in no message. \`$\${\` stands for \`\${\` itself.
+  what they lead to is in no fault; \`print-config\` and \`GET /config\` show it of settings that are no keys. \`$\${\` stands for \`\${\` itself.
 - **Editors** complete and check such a file with \`vllm-router config schema > router.schema.json\`, and in its first line
   \`# yaml-language-server: $schema=router.schema.json\`; in JSON the key \`$schema\`.
 - **Lists**: \`--worker-urls a b c\`, or the flag repeated, or \`a,b,c\`. In YAML a list or such a text. \`none\` is the empty list.

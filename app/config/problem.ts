@@ -4,6 +4,8 @@ import type { NamedSetting } from './settings.ts'
 export interface Origin {
   readonly source: 'flag' | 'environment' | 'file' | 'option' | 'default'
   readonly text: string
+  /** The value came from a variable or a file that the configuration refers to, and may be a secret. */
+  readonly isReference?: true
 }
 
 /** One thing that is wrong with a configuration. */
@@ -26,8 +28,6 @@ export interface RawValue {
   readonly origin: Origin
   /** Places of the items of a list, where the source knows them. */
   readonly itemOrigins?: readonly Origin[]
-  /** It came from a variable or a file that the configuration refers to, and may be a secret. */
-  readonly isReference?: true
 }
 
 /** What one source gave. */

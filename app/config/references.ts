@@ -13,10 +13,9 @@ export interface ReferenceSources {
 /** A text with what its references stand for, or what is wrong with one of them. */
 interface Expanded {
   readonly value: unknown
-  /** As they are written. */
+  /** As they are written, without what stands for a missing variable: that may be a secret, too. */
   readonly references: readonly string[]
   readonly problem?: string
-  readonly hint?: string
 }
 
 /** Bytes of a file that a reference names. */
@@ -25,10 +24,12 @@ const longestFile = 2 ** 20
 /** `$${` stands for `${` itself. */
 const pattern = /\$\$\{|\$\{([^}]*)(\}?)/g
 
+const forms = '${NAME}, ${NAME:-text} and ${file:/path}; $${ stands for ${'
+
 /**
  * Puts in what the texts of a file refer to: `${NAME}` is a variable of the environment, `${NAME:-text}` one that may be
  * missing or empty, `${file:/path}` what stands in a file, without the line break at its end. A reference that leads
- * nowhere is a fault that names it. What one leads to may be a secret, and is shown in no message.
+ * nowhere is a fault that names it. What one leads to may be a secret, and is shown in no fault.
  */
 export async function withReferences(reading: Reading, sources: ReferenceSources): Promise<Reading> {
   const values: RawValue[] = []
@@ -36,25 +37,30 @@ export async function withReferences(reading: Reading, sources: ReferenceSources
   for (const raw of reading.values) {
     const items: readonly unknown[] = Array.isArray(raw.value) ? raw.value : [raw.value]
     const expanded = await Promise.all(items.map((item) => expand(item, sources)))
-    const name = faultName(settingOf(raw.key as SettingKey), raw.origin)
-    let isWrong = false
-    for (const [index, { problem, hint }] of expanded.entries()) {
-      if (problem === undefined) continue
-      isWrong = true
-      faults.push({ name, origin: (raw.itemOrigins?.[index] ?? raw.origin).text, problem, hint })
+    const setting = settingOf(raw.key as SettingKey)
+    const isList = setting.kind.takes === 'list'
+    const problems = expanded.map((each) => each.problem ?? (isList ? undefined : problemOfLines(each)))
+    for (const [index, problem] of problems.entries()) {
+      const { text: origin } = raw.itemOrigins?.[index] ?? raw.origin
+      if (problem !== undefined) faults.push({ name: faultName(setting, raw.origin), origin, problem })
     }
-    if (isWrong) continue
+    if (problems.some((problem) => problem !== undefined)) continue
     const meant = expanded.map(({ value }) => value)
-    const references = expanded.flatMap((each) => each.references)
     const value = Array.isArray(raw.value) ? meant : meant[0]
-    if (references.length === 0) values.push({ ...raw, value })
-    else values.push({ ...raw, value, origin: namedIn(raw, references), isReference: true })
+    const references = expanded.flatMap((each) => each.references)
+    values.push({ ...raw, value, origin: references.length === 0 ? raw.origin : namedIn(raw, references) })
   }
   return { values, faults }
 }
 
 function namedIn({ origin }: RawValue, references: readonly string[]): RawValue['origin'] {
-  return { ...origin, text: `${origin.text}, from ${[...new Set(references)].join(', ')}` }
+  return { ...origin, isReference: true, text: `${origin.text}, from ${[...new Set(references)].join(', ')}` }
+}
+
+/** A file was put in whose path was meant: a private key, say. */
+function problemOfLines({ value, references }: Expanded): string | undefined {
+  const hasLines = references.length > 0 && typeof value === 'string' && /[\r\n]/.test(value)
+  return hasLines ? `the reference ${references[0]} leads to more than one line` : undefined
 }
 
 async function expand(value: unknown, sources: ReferenceSources): Promise<Expanded> {
@@ -69,36 +75,43 @@ async function expand(value: unknown, sources: ReferenceSources): Promise<Expand
       text += '${'
       continue
     }
-    const problem = `the reference ${quoted(written)}`
-    if (closed === '')
-      return { value, references, problem: `${problem} has no end`, hint: `$\${ stands for \${` }
+    if (closed === '') return { value, references, problem: `a reference has no end; ${forms}` }
     const found = await lookUp(inside, sources)
-    if ('wrong' in found) return { value, references, problem: `${problem} ${found.wrong}` }
-    references.push(written)
+    if ('wrong' in found) return { value, references, problem: found.wrong }
+    references.push(found.name)
     text += found.text
   }
   return { value: text + value.slice(end), references }
 }
 
-type Found = { readonly text: string } | { readonly wrong: string }
+type Found = { readonly text: string; readonly name: string } | { readonly wrong: string }
 
 async function lookUp(inside: string, { env, folder }: ReferenceSources): Promise<Found> {
-  if (inside.startsWith('file:')) return textOfFile(resolve(folder, inside.slice('file:'.length)))
-  const [, name, otherwise] = /^([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s.exec(inside) ?? []
-  if (name === undefined) return { wrong: 'is none of ${NAME}, ${NAME:-text} and ${file:/path}' }
-  const text = env[name]
-  if (text !== undefined && text !== '') return { text }
-  if (otherwise !== undefined) return { text: otherwise }
-  return { wrong: text === '' ? 'is an empty variable' : 'is a variable that is not set' }
+  if (inside.startsWith('file:')) return textOfFile(inside, folder)
+  const [, variable, otherwise] = /^([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s.exec(inside) ?? []
+  // What is no reference may be a piece of a key: it is not shown.
+  if (variable === undefined) return { wrong: `a reference is none of ${forms}` }
+  const text = env[variable]
+  const name = otherwise === undefined ? `\${${variable}}` : `\${${variable}:-...}`
+  if (text !== undefined && text !== '') return { text, name }
+  if (otherwise !== undefined) return { text: otherwise, name }
+  const state = text === '' ? 'an empty variable' : 'a variable that is not set'
+  return { wrong: `the reference ${quoted(name)} is ${state}` }
 }
 
-async function textOfFile(path: string): Promise<Found> {
+async function textOfFile(inside: string, folder: string): Promise<Found> {
+  const name = `\${${inside}}`
+  const wrong = (problem: string): Found => ({ wrong: `the reference ${quoted(name)} ${problem}` })
   try {
-    const { size } = await stat(path)
-    if (size > longestFile) return { wrong: `is a file of more than ${longestFile} bytes` }
-    return { text: (await readFile(path, 'utf8')).replace(/\r?\n$/, '') }
+    const path = resolve(folder, inside.slice('file:'.length))
+    const found = await stat(path)
+    // To read a pipe may never end.
+    if (!found.isFile()) return wrong('is no file')
+    if (found.size > longestFile) return wrong(`is a file of more than ${longestFile} bytes`)
+    const text = (await readFile(path, 'utf8')).replace(/\r?\n$/, '')
+    return text === '' ? wrong('is an empty file') : { text, name }
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error)
-    return { wrong: `cannot be read: ${code}` }
+    return wrong(`cannot be read: ${code}`)
   }
 }

@@ -72,7 +72,11 @@ function together({ config, origins }: Resolved, wrong: ReadonlySet<string>): Co
     for (const { key, ...finding } of rule.check(config)) {
       const given = rule.keys.map((each) => origins[each]).filter(({ source }) => source !== 'default')
       const origin = [...new Set(given.map(({ text }) => text))].join(' and ') || usual.text
-      faults.push({ name: faultName(settingOf(key), given[0] ?? usual), origin, ...finding })
+      const name = faultName(settingOf(key), given[0] ?? usual)
+      const isHidden = given.some(({ isReference }) => isReference)
+      faults.push(
+        isHidden ? { name, origin, problem: 'got a value that is not shown' } : { name, origin, ...finding },
+      )
     }
   }
   return faults
@@ -98,9 +102,9 @@ function faultOf(entry: NamedSetting, raw: RawValue, issue: v.BaseIssue<unknown>
   return {
     name: faultName(entry, origin),
     origin: origin.text,
-    problem: got(value, entry.secret || raw.isReference === true),
+    problem: got(value, entry.secret || raw.origin.isReference === true),
     allowed: index === undefined ? entry.kind.allowed : (entry.kind.item ?? entry.kind.allowed),
-    hint: raw.isReference ? undefined : issue.type === ownIssue ? issue.message : hintOf(meant),
+    hint: raw.origin.isReference ? undefined : issue.type === ownIssue ? issue.message : hintOf(meant),
   }
 }
 

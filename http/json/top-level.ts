@@ -3,6 +3,8 @@ import { RequestBody } from '../request-body.ts'
 const quote = 0x22
 const backslash = 0x5c
 const colon = 0x3a
+/** How a letter of a key may be written otherwise. */
+const escape = Buffer.from('\\u00')
 
 /** Where a value stands, in bytes. */
 interface Span {
@@ -26,7 +28,9 @@ const mostPlaces = 100
 export function withText(body: RequestBody, key: string, was: string, text: string): RequestBody | undefined {
   const bytes = body.bytes()
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const span = onlyOne(buffer, key, was) ?? atTopLevel(buffer, key)
+  // A key may be written with escapes, and be another one than it looks like.
+  const isPlain = !buffer.includes(escape)
+  const span = (isPlain ? onlyOne(buffer, key, was) : undefined) ?? atTopLevel(buffer, key)
   if (span === undefined) return undefined
   const before = bytes.subarray(0, span.from)
   return new RequestBody([before, Buffer.from(JSON.stringify(text)), bytes.subarray(span.to)])
@@ -84,7 +88,7 @@ function atTopLevel(bytes: Buffer, key: string): Span | undefined {
     if (byte !== quote) continue
     const end = endOfText(bytes, at, steps)
     if (end === undefined) return undefined
-    const isKey = depth === 1 && bytes.subarray(at, end).equals(name)
+    const isKey = depth === 1 && isText(bytes.subarray(at, end), name, key)
     const value = isKey ? valueBehind(bytes, end) : undefined
     if (value === undefined) {
       at = end - 1
@@ -96,6 +100,12 @@ function atTopLevel(bytes: Buffer, key: string): Span | undefined {
     at = Math.max(to, end) - 1
   }
   return found
+}
+
+function isText(bytes: Buffer, name: Buffer, key: string): boolean {
+  if (bytes.equals(name)) return true
+  const isShort = bytes.byteLength <= 2 + bytesPerUnit * key.length
+  return isShort && bytes.includes(backslash) && lengthOf(bytes, key) === bytes.byteLength
 }
 
 /** Undefined where no colon follows: a value that reads like the key. */

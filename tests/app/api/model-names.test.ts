@@ -103,6 +103,14 @@ describe('an alias', () => {
     }
     for (const none of ['{"m":1}', '{"model":5}', '["model","gpt"]', '', '{"model"'])
       assert.equal(withText(new RequestBody([Buffer.from(none)]), 'model', 'gpt', 'x'), undefined, none)
+    for (const [text, expected] of [
+      ['{"mod\\u0065l":"gpt","metadata":{"model":"gpt"}}', '{"mod\\u0065l":"x","metadata":{"model":"gpt"}}'],
+      ['{"model":"gpt","mod\\u0065l":"gpt"}', '{"model":"gpt","mod\\u0065l":"x"}'],
+    ] as const)
+      assert.equal(
+        Buffer.from(withText(new RequestBody([Buffer.from(text)]), 'model', 'gpt', 'x')!.bytes()).toString(),
+        expected,
+      )
     const escaped = new RequestBody([Buffer.from('{"model":"g\\u0070t","model2":"gpt"}')])
     const changed = withText(escaped, 'model', 'gpt', 'x')
     assert.equal(Buffer.from(changed!.bytes()).toString(), '{"model":"x","model2":"gpt"}')

@@ -69,7 +69,7 @@ describe('a reference in a configuration file', () => {
       ],
       ['port: ${EMPTY}', /is an empty variable/],
       ['host: ${file:gone}', /the reference "\$\{file:gone\}" cannot be read: ENOENT/],
-      ['host: ${file:.}', /cannot be read: EISDIR/],
+      ['host: ${file:.}', /is no file/],
       ['host: ${OPEN', /has no end/],
       ['host: ${a b}', /is none of \$\{NAME\}, \$\{NAME:-text\} and \$\{file:\/path\}/],
       ['host: ${}', /is none of/],
@@ -82,6 +82,27 @@ describe('a reference in a configuration file', () => {
     const fault = await faultOf('port: ${PORT}\nworker-urls: ["${URL}"]', { PORT: 'sesame', URL: 'sesame' })
     assert.match(fault, /--port .*from \$\{PORT\}\): got a value that is not shown; allowed/)
     assert.doesNotMatch(fault, /sesame/)
+  })
+
+  test('shows no secret: not what stands for a missing one, not a piece of a key, not a file whose path was meant', async () => {
+    await writeFile(join(folder, 'key.pem'), '-----BEGIN\nsesame\n-----END\n')
+    const { config, origins } = await good('api-key: ${GONE:-sesame}')
+    assert.equal(config.apiKey, 'sesame')
+    assert.doesNotMatch(printConfig(config, origins), /sesame/)
+    for (const [content, expected] of [
+      ['api-key: "k${sesame"', /a reference has no end/],
+      ['api-key: "k${a-sesame}k"', /is none of/],
+      ['worker-client-key: ${file:key.pem}', /leads to more than one line/],
+      ['policy: ${S}', /not shown/],
+      ['model-policy: ["m=${S}"]', /not shown/],
+      ['worker-urls: ["http://h:1/${S}", "http://h:1/${S}"]', /not shown/],
+      ['api-key: ${file:/dev/zero}', /is no file/],
+      ['api-key: ${file:/dev/null}', /is no file/],
+    ] as const) {
+      const fault = await faultOf(content, { S: 'sesame' })
+      assert.match(fault, expected)
+      assert.doesNotMatch(fault.replace(content, ''), /sesame/, content)
+    }
   })
 
   test('is not looked for in flags and variables, nor twice', async () => {
