@@ -4,7 +4,7 @@ const quote = 0x22
 const backslash = 0x5c
 const colon = 0x3a
 /** How a letter of a key may be written otherwise. */
-const escape = Buffer.from('\\u00')
+const escaped = Buffer.from('\\u00')
 
 /** Where a value stands, in bytes. */
 interface Span {
@@ -29,7 +29,7 @@ export function withText(body: RequestBody, key: string, was: string, text: stri
   const bytes = body.bytes()
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   // A key may be written with escapes, and be another one than it looks like.
-  const isPlain = !buffer.includes(escape)
+  const isPlain = !buffer.includes(escaped)
   const span = (isPlain ? onlyOne(buffer, key, was) : undefined) ?? atTopLevel(buffer, key)
   if (span === undefined) return undefined
   const before = bytes.subarray(0, span.from)
