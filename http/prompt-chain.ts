@@ -89,8 +89,8 @@ interface Part {
 function partsOf(body: RequestBody): Part[] {
   const { byteLength } = body
   const tailAt = Math.max(keyWindow, byteLength - keyWindow)
-  const head = copyOf(body, 0, headCopy)
-  const tail = copyOf(body, Math.min(tailAt, byteLength), tailCopy)
+  const head = contiguous(body, 0, headCopy)
+  const tail = contiguous(body, Math.min(tailAt, byteLength), tailCopy)
   const windows = [
     { bytes: head, at: 0 },
     { bytes: tail, at: tailAt },
@@ -112,8 +112,8 @@ interface Window {
 const headCopy = Buffer.alloc(keyWindow)
 const tailCopy = Buffer.alloc(keyWindow)
 
-/** The bytes from there on, as many as the copy takes, in one piece: a key may lie in two pieces of the body. */
-function copyOf({ pieces }: RequestBody, from: number, copy: Buffer): Buffer {
+/** The bytes from there on, as many as the copy takes. A key may lie in two pieces of the body: then they are copied. */
+function contiguous({ pieces, byteLength }: RequestBody, from: number, copy: Buffer): Buffer {
   let before = 0
   let copied = 0
   for (const piece of pieces) {
@@ -121,6 +121,8 @@ function copyOf({ pieces }: RequestBody, from: number, copy: Buffer): Buffer {
     before += piece.byteLength
     if (start >= piece.byteLength) continue
     const part = piece.subarray(start, start + copy.byteLength - copied)
+    const isWhole = part.byteLength === copy.byteLength || before === byteLength
+    if (copied === 0 && isWhole) return Buffer.from(part.buffer, part.byteOffset, part.byteLength)
     copy.set(part, copied)
     copied += part.byteLength
     if (copied === copy.byteLength) break

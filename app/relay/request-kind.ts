@@ -21,52 +21,55 @@ const media = ['"input_audio"', ';base64,'].map((text) => Buffer.from(text))
 
 /** What the pool knows of a request, and keeps for as long as it runs: not its body. */
 export class RequestKind implements PoolRequest {
+  readonly model: string | undefined
+  readonly stream: boolean
   readonly bytes: number
-  #options: RequestKindOptions
+  readonly session: string | undefined
+  readonly #path: string
+  readonly #headers: HeaderFields
+  #body: RequestBody | undefined
+  #prompt: PromptChain | undefined
 
-  constructor(options: RequestKindOptions) {
-    this.#options = options
-    this.bytes = options.body?.byteLength ?? 0
-  }
-
-  get model(): string | undefined {
-    return this.#options.model
-  }
-
-  get stream(): boolean {
-    return this.#options.stream
+  constructor({ model, stream, path, headers, body, prompt, session }: RequestKindOptions) {
+    this.model = model
+    this.stream = stream
+    this.bytes = body?.byteLength ?? 0
+    this.session = session
+    this.#path = path
+    this.#headers = headers
+    this.#body = body
+    this.#prompt = prompt
   }
 
   get prompt(): PromptChain | undefined {
-    return this.#options.prompt
-  }
-
-  get session(): string | undefined {
-    return this.#options.session
+    return this.#prompt
   }
 
   /** More of it may be images or sound than text: its bytes do not tell its tokens. */
   get hasMedia(): boolean {
-    const { body } = this.#options
-    return body?.pieces.some((piece) => media.some((text) => bufferOver(piece).includes(text))) ?? false
+    const pieces = this.#body?.pieces ?? []
+    return pieces.some((piece) => media.some((text) => bufferOver(piece).includes(text)))
   }
 
   /** A worker has taken it, and no other will be asked: its body and its chain of blocks are no longer needed. */
   forgetPrompt(): void {
-    this.#options = { ...this.#options, body: undefined, prompt: undefined }
+    this.#body = undefined
+    this.#prompt = undefined
   }
 
   /** The same for whichever worker turns out to serve it. */
   forAnyModel(): RequestKind {
-    return new RequestKind({ ...this.#options, model: undefined })
+    const { stream, session } = this
+    const known = { path: this.#path, headers: this.#headers, body: this.#body, prompt: this.#prompt }
+    return new RequestKind({ ...known, stream, session, model: undefined })
   }
 
   /** The same key, route and size, to a factor of two: such requests are likely to fail alike. */
   kind(): string {
-    const { path, headers } = this.#options
     const key =
-      [...keyFields].map((name) => firstHeader(headers, name)).find((value) => value !== undefined) ?? ''
+      [...keyFields].map((name) => firstHeader(this.#headers, name)).find((value) => value !== undefined) ??
+      ''
     const size = Math.round(Math.log2(this.bytes + 1))
-    return `${key} ${path.split('?', 1)[0]} ${size}`
+    return `${key} ${this.#path.split('?', 1)[0]} ${size}`
   }
 }

@@ -38,11 +38,13 @@ export function withText(body: RequestBody, key: string, was: string, text: stri
 
 /** Nearly every body has the key with this value once, whatever its depth: quotes within a text are escaped. */
 function onlyOne(bytes: Buffer, key: string, was: string): Span | undefined {
-  const name = Buffer.from(`"${key}"`)
+  // Without its first quote: the search of Node looks for the first byte, and in some bodies every third is a quote.
+  const name = Buffer.from(`${key}"`)
   let found: Span | undefined
   let places = 0
   for (let at = bytes.indexOf(name); at !== -1; at = bytes.indexOf(name, at + name.byteLength)) {
     if (++places > mostPlaces) return undefined
+    if (bytes[at - 1] !== quote) continue
     const from = valueBehind(bytes, at + name.byteLength)
     if (from === undefined || bytes[from] !== quote) continue
     const length = lengthOf(bytes.subarray(from, from + 2 + bytesPerUnit * was.length), was)

@@ -105,6 +105,7 @@ describe('an alias', () => {
       assert.equal(withText(new RequestBody([Buffer.from(none)]), 'model', 'gpt', 'x'), undefined, none)
     for (const [text, expected] of [
       ['{"mod\\u0065l":"gpt","metadata":{"model":"gpt"}}', '{"mod\\u0065l":"x","metadata":{"model":"gpt"}}'],
+      ['{"my_model":"gpt","model":"gpt"}', '{"my_model":"gpt","model":"x"}'],
       ['{"model":"gpt","mod\\u0065l":"gpt"}', '{"model":"gpt","mod\\u0065l":"x"}'],
     ] as const)
       assert.equal(
