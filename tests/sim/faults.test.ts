@@ -3,33 +3,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { FaultPoint } from '../../sim/fault.ts'
-import { type SimulatedVllm, startSimulatedVllm } from '../../sim/server.ts'
 import { eventually, pause, within } from '../support/deadline.ts'
 import { rawRequest } from '../support/raw-client.ts'
-import type { Scope } from '../support/scope.ts'
-
-const path = '/v1/chat/completions'
-const messages = [{ role: 'user', content: 'hi' }]
-const json = { messages, max_tokens: 4, stream: true }
-
-async function sim(t: Scope, options: Parameters<typeof startSimulatedVllm>[0] = {}): Promise<SimulatedVllm> {
-  const server = await startSimulatedVllm(options)
-  t.after(() => server.close())
-  return server
-}
-
-/** What came back, and how the connection ended. */
-async function ending(port: number, body: object = json, headers: Record<string, string> = {}) {
-  const exchange = rawRequest({ port, path, json: body, headers })
-  const { bytes, complete } = await within(5000, exchange.body, 'the end')
-  const { how } = await within(5000, exchange.connection.closed, 'the close')
-  const status = await exchange.head.then(
-    (head) => head.status,
-    () => undefined,
-  )
-  const data = exchange.events.map((event) => event.data)
-  return { status, text: bytes.toString(), complete, how, data }
-}
+import { ending, json, messages, path, sim } from '../support/sim-ending.ts'
 
 /** The last event before each break in a stream of four tokens, by point. */
 const points: [FaultPoint, number, boolean][] = [
