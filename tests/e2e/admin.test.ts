@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { eventually, within } from '../support/deadline.ts'
+import { holdStreams } from '../support/held-stream.ts'
 import { samplesOf } from '../support/metrics.ts'
 import { type RawRequestOptions, rawRequest } from '../support/raw-client.ts'
 import { routerOver } from '../support/router-over.ts'
@@ -11,7 +12,7 @@ import type { Scope } from '../support/scope.ts'
 import { type ScriptedWorker, startScriptedWorker } from '../support/scripted-worker.ts'
 import { send } from '../support/send-all.ts'
 import { shared } from '../support/shared.ts'
-import { answer, chunk, completed, lastChunk, streamHead, until } from '../support/wire.ts'
+import { answer } from '../support/wire.ts'
 
 const timeout = 30_000
 const path = '/v1/chat/completions'
@@ -50,20 +51,7 @@ async function servedBy(router: RouterProcess, requests = 6): Promise<string[]> 
 /** A stream that the worker holds after its first token until the test lets it go on. */
 async function heldStream(router: RouterProcess, worker: ScriptedWorker) {
   const gate = Promise.withResolvers<void>()
-  worker.use((request) => {
-    if (!request.stream) return undefined
-    const { prelude, tokens, finish } = worker.answerTo(request)
-    const [first = '', ...rest] = tokens
-    const begin = [...prelude, first].map(chunk)
-    return [
-      streamHead(),
-      ...begin,
-      until(gate.promise),
-      ...[...rest, ...finish].map(chunk),
-      lastChunk,
-      completed,
-    ]
-  })
+  holdStreams(worker, gate.promise)
   const before = worker.requests.length
   // Round robin: of two in a row, one is for this worker; the other one ends by itself.
   const streams = [0, 1].map(() =>

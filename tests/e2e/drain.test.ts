@@ -3,13 +3,14 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { eventually, within } from '../support/deadline.ts'
+import { holdStreams } from '../support/held-stream.ts'
 import { openConnection, type RawRequestOptions, rawRequest } from '../support/raw-client.ts'
 import { routerOver } from '../support/router-over.ts'
 import type { RouterProcess } from '../support/router-process.ts'
 import type { Scope } from '../support/scope.ts'
 import { startScriptedWorker } from '../support/scripted-worker.ts'
 import { send } from '../support/send-all.ts'
-import { answer, chunk, completed, hang, lastChunk, streamHead, until } from '../support/wire.ts'
+import { answer, hang } from '../support/wire.ts'
 
 const timeout = 30_000
 const messages = [{ role: 'user', content: 'hi' }]
@@ -20,20 +21,7 @@ const plain = { path: '/v1/completions', json: { model: 'test-model', prompt: 'h
 async function setup(t: Scope, ...args: string[]) {
   const gate = Promise.withResolvers<void>()
   const worker = await startScriptedWorker(undefined, { t })
-  worker.use((request) => {
-    if (!request.stream) return undefined
-    const { prelude, tokens, finish } = worker.answerTo(request)
-    const [first = '', ...rest] = tokens
-    const begin = [...prelude, first].map(chunk)
-    return [
-      streamHead(),
-      ...begin,
-      until(gate.promise),
-      ...[...rest, ...finish].map(chunk),
-      lastChunk,
-      completed,
-    ]
-  })
+  holdStreams(worker, gate.promise)
   const router = await routerOver([worker], { t, args })
   return { worker, router, release: gate.resolve }
 }
