@@ -6,6 +6,8 @@ import { canonicalUrl, parseWorkerUrl } from './kinds/worker-url.ts'
 export interface ListedWorker {
   readonly url: string
   readonly draining: boolean
+  /** Undefined where the entry says none. */
+  readonly weight?: number
   /** In place of what the configuration says for all workers. */
   readonly tls?: TlsFiles
 }
@@ -15,7 +17,7 @@ const tlsKeys = { ca: 'ca_file', cert: 'client_cert', key: 'client_key' } as con
 
 /**
  * Reads a list of workers in YAML, or in JSON, which is YAML too: each entry a URL, or
- * `{ url, draining, ca_file, client_cert, client_key }`. The files that an entry names are read too.
+ * `{ url, draining, weight, ca_file, client_cert, client_key }`. The files that an entry names are read too.
  *
  * An empty list is `[]`; a text without any list is a mistake, because a file that is being written looks like that.
  *
@@ -46,6 +48,7 @@ function parseEntry(entry: unknown, index: number): ListedWorker {
   const {
     url,
     draining = false,
+    weight,
     ca_file,
     client_cert,
     client_key,
@@ -55,8 +58,15 @@ function parseEntry(entry: unknown, index: number): ListedWorker {
   if (unknown !== undefined) throw new Error(`${place}: ${JSON.stringify(unknown)} is not a known key`)
   if (typeof url !== 'string') throw new Error(`${place} has no url`)
   if (typeof draining !== 'boolean') throw new Error(`${place}: draining is neither true nor false`)
+  if (weight !== undefined && !isWeight(weight))
+    throw new Error(`${place}: weight is no number from 0.01 to 100`)
   const tls = parseTls({ ca_file, client_cert, client_key }, place)
-  return { url: parseUrl(url, place), draining, ...(tls && { tls }) }
+  return { url: parseUrl(url, place), draining, ...(weight !== undefined && { weight }), ...(tls && { tls }) }
+}
+
+/** Whether a worker may have it as its weight. */
+export function isWeight(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0.01 && value <= 100
 }
 
 function parseTls(written: Record<string, unknown>, place: string): TlsFiles | undefined {

@@ -16,6 +16,7 @@ export function workerState(worker: Worker): WorkerState {
     busy_until: worker.standBack.active ? later(worker.standBack.remainingMs) : null,
     in_flight: inFlight,
     draining,
+    weight: worker.weight,
     breaker: breakerView(worker),
     last_error:
       lastError === undefined ? null : { at: lastError.at.toISOString(), message: lastError.message },

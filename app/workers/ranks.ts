@@ -10,6 +10,7 @@ class Rank implements Candidate {
   readonly id: string
   readonly ordinal: number
   inFlight = 0
+  readonly weight = 1
 
   constructor(workerId: string, ordinal: number) {
     this.id = `${workerId}/${ordinal}`

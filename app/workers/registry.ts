@@ -216,6 +216,8 @@ export class WorkerRegistry {
       }
       const entry = this.#entries.get(address) ?? this.#enter(address, claims[0].url)
       this.#protect(entry, claims.find(({ tls }) => tls !== undefined)?.tls)
+      const weight = claims.find((claim) => claim.weight !== undefined)?.weight ?? 1
+      if (entry.worker.weight !== weight) entry.worker.weight = weight
       const draining = entry.drained || claims.some((claim) => claim.draining === true)
       if (entry.worker.draining === draining) continue
       entry.worker.draining = draining

@@ -8,6 +8,8 @@ export interface Member {
   readonly identity?: string | undefined
   /** Gets nothing new, finishes what it has. */
   readonly draining?: boolean
+  /** How much of the work it should get, beside others: above 0. Default 1. */
+  readonly weight?: number | undefined
   /** In place of what the configuration says for all workers. */
   readonly tls?: TlsFiles
 }

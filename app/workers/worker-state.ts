@@ -12,6 +12,8 @@ export interface WorkerState {
   readonly busy_until: string | null
   readonly in_flight: number
   readonly draining: boolean
+  /** How much of the work it should get, beside others. */
+  readonly weight: number
   readonly breaker: BreakerView
   readonly last_error: { readonly at: string; readonly message: string } | null
   readonly models: readonly string[] | null

@@ -66,6 +66,7 @@ export class Worker implements Candidate {
   readonly #leases = new Set<Lease>()
   #health: Health = { name: 'starting' }
   #draining = false
+  #weight = 1
   #models: ReadonlySet<string> | undefined
   /** It was doubtful at the last look. */
   #doubted = false
@@ -125,6 +126,16 @@ export class Worker implements Candidate {
 
   set draining(draining: boolean) {
     this.#draining = draining
+    this.#onChange()
+  }
+
+  /** How much of the work it should get, beside others: above 0. */
+  get weight(): number {
+    return this.#weight
+  }
+
+  set weight(weight: number) {
+    this.#weight = weight
     this.#onChange()
   }
 

@@ -9,6 +9,7 @@ export class SeenWorker implements Candidate {
   readonly id: string
   readonly ordinal: number
   inFlight = 0
+  readonly weight = 1
   /** Without a first token. */
   waiting = 0
   engine: EngineFacts | undefined

@@ -12,7 +12,8 @@ import type {
 } from './policy.ts'
 import { Popularity } from './popularity.ts'
 import { PrefixIndex } from './prefix-index.ts'
-import { hashText, mix, WorkerNumbers } from './rendezvous.ts'
+import { hashText, WorkerNumbers } from './rendezvous.ts'
+import { rankOf } from './weight.ts'
 
 /** Everything is counted in prompt tokens. docs/selection.md says where each number comes from; most are not delicate. */
 const price = {
@@ -62,13 +63,13 @@ interface Look {
 /**
  * One price per worker, in uncached prompt tokens; the cheapest one wins, and equal ones take turns:
  *
- *     price = ahead + weight x (uncached + fee) + 10 x requests in flight
+ *     price = (ahead + 10 x requests in flight) / weight + waiting x (uncached + fee)
  *
  * `ahead` is what the worker must compute before this prompt: this router's own, known exactly, and what others have
  * waiting there, from its metrics. `uncached` is what it must compute for it. The fee is for leaving the prompt's home,
  * which every router computes alike from the first block that is not everybody's (or the client's session): a router
  * that has never seen a prompt sends it where the others would. It grows with the share of the traffic that this router
- * does not see, and falls where prompts do not come again. The weight grows with the number of requests that wait:
+ * does not see, and falls where prompts do not come again. `waiting` grows with the number of requests that wait:
  * computing something twice delays them all.
  *
  * The choice is the same in every router and process, without a word between them.
@@ -132,7 +133,7 @@ class CacheAware implements SelectionPolicy {
       second: fee * (price.away + others * price.second),
       elsewhere: fee * (price.away + others * price.elsewhere),
     }
-    const weight = 1 + price.perWaiting * this.#meanWaiting(candidates)
+    const waiting = 1 + price.perWaiting * this.#meanWaiting(candidates)
     const now = this.#now()
     const foreignTokens = this.#meanTokens * this.#fleet.missShare
     const turn = this.#turn++
@@ -140,14 +141,14 @@ class CacheAware implements SelectionPolicy {
     let lowest = Number.POSITIVE_INFINITY
     for (let at = 0; at < candidates.length; at++) {
       const candidate = candidates[(at + turn) % candidates.length]!
-      const { id, inFlight, engine } = candidate
+      const { id, inFlight, engine, weight } = candidate
       const uncached = this.#uncachedAt(id, look)
       const away = candidate === home ? 0 : candidate === second ? fees.second : fees.elsewhere
-      const own = this.#open.get(id)?.ahead(1 - others) ?? 0
+      const own = this.#open.get(id)?.ahead((1 - others) * weight) ?? 0
       const trust = engine === undefined ? 0 : freshness(engine, now)
       const theirs = trust === 0 ? 0 : trust * engine!.foreignWaiting * foreignTokens
       const open = trust === 0 ? inFlight : inFlight + trust * engine!.foreign
-      const asked = own + theirs + weight * (uncached + away) + price.inFlight * open
+      const asked = (own + theirs + price.inFlight * open) / weight + waiting * (uncached + away)
       if (asked >= lowest) continue
       lowest = asked
       best = candidate
@@ -161,7 +162,10 @@ class CacheAware implements SelectionPolicy {
     return best
   }
 
-  book({ id, engine }: Candidate, { again = false, stream = false, prompt }: SelectionRequest): Booking {
+  book(
+    { id, engine, weight }: Candidate,
+    { again = false, stream = false, prompt }: SelectionRequest,
+  ): Booking {
     const { model, tokens, key } = this.#look!
     this.#look = undefined
     if (prompt !== undefined) {
@@ -179,6 +183,7 @@ class CacheAware implements SelectionPolicy {
       tokens: this.#uncached,
       expected: prompt === undefined ? undefined : 1 - this.#uncached / tokens,
       seen: stream,
+      pace: weight,
     })
   }
 
@@ -232,7 +237,7 @@ class CacheAware implements SelectionPolicy {
     let highest = -1
     let high = -1
     for (const candidate of candidates) {
-      const rank = mix(key, this.#numbers.of(candidate.id))
+      const rank = rankOf(key, this.#numbers.of(candidate.id), candidate.weight)
       if (rank > highest) {
         second = home
         high = highest

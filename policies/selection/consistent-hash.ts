@@ -1,9 +1,9 @@
-import { loadBound } from './bounded.ts'
+import { isWithin, loadBound } from './bounded.ts'
 import { leastInflight } from './least-inflight.ts'
 import type { Candidate, SelectionPolicy, SelectionRequest, Why } from './policy.ts'
 import { hashText, mix } from './rendezvous.ts'
 
-/** Places of one worker on the ring: with so many, shares differ by about an eighth. */
+/** Places on the ring of a worker of weight 1: with so many, shares differ by about an eighth. */
 const places = 64
 
 interface Place {
@@ -25,7 +25,8 @@ class ConsistentHash implements SelectionPolicy {
   readonly #byLoad = leastInflight()
   /** In order of `at`; of all workers that were ever a candidate and are not gone. */
   #ring: Place[] = []
-  readonly #onRing = new Set<string>()
+  /** The weight with which each has entered. */
+  readonly #onRing = new Map<string, number>()
   /** The candidates of the last choice, which are mostly those of the next one, by their ids. */
   #last: readonly Candidate[] = []
   #byId = new Map<string, Candidate>()
@@ -47,7 +48,7 @@ class ConsistentHash implements SelectionPolicy {
       if (candidate === undefined || passed.has(id)) continue
       passed.add(id)
       home ??= candidate
-      if (candidate.inFlight >= bound) continue
+      if (!isWithin(bound, candidate)) continue
       this.why = candidate === home ? 'session' : 'spill'
       return candidate
     }
@@ -56,25 +57,31 @@ class ConsistentHash implements SelectionPolicy {
   }
 
   forget(id: string): void {
-    if (this.#onRing.delete(id)) this.#ring = this.#ring.filter((place) => place.id !== id)
+    if (this.#onRing.delete(id)) this.#leave(id)
     this.#last = []
+  }
+
+  #leave(id: string): void {
+    this.#ring = this.#ring.filter((place) => place.id !== id)
   }
 
   #mapOf(candidates: readonly Candidate[]): ReadonlyMap<string, Candidate> {
     if (candidates !== this.#last) {
       this.#last = candidates
       this.#byId = new Map(candidates.map((candidate) => [candidate.id, candidate]))
-      const added = candidates.filter(({ id }) => !this.#onRing.has(id))
+      const added = candidates.filter(({ id, weight }) => this.#onRing.get(id) !== weight)
       if (added.length > 0) this.#enter(added)
     }
     return this.#byId
   }
 
   #enter(added: readonly Candidate[]): void {
-    for (const { id } of added) {
-      this.#onRing.add(id)
+    for (const { id, weight } of added) {
+      if (this.#onRing.has(id)) this.#leave(id)
+      this.#onRing.set(id, weight)
       const number = hashText(id)
-      for (let place = 0; place < places; place++) this.#ring.push({ at: mix(number, place), id })
+      const own = Math.max(1, Math.round(places * weight))
+      for (let place = 0; place < own; place++) this.#ring.push({ at: mix(number, place), id })
     }
     this.#ring.sort((a, b) => a.at - b.at || (a.id < b.id ? -1 : 1))
   }

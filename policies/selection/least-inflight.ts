@@ -1,8 +1,9 @@
 import type { Candidate, SelectionPolicy, SelectionRequest } from './policy.ts'
+import { loadOf } from './weight.ts'
 
 /**
- * The worker with the fewest requests open. Ties rotate: without that, an idle fleet would send everything to the
- * first worker as long as requests do not overlap. Further attempts at a request rotate among themselves.
+ * The worker with the fewest requests open, for its weight. Ties rotate: without that, an idle fleet would send
+ * everything to the first worker as long as requests do not overlap. Further attempts rotate among themselves.
  */
 export function leastInflight(): SelectionPolicy {
   const last = { first: -1, further: -1 }
@@ -12,13 +13,16 @@ export function leastInflight(): SelectionPolicy {
     select<C extends Candidate>(candidates: readonly C[], { again }: SelectionRequest): C {
       const turns = again === true ? 'further' : 'first'
       let first = candidates[0]!
+      let least = loadOf(first)
       let next: C | undefined
       for (const candidate of candidates) {
-        if (candidate.inFlight < first.inFlight) {
+        const load = loadOf(candidate)
+        if (load < least) {
           first = candidate
+          least = load
           next = undefined
         }
-        if (candidate.inFlight === first.inFlight && candidate.ordinal > last[turns]) next ??= candidate
+        if (load === least && candidate.ordinal > last[turns]) next ??= candidate
       }
       const chosen = next ?? first
       last[turns] = chosen.ordinal

@@ -13,7 +13,7 @@ const weight = 1 / 50
 const leastTokens = 512
 const leastMs = 10
 
-/** How fast this router's prompts are computed, learnt from the times to their first tokens. */
+/** How fast a worker of weight 1 computes this router's prompts, learnt from the times to their first tokens. */
 export class PrefillSpeed {
   /** Tokens a second. */
   value = firstSpeed
@@ -46,12 +46,12 @@ export class OpenPrompts {
 
   /**
    * Tokens to be computed before a prompt that is sent now.
-   * @param share of the worker's time that this router's prompts get, 0 to 1
+   * @param share of the time of a worker of weight 1 that this router's prompts get: 0 to the worker's weight
    */
   ahead(share: number): number {
     const now = this.#now()
     for (let head = this.#line[0]; head !== undefined && !head.seen; head = this.#line[0]) {
-      if (now - this.#since < (patience * 1000 * head.tokens) / this.#speed.value) break
+      if (now - this.#since < (patience * 1000 * head.tokens) / (head.pace * this.#speed.value)) break
       this.leave(head)
     }
     const head = this.#line[0]
@@ -73,7 +73,8 @@ export class OpenPrompts {
     this.#line.splice(at, 1)
     this.#tokens -= prompt.tokens
     const now = this.#now()
-    if (at === 0 && answered && prompt.seen) this.#speed.measured(prompt.tokens, now - this.#since)
+    if (at === 0 && answered && prompt.seen)
+      this.#speed.measured(prompt.tokens, (now - this.#since) * prompt.pace)
     if (at === 0 || answered) this.#since = Math.max(this.#since, now)
   }
 }
@@ -85,6 +86,8 @@ export interface OpenPromptOptions {
   readonly expected: number | undefined
   /** Its first token will be seen when it comes. */
   readonly seen: boolean
+  /** How many times as fast as a worker of weight 1 its worker is taken for. */
+  readonly pace: number
 }
 
 /** One request's part of them. */
@@ -92,12 +95,14 @@ export class OpenPrompt implements Booking {
   readonly tokens: number
   readonly expected: number | undefined
   readonly seen: boolean
+  readonly pace: number
   readonly #open: OpenPrompts
 
-  constructor({ open, tokens, expected, seen }: OpenPromptOptions) {
+  constructor({ open, tokens, expected, seen, pace }: OpenPromptOptions) {
     this.tokens = tokens
     this.expected = expected
     this.seen = seen
+    this.pace = pace
     this.#open = open
     open.enter(this)
   }

@@ -6,6 +6,8 @@ export interface Candidate {
   readonly ordinal: number
   /** Requests that this router has open on the worker now: exact and instant. */
   readonly inFlight: number
+  /** How much of the work it should get, beside others: above 0, 1 where nobody has said. */
+  readonly weight: number
   /** What the worker's own metrics said last. Undefined: it has not been asked, or does not say. */
   readonly engine?: EngineFacts | undefined
 }

@@ -1,6 +1,10 @@
 import type { Candidate, SelectionContext, SelectionPolicy } from './policy.ts'
+import { loadOf } from './weight.ts'
 
-/** Of two different workers drawn at random, the one with fewer requests open; the first one where both have as many. */
+/**
+ * Of two different workers drawn at random, the one with fewer requests open for its weight; the first one where both
+ * are as loaded.
+ */
 export function powerOfTwo({ random }: Pick<SelectionContext, 'random'>): SelectionPolicy {
   return {
     why: 'load',
@@ -12,7 +16,7 @@ export function powerOfTwo({ random }: Pick<SelectionContext, 'random'>): Select
       const second = (first + 1 + Math.floor(random() * (count - 1))) % count
       const one = candidates[first]!
       const other = candidates[second]!
-      return other.inFlight < one.inFlight ? other : one
+      return loadOf(other) < loadOf(one) ? other : one
     },
   }
 }

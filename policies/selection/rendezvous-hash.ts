@@ -1,7 +1,8 @@
-import { loadBound } from './bounded.ts'
+import { isWithin, loadBound } from './bounded.ts'
 import { leastInflight } from './least-inflight.ts'
 import type { Candidate, SelectionPolicy, SelectionRequest, Why } from './policy.ts'
-import { hashText, mix, WorkerNumbers } from './rendezvous.ts'
+import { hashText, WorkerNumbers } from './rendezvous.ts'
+import { rankOf } from './weight.ts'
 
 /**
  * A session keeps to the worker that ranks highest for it (highest random weight), the same in every router; while that
@@ -30,12 +31,12 @@ class RendezvousHash implements SelectionPolicy {
     let highest = -1
     let highestFree = -1
     for (const candidate of candidates) {
-      const rank = mix(key, this.#numbers.of(candidate.id))
+      const rank = rankOf(key, this.#numbers.of(candidate.id), candidate.weight)
       if (rank > highest) {
         highest = rank
         home = candidate
       }
-      if (rank > highestFree && candidate.inFlight < bound) {
+      if (rank > highestFree && isWithin(bound, candidate)) {
         highestFree = rank
         free = candidate
       }

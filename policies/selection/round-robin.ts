@@ -1,26 +1,81 @@
-import type { Candidate, SelectionPolicy, SelectionRequest } from './policy.ts'
+import type { Candidate, SelectionContext, SelectionPolicy, SelectionRequest } from './policy.ts'
 
 /**
- * Each available worker in turn.
+ * Each available worker in turn, as often as its weight says.
  *
- * The turn is remembered as the ordinal of the last worker chosen, not as an index: workers may come and go between two
- * requests without anybody being skipped or served twice. One turn per model: with a single one, two models that
- * alternate would each meet always the same of their workers. Further attempts have turns of their own.
+ * One turn per model: with a single one, two models that alternate would each meet always the same of their workers.
+ * Further attempts have turns of their own. The first turn is drawn: routers that were started together would otherwise
+ * send the same worker their requests at the same time.
  */
-export function roundRobin(): SelectionPolicy {
-  const first = new Map<string | undefined, number>()
-  const further = new Map<string | undefined, number>()
+export function roundRobin({ random }: Pick<SelectionContext, 'random'>): SelectionPolicy {
+  const first = new Map<string | undefined, Turns>()
+  const further = new Map<string | undefined, Turns>()
 
   return {
     why: 'turn',
     select<C extends Candidate>(candidates: readonly C[], { model, again }: SelectionRequest): C {
-      const lastByModel = again === true ? further : first
-      const last = lastByModel.get(model) ?? -1
-      const chosen = candidates[firstAfter(last, candidates)] ?? candidates[0]!
-      lastByModel.set(model, chosen.ordinal)
-      return chosen
+      const byModel = again === true ? further : first
+      let turns = byModel.get(model)
+      if (turns === undefined) {
+        turns = new Turns(candidates, random)
+        byModel.set(model, turns)
+      }
+      return turns.next(candidates)
+    },
+    forget(id: string): void {
+      for (const turns of [...first.values(), ...further.values()]) turns.forget(id)
     },
   }
+}
+
+class Turns {
+  /**
+   * The turn is remembered as the ordinal of the last worker chosen, not as an index: workers may come and go between two
+   * requests without anybody being skipped or served twice.
+   */
+  #last: number
+  /** With unlike weights: what each worker has to its credit, in shares of one request. */
+  readonly #credit = new Map<string, number>()
+
+  constructor(candidates: readonly Candidate[], random: () => number) {
+    const start = Math.floor(random() * candidates.length)
+    this.#last = candidates[start]!.ordinal - 1
+  }
+
+  next<C extends Candidate>(candidates: readonly C[]): C {
+    const chosen = haveOneWeight(candidates)
+      ? (candidates[firstAfter(this.#last, candidates)] ?? candidates[0]!)
+      : this.#byCredit(candidates)
+    this.#last = chosen.ordinal
+    return chosen
+  }
+
+  forget(id: string): void {
+    this.#credit.delete(id)
+  }
+
+  /** Everybody gets its weight, and who has most pays for all: no worker gets its requests in one burst. */
+  #byCredit<C extends Candidate>(candidates: readonly C[]): C {
+    let total = 0
+    let most = Number.NEGATIVE_INFINITY
+    let chosen = candidates[0]!
+    for (const candidate of candidates) {
+      const credit = (this.#credit.get(candidate.id) ?? 0) + candidate.weight
+      this.#credit.set(candidate.id, credit)
+      total += candidate.weight
+      if (credit <= most) continue
+      most = credit
+      chosen = candidate
+    }
+    this.#credit.set(chosen.id, most - total)
+    return chosen
+  }
+}
+
+function haveOneWeight(candidates: readonly Candidate[]): boolean {
+  const { weight } = candidates[0]!
+  for (const candidate of candidates) if (candidate.weight !== weight) return false
+  return true
 }
 
 /** Index of the first candidate with a larger ordinal, by halving: there may be a thousand. */

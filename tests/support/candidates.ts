@@ -5,7 +5,7 @@ import type { Candidate } from '../../policies/selection/policy.ts'
 export type Facts = { -readonly [Key in keyof Candidate]: Candidate[Key] }
 
 export function candidate(ordinal: number, inFlight = 0): Facts {
-  return { id: `worker-${ordinal}`, ordinal, inFlight }
+  return { id: `worker-${ordinal}`, ordinal, inFlight, weight: 1 }
 }
 
 /** So many candidates with the same load, in order of registration. */

@@ -71,7 +71,7 @@ export interface TestPoolOptions {
 /** A pool without network, and the reports it makes. */
 export function testPool({
   clock,
-  policy = roundRobin(),
+  policy = roundRobin({ random: () => 0 }),
   createBreaker,
   maxInFlightPerWorker = Number.POSITIVE_INFINITY,
   ranks,

@@ -39,7 +39,7 @@ export const discovery = {
   workerUrlsFile: setting({
     kind: optional(text('the path of a file', undefined, '<file>'), 'none'),
     default: undefined,
-    help: 'a YAML or JSON list of worker URLs, or of { url, draining, ca_file, client_cert, client_key }; changes are taken over while running',
+    help: 'a YAML or JSON list of worker URLs, or of { url, draining, weight, ca_file, client_cert, client_key }; changes are taken over while running',
   }),
   workerDns: setting({
     kind: list('names such as dns://vllm:8000, or dns+srv://_http._tcp.vllm.ml.svc', parseDnsName),

@@ -105,6 +105,7 @@ describe('one worker in the view of several processes', () => {
     busy_until: null,
     in_flight: 2,
     draining: false,
+    weight: 1,
     breaker: { state: 'half_open', reason: 'five', until: null },
     last_error: { at: '2026-01-01T00:00:00.000Z', message: 'older' },
     models: ['m'],

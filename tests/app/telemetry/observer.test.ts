@@ -20,7 +20,7 @@ function observed() {
   const metrics = createMetrics()
   const observer = new Observer({ metrics, log: silentLog(), policy: 'round_robin' })
   const pool = new Pool({
-    policy: roundRobin(),
+    policy: roundRobin({ random: () => 0 }),
     createBreaker: () => undefined,
     maxInFlightPerWorker: Number.POSITIVE_INFINITY,
     now: () => clock.now(),

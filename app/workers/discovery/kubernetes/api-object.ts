@@ -1,3 +1,5 @@
+import { isWeight } from '../../../config/worker-list.ts'
+
 /** What every object of the Kubernetes API carries; only the fields that are read here. */
 export interface ApiObject {
   readonly metadata: {
@@ -14,6 +16,22 @@ export interface ApiObject {
 
 /** Set to `true` on a pod or an EndpointSlice: it gets nothing new and finishes what it has. */
 export const drainingAnnotation = 'vllm-router/draining'
+
+/** On a pod or an EndpointSlice: how much of the work its workers should get, beside others; a number from 0.01 to 100. */
+export const weightAnnotation = 'vllm-router/weight'
+
+/**
+ * What the annotation says: no weight without one.
+ * @param kind of the object, for the sentence that says what is wrong
+ */
+export function weightOf({ metadata }: ApiObject, kind: string): { weight?: number; problem?: string } {
+  const written = metadata.annotations?.[weightAnnotation]
+  if (written === undefined) return {}
+  const weight = written.trim() === '' ? Number.NaN : Number(written)
+  if (isWeight(weight)) return { weight }
+  const problem = `${kind} ${metadata.name}: the annotation ${weightAnnotation} is ${JSON.stringify(written)}, no number from 0.01 to 100`
+  return { problem }
+}
 
 export function isAskedToDrain({ metadata }: ApiObject): boolean {
   return metadata.annotations?.[drainingAnnotation] === 'true'

@@ -1,5 +1,5 @@
 import type { Member } from '../../source.ts'
-import { type ApiObject, isAskedToDrain } from './api-object.ts'
+import { type ApiObject, isAskedToDrain, weightOf } from './api-object.ts'
 import { type Found, hostUrl } from './found.ts'
 
 interface Endpoint {
@@ -38,12 +38,14 @@ export function sliceWorkers(slices: readonly EndpointSlice[], port: string): Fo
       problems.push(`EndpointSlice ${metadata.name} has no port called ${port}`)
       continue
     }
+    const { weight, problem } = weightOf(slice, 'EndpointSlice')
+    if (problem !== undefined) problems.push(problem)
     for (const endpoint of endpoints ?? []) {
       const draining = endpoint.conditions?.terminating === true || isAskedToDrain(slice)
       // All addresses of an endpoint are the same one; the API asks to use the first.
       const [address] = endpoint.addresses
       if (address === undefined || !isServing(endpoint)) continue
-      members.push({ url: hostUrl(address, number), identity: endpoint.targetRef?.uid, draining })
+      members.push({ url: hostUrl(address, number), identity: endpoint.targetRef?.uid, draining, weight })
     }
   }
   return { members, problems }

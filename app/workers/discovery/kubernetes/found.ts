@@ -3,7 +3,7 @@ import type { Member } from '../../source.ts'
 /** What a collection of API objects says about workers. */
 export interface Found {
   readonly members: readonly Member[]
-  /** Objects that should have been workers, and why they are none; for the log. */
+  /** What is wrong with objects: why one is no worker, or which annotation is not followed; for the log. */
   readonly problems: readonly string[]
 }
 

@@ -24,8 +24,8 @@ export function kubernetesSource(options: KubernetesSourceOptions): Source {
       function changed(objects: readonly ApiObject[]): void {
         const { members, problems } = interpret(objects, options.port)
         report.found(oneEach(members))
-        if (problems[0] === undefined) report.recovered('port')
-        else report.failed('port', problems[0])
+        if (problems[0] === undefined) report.recovered('interpret')
+        else report.failed('interpret', problems[0])
       }
       const { alive, failed, recovered } = report
       listWatch = new ListWatch({ ...options, path, query, events: { changed, alive, failed, recovered } })

@@ -1,5 +1,5 @@
 import type { Member } from '../../source.ts'
-import { type ApiObject, isAskedToDrain } from './api-object.ts'
+import { type ApiObject, isAskedToDrain, weightOf } from './api-object.ts'
 import { type Found, hostUrl } from './found.ts'
 
 interface Container {
@@ -39,8 +39,11 @@ export function podWorkers(pods: readonly Pod[], port: string): Found {
       problems.push(`pod ${name} has no port called ${port}`)
       continue
     }
+    const { weight, problem } = weightOf(pod, 'pod')
+    if (problem !== undefined) problems.push(problem)
     members.push({
       url: hostUrl(pod.status?.podIP ?? '', number),
+      weight,
       identity: uid,
       draining: deletionTimestamp !== undefined || isAskedToDrain(pod),
     })

@@ -58,6 +58,11 @@ describe('a list of workers', () => {
     assert.deepEqual(parseWorkerList('[]'), [])
   })
 
+  test('may give a worker a weight', () => {
+    const [heavy, usual] = parseWorkerList('[{url: http://a, weight: 2.5}, http://b]')
+    assert.deepEqual([heavy?.weight, usual?.weight], [2.5, undefined])
+  })
+
   test('names a worker once, draining if it says so once', () => {
     const list = '[{url: http://a, draining: true}, http://a:80/]'
     assert.deepEqual(parseWorkerList(list), [{ url: 'http://a:80', draining: true }])
@@ -70,7 +75,10 @@ describe('a list of workers', () => {
       ['http://a', /not a list/],
       ['- http://a\n- ftp://b\n', /entry 2 is not a worker URL/],
       ['- http://user:secret@a\n', /entry 1 is not a worker URL: credentials/],
-      ['- {url: http://a, weight: 3}\n', /entry 1: "weight" is not a known key/],
+      ['- {url: http://a, wait: 3}\n', /entry 1: "wait" is not a known key/],
+      ['- {url: http://a, weight: 0}\n', /entry 1: weight is no number from 0.01 to 100/],
+      ['- {url: http://a, weight: "3"}\n', /entry 1: weight is no number from 0.01 to 100/],
+      ['- {url: http://a, weight: 101}\n', /entry 1: weight is no number/],
       ['- {draining: true}\n', /entry 1 has no url/],
       ['- {url: http://a, draining: "yes"}\n', /draining is neither true nor false/],
       ['- 7\n', /entry 1 is neither/],

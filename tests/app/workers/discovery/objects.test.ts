@@ -48,6 +48,23 @@ describe('pods', () => {
     assert.deepEqual(annotated('false'), ['http://10.0.0.1:80'])
   })
 
+  test('an annotation is its weight; one that is no weight is told, and the usual one holds', () => {
+    const annotated = (value: string) =>
+      ofPods('80', { name: 'a', ip, annotations: { 'vllm-router/weight': value } })
+    assert.deepEqual(
+      ['2', '0.5'].map((value) => annotated(value).members[0]?.weight),
+      [2, 0.5],
+    )
+    for (const wrong of ['', 'heavy', '0', '-1', '1000', 'NaN']) {
+      const { members, problems } = annotated(wrong)
+      assert.equal(members[0]?.weight, undefined)
+      assert.match(
+        problems[0] ?? '',
+        /pod a: the annotation vllm-router\/weight is ".*", no number from 0.01/,
+      )
+    }
+  })
+
   test('a port has a number, or a name that each pod resolves for itself', () => {
     const ports = [{ containerPort: 9000 }, { name: 'http', containerPort: 8001 }]
     assert.deepEqual(words(ofPods('http', { name: 'a', ip, ports })), ['http://10.0.0.1:8001'])

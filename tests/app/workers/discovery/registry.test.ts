@@ -66,6 +66,21 @@ describe('a worker and its sources', () => {
     assert.deepEqual(reports, ['http://a:8000 draining', 'http://a:8000 serving'])
   })
 
+  test('a source weighs its workers, and takes that back; the pool chooses anew', () => {
+    const { registry, pool } = registering()
+    registry.assign('static', [a])
+    registry.assign('file', [{ ...a, weight: 2 }, b])
+    assert.deepEqual(
+      pool.workers.map(({ weight }) => weight),
+      [2, 1],
+    )
+    registry.assign('file', [{ ...b, weight: 0.5 }])
+    assert.deepEqual(
+      pool.workers.map(({ weight }) => weight),
+      [1, 0.5],
+    )
+  })
+
   test('draining is draining as long as one source, or an operator, says so', () => {
     const { registry, pool } = registering()
     registry.assign('static', [a])
