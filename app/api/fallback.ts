@@ -13,11 +13,13 @@ const passing: ReadonlySet<ErrorCode> = new Set([
   'first_token_timeout',
 ])
 
-export interface FallbackOptions {
-  /** The models that may answer in place of the first one, in order; not empty. */
+export interface FallbackOptions<Request> {
+  readonly first: Request
+  /** The models that may answer in its place, in order; not empty. */
   readonly models: readonly string[]
-  /** Asks for an answer of the model that was asked for, or of that one. */
-  readonly ask: (model?: string) => Promise<Answer>
+  /** The same request for another model; undefined where it cannot be made. Called only when it is wanted. */
+  readonly requestFor: (model: string) => Request | undefined
+  readonly ask: (request: Request) => Promise<Answer>
   /** Told before another model is asked. */
   readonly onFallback: (model: string) => void
 }
@@ -26,21 +28,27 @@ export interface FallbackOptions {
  * The first good answer of these models; the last one's, where none is good. Nothing has been sent to the client yet: a
  * stream that is committed is an answer. A mistake of the client's, or a refusal of what it asks for, is an answer too.
  */
-export async function firstGoodAnswer({ models, ask, onFallback }: FallbackOptions): Promise<Answer> {
-  let model: string | undefined
-  for (const next of models) {
+export async function firstGoodAnswer<Request>(options: FallbackOptions<Request>): Promise<Answer> {
+  const { first, models, requestFor, ask, onFallback } = options
+  let request = first
+  for (const model of models) {
+    let next: Request | undefined
     try {
-      const answer = await ask(model)
+      const answer = await ask(request)
       if (!isPassing(answer)) return answer
+      next = requestFor(model)
+      if (next === undefined) return answer
       if (answer.body instanceof PlainStream) answer.body.abandon()
     } catch (error) {
       const code = asRouterError(error)?.code
       if (code === undefined || !passing.has(code)) throw error
+      next = requestFor(model)
+      if (next === undefined) throw error
     }
-    onFallback(next)
-    model = next
+    onFallback(model)
+    request = next
   }
-  return ask(model)
+  return ask(request)
 }
 
 /** The worker's own answer says that it cannot serve the request, or that the prompt does not fit its model. */

@@ -13,7 +13,7 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { ModelDirectory } from '../workers/model-directory.ts'
 import { answerHeaders } from './answer-headers.ts'
-import { callOf, type Memory } from './call-of.ts'
+import { callOf, type Memory, type NamedCall } from './call-of.ts'
 import { saysNoModel, saysNoRoute } from './elsewhere.ts'
 import { firstGoodAnswer } from './fallback.ts'
 import type { ModelNames } from './model-names.ts'
@@ -57,35 +57,35 @@ export function inference(options: InferenceOptions): Handler<GatewayContext> {
     const call = listed ? asked : await locate(asked, model, options)
     record.admittedAt = clock.now()
     metrics.overhead.of().observe((record.admittedAt - record.startedAt) / 1000)
-    const others = typeof asked.asked === 'string' ? fallbacksOf(asked, asked.asked) : none
+    const others = typeof asked.asked === 'string' ? names.fallbacks(asked.asked) : none
     // For the common way no function of its own: each further asynchronous one costs 0.4 us on Bun.
     if (longHold === undefined && others.length === 0)
       return respond(c, call, checked(await relay(call, options.relay), c, call, model), memory, ownCors)
     const answer =
       others.length > 0
-        ? withFallbacks(c, call, others)
+        ? withFallbacks(c, { ...call, asked: asked.asked }, others)
         : relay(call, options.relay).then((first) => checked(first, c, call, model))
     return respond(c, call, await (longHold === undefined ? answer : longHold.race(answer)), memory, ownCors)
   }
 
-  /** None where the name could not be replaced: the first answer stands. That of an alias has been replaced already. */
-  function fallbacksOf({ body }: Call, name: string): readonly string[] {
-    const models = names.fallbacks(name)
-    if (models.length === 0 || body === undefined || names.isAlias(name)) return models
-    return withText(body, 'model', name, name) === undefined ? none : models
+  /** Whether the name in the body can be replaced. That of an alias has been replaced already. */
+  function canRename({ asked: name, body }: NamedCall): boolean {
+    if (typeof name !== 'string' || body === undefined) return false
+    return names.isAlias(name) || withText(body, 'model', name, name) !== undefined
   }
 
   function withFallbacks(
     c: Context<GatewayContext>,
-    first: Call,
+    first: NamedCall,
     models: readonly string[],
   ): Promise<Answer> {
     const { record, longHold } = first
     const from = first.kind.model ?? 'unknown'
     return firstGoodAnswer({
+      first,
       models,
-      async ask(as) {
-        const asked = as === undefined ? first : { ...callOf(c, options, memory, as), longHold }
+      requestFor: (as) => (canRename(first) ? { ...callOf(c, options, memory, as), longHold } : undefined),
+      async ask(asked) {
         const { model } = asked.kind
         const listed = model === undefined || record.model === model
         const call = listed ? asked : await locate(asked, model, options)

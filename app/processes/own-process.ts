@@ -41,6 +41,8 @@ export class OwnProcess {
   #code: Partial<Pick<Config, 'middleware' | 'selectionPolicies'>> = {}
   /** What takes the configuration over that came last. */
   #prepared: { readonly reload: number; readonly apply: Promise<() => void> } | undefined
+  /** The takeover that was begun last: the next configuration is compared with what it leaves. */
+  #committed: Promise<void> = Promise.resolve()
   #stopping = false
 
   constructor(options: OwnProcessOptions) {
@@ -90,8 +92,9 @@ export class OwnProcess {
         const prepared = this.#prepared
         this.#prepared = undefined
         if (prepared?.reload !== reload) throw new Error('this configuration was not prepared')
-        const apply = await prepared.apply
-        apply()
+        const committed = prepared.apply.then((apply) => apply())
+        this.#committed = committed.catch(() => {})
+        await committed
         return null
       },
       drain: ({ settle }) => {
@@ -127,7 +130,9 @@ export class OwnProcess {
   }
 
   async #prepare(config: Partial<Config>): Promise<() => void> {
+    const committed = this.#committed
     const router = await this.#ready.promise
+    await committed
     return router.prepare(resolveOptions({ ...config, ...this.#code }))
   }
 

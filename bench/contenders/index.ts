@@ -3,7 +3,7 @@ import type { Contender } from './contender.ts'
 import { direct } from './direct.ts'
 import { haproxy } from './haproxy.ts'
 import { nginx } from './nginx.ts'
-import { passthrough } from './passthrough.ts'
+import { passthrough, socketPassthrough } from './passthrough.ts'
 import { router } from './router.ts'
 import { rustRouter } from './rust-router.ts'
 
@@ -17,6 +17,8 @@ export function contenders(routerDirectory: string, flags: readonly string[]): C
     caddy,
     passthrough('bun'),
     passthrough('node'),
+    socketPassthrough('bun'),
+    socketPassthrough('node'),
     router({ ...ours, runtime: 'bun' }),
     router({ ...ours, runtime: 'node' }),
     router({ ...ours, runtime: 'bun', logLevel: 'warn' }),

@@ -5,15 +5,39 @@ import { type Runtime, runtimeBinary } from '../runtime-binary.ts'
 import type { Contender } from './contender.ts'
 import { versionOf } from './version-of.ts'
 
+const clients = {
+  bun: '`Bun.serve` and `fetch`',
+  node: '`node:http` and undici `dispatch`',
+} as const
+
 /** The least that a proxy on that runtime costs: what any router on it has to be compared with. */
 export function passthrough(runtime: Runtime): Contender {
-  const program = fileURLToPath(new URL(`passthrough-${runtime}.ts`, import.meta.url))
+  return bare({
+    ...{ name: `bare-${runtime}`, runtime, file: `passthrough-${runtime}.ts` },
+    about: `bare passthrough: ${clients[runtime]}, the answer handed on untouched`,
+  })
+}
+
+/** The same over sockets, as the router reaches its workers. Answers whose body has come in two pieces it cannot. */
+export function socketPassthrough(runtime: Runtime): Contender {
+  return bare({
+    ...{ name: `bare-sockets-${runtime}`, runtime, file: 'passthrough-sockets.ts' },
+    about: "bare passthrough: the runtime's own HTTP server, `node:net` towards the workers",
+  })
+}
+
+interface Bare {
+  readonly name: string
+  readonly runtime: Runtime
+  readonly file: string
+  readonly about: string
+}
+
+function bare({ name, runtime, file, about }: Bare): Contender {
+  const program = fileURLToPath(new URL(file, import.meta.url))
   return {
-    name: `bare-${runtime}`,
-    about:
-      runtime === 'bun'
-        ? 'bare passthrough: `Bun.serve` and `fetch`, the answer handed on untouched'
-        : 'bare passthrough: `node:http` and undici `dispatch`',
+    name,
+    about,
     version: () => versionOf(runtimeBinary(runtime), '--version'),
     async start({ workers, directory }) {
       const port = await freePort()
@@ -21,7 +45,7 @@ export function passthrough(runtime: Runtime): Contender {
         command: runtimeBinary(runtime),
         args: [program, String(port), ...workers],
         directory,
-        name: `bare-${runtime}`,
+        name,
         env: { ...process.env, BUN_CONFIG_MAX_HTTP_REQUESTS: '65535' },
         readyUrl: `http://127.0.0.1:${port}/health`,
       })

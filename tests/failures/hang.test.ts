@@ -66,6 +66,7 @@ test('a line that goes dead in the middle of streams: an error event within the 
   // Only one way: the worker goes on sending, and must see how its connection is closed.
   line.set({ blackhole: 'to-client' })
   const deadAt = performance.now()
+  const lag = startLagMeter(t)
   const ended = await within(limitMs + 5000, Promise.all(exchanges.map(({ body }) => body)), 'an end of each')
   const closed = await Promise.all(
     worker.requests.map(({ connection }) =>
@@ -86,8 +87,12 @@ test('a line that goes dead in the middle of streams: an error event within the 
     assert.ok(!events.some(({ data }) => data === '[DONE]'))
   }
   assert.ok(ended.every(({ complete }) => complete))
-  assert.ok(percentile(delays, 1) <= limitMs + slackMs && percentile(delays, 0) >= limitMs - 100)
-  assert.ok(percentile(closes, 1) <= limitMs + slackMs)
+  const most = limitMs + slackMs + lag.worst
+  assert.ok(
+    percentile(delays, 1) <= most && percentile(delays, 0) >= limitMs - 100,
+    `machine: ${lag.worst} ms`,
+  )
+  assert.ok(percentile(closes, 1) <= most)
   const ends = { stream_idle_timeout: count }
   await assertBooks(router, { ends, streams: ends, workers: 1 })
 })
