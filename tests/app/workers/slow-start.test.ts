@@ -1,12 +1,15 @@
 /** A worker that has just come back is not buried, whatever the policy would like to send it. */
 
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
 import type { Lease } from '../../../app/workers/lease.ts'
 import type { Worker } from '../../../app/workers/worker.ts'
+import { selectionPolicies } from '../../../policies/selection/index.ts'
 import { leastInflight } from '../../../policies/selection/least-inflight.ts'
 import { AppClock } from '../../support/app-clock.ts'
 import { requestFor, testPool } from '../../support/pool.ts'
+import { seeded } from '../../support/random.ts'
+import { selectionContext } from '../../support/selection-context.ts'
 
 /** Three workers with load and a fourth without any; the policy sends everything to the fourth. */
 function setUp({ selectionsBefore = 300 } = {}) {
@@ -63,4 +66,43 @@ test('a worker of a router that has just started is not held back', () => {
   for (const worker of [first, second] as Worker[]) pool.startSlowly(worker)
   for (let i = 0; i < 20; i++) pool.acquire(requestFor())
   assert.equal(first.inFlight, 20)
+})
+
+describe('a ninth worker joins eight that have 200 requests a second', () => {
+  const perSecond = 200
+  const fair = perSecond / 9
+
+  for (const [name, create] of Object.entries(selectionPolicies)) {
+    test(`${name}: its first one within five seconds, and never more than 1.5 times its share`, () => {
+      const random = seeded(3)
+      const clock = new AppClock()
+      const policy = create(selectionContext({ random, now: () => clock.now() }))
+      const { pool, addHealthy } = testPool({ clock, policy })
+      for (let at = 0; at < 8; at++) addHealthy(`http://w${at}:1`)
+      const run = (seconds: number): number[] => {
+        const counts = Array.from({ length: seconds }, () => 0)
+        for (let at = 0; at < seconds * perSecond; at++) {
+          clock.advance(1000 / perSecond)
+          const number = Math.floor(random() * 1e6)
+          const prompt = {
+            bytes: 8192,
+            blocks: [number, number + 0.5],
+            bytesOf: (count: number) => 4096 * count,
+          }
+          const lease = pool.acquire({ ...requestFor(), prompt, session: String(number) })
+          if (lease?.worker.url === 'http://fresh:1') counts[Math.floor(at / perSecond)]! += 1
+          clock.after(300, () => lease?.showLife())
+          clock.after(1500 + 1000 * random(), () => lease?.settle('success'))
+        }
+        return counts
+      }
+      run(10)
+      pool.startSlowly(addHealthy('http://fresh:1'))
+      const counts = run(20)
+      assert.ok(Math.max(...counts.slice(0, 5)) > 0, String(counts))
+      // What chance alone puts into one of so many seconds.
+      const chance = name === 'round_robin' || name === 'least_inflight' ? 1 : 4 * Math.sqrt(fair)
+      assert.ok(Math.max(...counts) <= 1.5 * fair + chance, String(counts))
+    })
+  }
 })
