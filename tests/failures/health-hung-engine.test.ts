@@ -86,7 +86,7 @@ async function routerOverSuspect(metrics: (now: number) => string | undefined) {
   client.answer(other, (path) => (path.startsWith('/v1/chat') ? { status: 200, body: '{}' } : well(path)))
   const runtime = { ...(await detectRuntime()), createClient: () => client }
   const config = { workerUrls: [suspect, other], workerStallTimeoutSecs: stallMs / 1000 }
-  const gateway = await testGateway(config, { clock, random: () => 0.5, runtime })
+  const gateway = await testGateway(config, { clock, random: () => 0, runtime })
   gateway.probe()
   await settled()
   const [worker] = gateway.registry.pool.workers

@@ -135,7 +135,7 @@ describe('pods by label', () => {
     const config = { serviceDiscoveryPort: 'http' }
     const { until, reported } = await following(t, { config, prepare })
     await until(url(2))
-    await reported(/^kubernetes: port: pod vllm-1 has no port called http$/)
+    await reported(/^kubernetes: interpret: pod vllm-1 has no port called http$/)
   })
 })
 
