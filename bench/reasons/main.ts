@@ -1,14 +1,14 @@
 /**
- * node|bun bench/reasons.ts: what parts of our own save beside what they stand in for, in one process without a network.
+ * node|bun bench/reasons/main.ts: what parts of our own save beside what they stand in for, in one process without a network.
  * A part whose gain is gone is to be taken out again; docs/performance.md has the last figures.
  */
 
 import { Hono, type MiddlewareHandler } from 'hono'
 import { Counter, Registry } from 'prom-client'
-import { BoundCounter } from '../app/telemetry/bound-counter.ts'
-import { outlineJson } from '../http/json/outline-json.ts'
-import { RequestBody } from '../http/request-body.ts'
-import { sequence } from '../middleware/sequence.ts'
+import { BoundCounter } from '../../app/telemetry/bound-counter.ts'
+import { outlineJson } from '../../http/json/outline-json.ts'
+import { RequestBody } from '../../http/request-body.ts'
+import { sequence } from '../../middleware/sequence.ts'
 
 type Step = () => unknown
 
