@@ -19,7 +19,10 @@ export interface AccountOptions {
   readonly longestMs: number | undefined
 }
 
-/** Starts accounting for a request, and ends it here unless the answer is still streaming. */
+/**
+ * Opens the record of each request, and closes it at the end of the middleware, unless its answer is still streaming. A
+ * client that leaves and a deadline that passes stop the request from here.
+ */
 export function account({
   accounting,
   lifecycle,

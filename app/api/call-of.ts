@@ -42,7 +42,7 @@ export function createMemory(pool: Pool): Memory {
 }
 
 /**
- * What a request comes to.
+ * What the relay needs of a client's request: what is sent to a worker, and what a worker is chosen by.
  * @param as the model that is to answer in place of the one that the client has named
  */
 export function callOf(

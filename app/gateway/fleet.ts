@@ -57,7 +57,8 @@ export interface Fleet {
 }
 
 /**
- * The fleet as the configuration wants it.
+ * Makes the fleet that a configuration describes. It lives on when the configuration changes: a setting that is read in
+ * here must be named in `prepare` too, or be marked `restart: true`.
  *
  * @throws ConfigError when a TLS file for workers is not what it should be
  */

@@ -12,7 +12,10 @@ export interface Limits {
   reconfigure(config: Config): void
 }
 
-/** The limits as the configuration wants them: of one process, or of all processes together. */
+/**
+ * Makes the admission queue and the rate limit that a configuration asks for. With `--processes`, those of the supervisor
+ * hold for all processes together.
+ */
 export function createLimits(config: Config, observer: Observer, now: () => number): Limits {
   const queue = new AdmissionQueue({
     maxConcurrent: config.maxConcurrentRequests,

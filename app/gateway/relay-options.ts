@@ -16,7 +16,7 @@ export interface RelayWiring {
   readonly budget: RetryBudget
 }
 
-/** How requests are relayed to the fleet, as the configuration wants it. */
+/** The options of the relay and of its route, from the settings; their seconds become milliseconds. */
 export function relayOptions(wiring: RelayWiring): HttpOptions['inference'] {
   const { config, clock, random, fleet, metrics, observer, budget } = wiring
   const { client, pool, prober } = fleet

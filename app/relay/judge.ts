@@ -124,7 +124,7 @@ export function letGo(): AttemptFailure {
   })
 }
 
-/** Of a stream. */
+/** The fault of a stream that ended cleanly, and without any content. */
 export function endedEarly(): AttemptFailure {
   return new AttemptFailure({
     fault: 'no_content',

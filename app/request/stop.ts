@@ -12,6 +12,8 @@ const messages: Record<StopReason, string> = {
 
 /**
  * The one way by which a request is ended from outside: the client leaves, its time is up, or the router drains.
+ * `app/api/account.ts` hears that the client has left, and that its time is up.
+ *
  * Whatever the request is waiting for at that moment (a worker's head, an event, a pause before a retry) puts itself
  * into `waiting`, and is told at once.
  */

@@ -34,6 +34,7 @@ async function listen({ host, port, fetch, shared = false }: ListenOptions): Pro
       hostname: host,
       port,
       reusePort: shared,
+      // The longest header (16 KiB) is a flag of Bun's, not an option here; beyond, Bun itself answers with a bare 431.
       // Bun closes a connection that is quiet for 10 s, a prefill included. The limit below is for the time between
       // requests only: it is lifted as long as one is under way.
       idleTimeout: keepAliveSeconds,

@@ -37,6 +37,7 @@ async function listen({ host, port, fetch, shared = false }: ListenOptions): Pro
       connectionsCheckingInterval: 1_000,
       // Above the 60 s of common load balancers, so that they close idle connections, not we under their hands.
       keepAliveTimeout: 75_000,
+      // Bytes. Beyond, Node's parser itself answers with a bare 431: no middleware and no log line sees the request.
       maxHeaderSize: 64 * 1024,
       noDelay: true,
     },

@@ -270,8 +270,10 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
     this.#droppedLines = dropped
   }
 
-  /** Reads the gauges from the parts themselves; call right before the registry is printed. */
-  /** @param bufferedBytes what the bodies of requests take up now */
+  /**
+   * Reads the gauges from the parts themselves; call right before the registry is printed.
+   * @param bufferedBytes what the bodies of requests take up now
+   */
   refreshGauges(pool: Pool, bufferedBytes: number): void {
     const { activeWorkers, workerHealth, workerBusy, running, breakerState } = this.#metrics
     const { residentMemory, eventLoopLag } = this.#metrics

@@ -76,7 +76,10 @@ function isBlank(code: number): boolean {
   return code === 0x20 || code === 0x09
 }
 
-/** What is no HTTP. */
+/**
+ * The error for bytes that are not HTTP/1.1.
+ * @param code what is wrong, for example `BAD_HEADER`
+ */
 export function fault(code: string): TransportError {
   return new TransportError('protocol', code)
 }

@@ -11,7 +11,7 @@ export function atEndOfTurn(write: () => void): void {
   if (waiting.push(write) === 1) setImmediate(writeAll)
 }
 
-/** Resolves at the same time. */
+/** Resolves when the writes of this turn are made: for answers that are to go out together. */
 export function endOfTurn(): Promise<void> {
   turn ??= new Promise(begin)
   return turn

@@ -37,7 +37,7 @@ export function workerState(worker: Worker): WorkerState {
   }
 }
 
-/** In the state of a worker, and in the log. */
+/** Why a worker does not list its models, and what to do: shown in `GET /workers` and in the log. */
 export const lockedModels =
   'GET /v1/models wants a key: give the router --api-key; until then it learns from answers who serves which model'
 

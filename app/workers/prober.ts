@@ -10,7 +10,7 @@ const pulseTimeoutMs = 500
 
 /**
  * Asks every worker for its health and its models, each on a timer of its own: one slow worker delays no other.
- * It only writes facts on workers; the request path only reads them.
+ * What it finds is written on the workers, where choosing one reads it; it chooses no worker itself.
  */
 export class Prober {
   readonly #options: ProbeOptions

@@ -27,9 +27,10 @@ export class FleetSigns {
 }
 
 /**
- * Suspicion before the verdict. A hung worker answers its health checks, and the proof that nothing moves takes minutes;
- * but a worker that has been quiet for many times as long as its requests usually take, while others answer, had better
- * get no more of them for now. A sign of life is what only a working engine sends: content, or a whole good answer.
+ * Says whether a worker is doubtful: quiet for four times as long as its requests usually take to a first sign of life,
+ * while other workers answer. It is then the last choice. A hung engine answers its health checks, and the probes take
+ * minutes to prove that its counters stand still; the requests that wait on it tell much sooner. A sign of life is what
+ * only a working engine sends: content, or a whole good answer.
  */
 export class SignsOfLife {
   readonly #now: () => number

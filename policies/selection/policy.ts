@@ -74,7 +74,8 @@ export interface Booking {
  *
  * Synchronous, no I/O, no log: choosing and counting is one step, so that two requests can never both see the state
  * before either of them. `candidates` is never empty and holds available workers only;
- * the array is the pool's own and serves many requests: never change it.
+ * the array is the pool's own and serves many requests: never change it. Candidates that nothing tells apart take turns:
+ * a policy that gives every tie to the first one leaves the others idle.
  */
 export interface SelectionPolicy {
   select<C extends Candidate>(candidates: readonly C[], request: SelectionRequest): C

@@ -15,7 +15,7 @@ const chat = { model: 'test-model', messages: [{ role: 'user', content: 'hello' 
 function needsBuild(): void {
   const built = new URL('../../dist/app/index.js', import.meta.url)
   if (thisRuntime === 'node' && !existsSync(built))
-    assert.fail('dist/ is missing: run `npm run build` first (npm test does it by itself)')
+    assert.fail('dist/ is missing: run `npm run build` first (npm test without a path does it by itself)')
 }
 
 async function startExample(

@@ -24,6 +24,8 @@ const last = whole.replace('\r\n', '\r\nConnection: close\r\n')
 const chunked = (extension: string, trailer: string): string =>
   `${begin}Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n` +
   `${body.length.toString(16)}${extension}\r\n${body}\r\n0\r\n${trailer}\r\n`
+const withFields = (count: number): string =>
+  last.replace('\r\n', `\r\n${Array.from({ length: count }, (_, index) => `X-${index}: 1\r\n`).join('')}`)
 const padded = (bytes: number): string => last.replace('\r\n', `\r\nX-Long: ${'x'.repeat(bytes)}\r\n`)
 
 /** The statuses of all that comes back until the connection ends. */
@@ -46,6 +48,8 @@ const cases: readonly { what: string; bytes: string; node: string; bun: string |
   { what: 'an ordinary request', bytes: last, node: '200', bun: '200' },
   { what: 'a header of 12 KiB', bytes: padded(12 * 1024), node: '200', bun: '200' },
   { what: 'a header of 20 KiB', bytes: padded(20 * 1024), node: '200', bun: '431' },
+  { what: 'a header of 150 fields', bytes: withFields(150), node: '200', bun: '200' },
+  { what: 'a header of 250 fields', bytes: withFields(250), node: '200', bun: '431' },
   { what: 'an empty line before the request', bytes: `\r\n${last}`, node: '200', bun: /^(400)?$/ },
   {
     what: 'an empty line between two',

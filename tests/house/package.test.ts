@@ -55,7 +55,7 @@ async function filesBelow(directory: string): Promise<string[]> {
 before(
   async () => {
     if (!existsSync(join(root, 'dist/app/main.js')))
-      assert.fail('dist/ is missing: run `npm run build` first (npm test does it by itself)')
+      assert.fail('dist/ is missing: run `npm run build` first (npm test without a path does it by itself)')
     home = await mkdtemp(join(tmpdir(), 'vllm-router-package-'))
     await pack(home)
     const tarball = (await readdir(home)).find((name) => name.endsWith('.tgz'))
@@ -104,7 +104,8 @@ describe('the package', () => {
       return [`${built}.js`, `${built}.d.ts`]
     })
     const built = files.filter((file) => file.startsWith('dist/') && file !== 'dist/package.json')
-    const stale = 'dist/ is not what the source gives: run `npm run build` (npm test does it by itself)'
+    const stale =
+      'dist/ is not what the source gives: run `npm run build` (npm test without a path does it by itself)'
     assert.deepEqual(built, expected.sort(), stale)
   })
 

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -12,6 +12,8 @@ export function publicTypes(): string {
   const found = new Map<string, string>()
   const visit = (file: string): void => {
     if (found.has(file)) return
+    if (!existsSync(built))
+      throw new Error('dist/ is missing: run `npm run build` first (npm test without a path does it)')
     const text = readFileSync(`${built}${file}`, 'utf8')
     found.set(file, text.replace(/\/\*[\s\S]*?\*\/\n?\s*|^\s*\/\/.*\n/gm, '').trim())
     for (const [, from, inline] of text.matchAll(/from '(\.[^']+)'|import\("(\.[^"]+)"\)/g)) {

@@ -37,6 +37,9 @@ function choose<C extends Candidate>(
   return chosen
 }
 
+/** For whoever meets a rule with a policy that is meant to break it. */
+const onPurpose = 'on purpose? then an entry in `exceptions` in this file, with the reason'
+
 const rules: Readonly<Record<string, (create: () => SelectionPolicy) => void>> = {
   'chooses one of the candidates, at once'(create) {
     const policy = create()
@@ -119,7 +122,10 @@ const rules: Readonly<Record<string, (create: () => SelectionPolicy) => void>> =
       const list = candidates(size)
       const chosen = Array.from({ length: size * 200 }, () => choose(policy, list, { model: undefined }))
       const counts = tally(list, chosen)
-      assert.ok(Math.min(...counts) > 100 && Math.max(...counts) < 300, `of ${size}: ${counts}`)
+      assert.ok(
+        Math.min(...counts) > 100 && Math.max(...counts) < 300,
+        `choices per candidate, of ${size} with the same load: ${counts}; ties must take turns (${onPurpose})`,
+      )
     }
   },
 
@@ -129,7 +135,11 @@ const rules: Readonly<Record<string, (create: () => SelectionPolicy) => void>> =
     const request = { model: undefined }
     for (let i = 0; i < 50; i++) choose(policy, list.slice(0, 2), request)
     const chosen = Array.from({ length: 300 }, () => choose(policy, list, request))
-    assert.ok(Math.min(...tally(list, chosen)) > 50)
+    const counts = tally(list, chosen)
+    assert.ok(
+      Math.min(...counts) > 50,
+      `choices per candidate, the last one was away: ${counts} (${onPurpose})`,
+    )
   },
 
   'decides the same with the same chance and the same past'(create) {
