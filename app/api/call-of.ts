@@ -53,6 +53,7 @@ export function callOf(
 ): NamedCall {
   const { relay, workerKey, dropClientKey } = options
   const { pool } = relay
+  const { reads } = pool.policy
   const { incoming } = c.env
   const record = c.get('record')
   const payload = c.get('payload')
@@ -99,7 +100,11 @@ export function callOf(
     stream: record.stream,
     kind: new RequestKind({
       ...{ model, path, headers, stream: record.stream, body },
-      ...(pool.policy.reads && whatPolicyReads(pool, { incoming, payload, body, model, record })),
+      session: reads?.session === true ? sessionKey(incoming, payload) : undefined,
+      prompt:
+        reads?.prompt === true && payload !== undefined && body !== undefined
+          ? promptOf(body, model, record, pool)
+          : undefined,
     }),
     longHold: longHold({ dialect, endMarker, choices, record }, options),
   }
@@ -125,18 +130,8 @@ function renamed(body: RequestBody | undefined, named: unknown, model: string): 
   throw new RouterError('invalid_request', message, { param: 'model' })
 }
 
-interface ReadRequest {
-  readonly incoming: Incoming
-  readonly payload: JsonObject | undefined
-  readonly body: RequestBody | undefined
-  readonly model: string | undefined
-  readonly record: RequestRecord
-}
-
-/** What the selection policy wants to know of the request, and no more. */
-function whatPolicyReads({ policy }: Pool, { incoming, payload, body, model, record }: ReadRequest) {
-  const session = policy.reads?.session === true ? sessionKey(incoming, payload) : undefined
-  if (policy.reads?.prompt !== true || payload === undefined || body === undefined) return { session }
+/** The beginning of the prompt, for a policy that reads it; and the policy is told how many tokens the prompt has had. */
+function promptOf(body: RequestBody, model: string | undefined, record: RequestRecord, { policy }: Pool) {
   const bytes = body.byteLength
   // A name that a client has made up gets no state of its own.
   const known = record.model === model ? model : undefined
@@ -145,7 +140,7 @@ function whatPolicyReads({ policy }: Pool, { incoming, payload, body, model, rec
     if (record.usage !== undefined && record.model === known)
       policy.counted?.(known, bytes, record.usage.prompt)
   })
-  return { session, prompt: promptChain(body, known) }
+  return promptChain(body, known)
 }
 
 /** One prompt, of text or of token ids, has `n` answers; several have so many each. */

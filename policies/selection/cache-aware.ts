@@ -155,7 +155,7 @@ class CacheAware implements SelectionPolicy {
     }
     this.#look = look
     this.#uncached = this.#uncachedAt(best.id, look)
-    const holdsMore = this.#index.depthOf(best.id) > common
+    const holdsMore = blocks.length > 0 && this.#index.depthOf(best.id) > common
     if (!isHomed) this.why = holdsMore ? 'index' : 'load'
     else if (best === home) this.why = session === undefined ? 'affinity' : 'session'
     else this.why = holdsMore ? 'index' : 'spill'
@@ -219,8 +219,9 @@ class CacheAware implements SelectionPolicy {
   }
 
   #uncachedAt(id: string, { prompt, tokens, model, common }: Look): number {
+    if (prompt === undefined || prompt.blocks.length === 0) return tokens
     const held = Math.max(this.#index.depthOf(id), common)
-    if (held === 0 || prompt === undefined) return tokens
+    if (held === 0) return tokens
     return Math.max(leastTokens, tokens - prompt.bytesOf(held) * model.tokensPerByte)
   }
 
