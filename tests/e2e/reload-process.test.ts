@@ -8,13 +8,16 @@ import { describe, test } from 'node:test'
 import { readNoting, watchFile } from '../../app/cli/config-watch.ts'
 import { loadConfig } from '../../app/config/load-config.ts'
 import { eventually, within } from '../support/deadline.ts'
+import { residentMegabytes } from '../support/process-status.ts'
 import { rawRequest } from '../support/raw-client.ts'
 import { untilAvailable } from '../support/router-over.ts'
 import { type RouterProcess, startRouter } from '../support/router-process.ts'
 import type { Scope } from '../support/scope.ts'
 import { type ScriptedWorker, startScriptedWorker } from '../support/scripted-worker.ts'
+import { sized } from '../support/soak.ts'
 
 const timeout = 60_000
+const reloads = sized(500, 100)
 const chat = { model: 'test-model', messages: [{ role: 'user', content: 'hi' }] }
 
 interface Kit {
@@ -104,8 +107,8 @@ for (const processes of [1, 2]) {
       assert.doesNotMatch(text, /hidden-key/)
     })
 
-    test('loses no request and no stream to a hundred reloads, half of them wrong', {
-      timeout,
+    test(`loses no request and no stream to ${reloads} reloads, half of them wrong, and stays as large as it was`, {
+      timeout: sized(600_000, timeout),
     }, async (t) => {
       const kit = await start(t, processes)
       let over = false
@@ -114,7 +117,7 @@ for (const processes of [1, 2]) {
       const asking = Array.from({ length: 8 }, async () => {
         while (!over) statuses.push(await kit.ask())
       })
-      const streaming = Array.from({ length: 20 }, async () => {
+      const streaming = Array.from({ length: sized(200, 20) }, async () => {
         while (!over) {
           const json = { ...chat, stream: true }
           const exchange = rawRequest({ port: kit.router.apiPort, path: '/v1/chat/completions', json })
@@ -123,10 +126,12 @@ for (const processes of [1, 2]) {
         }
       })
       const [first, second] = kit.workers
-      for (let round = 0; round < 100; round++) {
+      const resident: number[] = []
+      for (let round = 0; round < reloads; round++) {
+        if (round === reloads / 2 || round === reloads - 1) resident.push(residentMegabytes(kit.router.pid))
         const good = [
           `policy: ${round % 4 === 0 ? 'least_inflight' : 'cache_aware'}`,
-          `max-concurrent-requests-per-worker: ${100 + round}`,
+          `max-concurrent-requests-per-worker: ${1000 + round}`,
           `worker-urls: [${JSON.stringify((round % 8 < 4 ? first : second)!.url)}]`,
         ]
         await kit.write(round % 2 === 0 ? good.slice(0, 2).join('\n') : 'policy: nope')
@@ -138,6 +143,9 @@ for (const processes of [1, 2]) {
       assert.ok(statuses.length > 100)
       assert.deepEqual([...new Set(statuses)], [200])
       assert.deepEqual(cut, [])
+      const [half = 0, end = 0] = resident
+      t.diagnostic(`${statuses.length} requests; ${half} MB after half of the reloads, ${end} MB after all`)
+      assert.ok(end <= 1.3 * half, `${half} MB after half of the reloads, ${end} MB after all`)
     })
   })
 }
