@@ -44,7 +44,7 @@ export function account({
   return async function account(c, next) {
     const { incoming } = c.env
     const path = c.req.path
-    const record = accounting.open(c.req.method, path)
+    const record = accounting.open(c.req.method, path, incoming.headers)
     record.requestId = c.get('requestId')
     record.client = incoming.remoteAddress
     if (knownRoutes.has(path)) record.route = path

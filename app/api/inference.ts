@@ -48,7 +48,7 @@ const none: readonly string[] = []
 
 /** Relays a request of any path to a worker. There is no other way in. */
 export function inference(options: InferenceOptions): Handler<GatewayContext> {
-  const { names, clock, metrics, ownCors, memory } = options
+  const { names, clock, metrics, memory } = options
   return async function relayRequest(c) {
     const asked = callOf(c, options, memory)
     const { record, longHold } = asked
@@ -60,12 +60,12 @@ export function inference(options: InferenceOptions): Handler<GatewayContext> {
     const others = typeof asked.asked === 'string' ? names.fallbacks(asked.asked) : none
     // For the common way no function of its own: each further asynchronous one costs 0.4 us on Bun.
     if (longHold === undefined && others.length === 0)
-      return respond(c, call, checked(await relay(call, options.relay), c, call, model), memory, ownCors)
+      return respond(c, call, checked(await relay(call, options.relay), c, call, model), options)
     const answer =
       others.length > 0
         ? withFallbacks(c, { ...call, asked: asked.asked }, others)
         : relay(call, options.relay).then((first) => checked(first, c, call, model))
-    return respond(c, call, await (longHold === undefined ? answer : longHold.race(answer)), memory, ownCors)
+    return respond(c, call, await (longHold === undefined ? answer : longHold.race(answer)), options)
   }
 
   /** Whether the name in the body can be replaced. That of an alias has been replaced already. */
@@ -146,11 +146,12 @@ function respond(
   c: Context<GatewayContext>,
   call: Call,
   answer: Answer,
-  { responses }: Memory,
-  ownCors: boolean,
+  { memory: { responses }, ownCors, clock }: InferenceOptions,
 ): Response {
   const { status, headers, body, reportsError = false, isEventStream = false } = answer
   const { record } = call
+  // Where only the head and comments go out, another worker may still take over.
+  if (record.trace !== undefined && body !== call.longHold) record.trace.committed(clock.now())
   const init = { status, headers: answerHeaders(headers, record, ownCors) }
   record.status = status
   c.set('requestIdSent', true)

@@ -1,6 +1,7 @@
 import { type ReadFile, readConfigFile } from './config-file.ts'
 import { type Environment, readEnvironment } from './environment.ts'
 import { readFlags } from './flags.ts'
+import { readOtelVariables } from './otel-variables.ts'
 import type { ConfigProblem, Reading } from './problem.ts'
 import { type Origins, resolve } from './resolve.ts'
 import type { Config } from './settings.ts'
@@ -32,7 +33,8 @@ export async function loadConfig({
   const wanted = typeof named?.value === 'string' && !['', 'none'].includes(named.value.trim())
   const nothing: Reading = { values: [], faults: [] }
   const file = named && wanted ? await readConfigFile(named, { cwd, env, readFile }) : nothing
-  const sources = [flags, variables, file]
+  const given = new Set([flags, variables, file].flatMap(({ values }) => values.map(({ key }) => key)))
+  const sources = [flags, variables, file, readOtelVariables(env, given)]
   const resolved = resolve(sources.map(({ values }) => values))
   const faults = [...sources.flatMap((source) => source.faults), ...resolved.faults]
   if (faults.length > 0) return { ok: false, faults }

@@ -9,6 +9,7 @@ import { listeners } from './settings/listeners.ts'
 import { logging } from './settings/logging.ts'
 import { breaker, retries } from './settings/resilience.ts'
 import { selection } from './settings/selection.ts'
+import { tracing } from './settings/tracing.ts'
 import { workers } from './settings/workers.ts'
 
 /**
@@ -26,6 +27,7 @@ export const groups = [
   { title: 'Keys', settings: access },
   { title: 'Discovery', settings: discovery },
   { title: 'Log', settings: logging },
+  { title: 'Traces', settings: tracing },
 ] as const
 
 const table = {
@@ -39,6 +41,7 @@ const table = {
   ...access,
   ...discovery,
   ...logging,
+  ...tracing,
 }
 
 type Table = typeof table

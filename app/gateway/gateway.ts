@@ -57,7 +57,7 @@ export interface Gateway {
    * @param options.settle false leaves out the time in which new requests are still taken
    */
   stop(options?: { readonly settle?: boolean }): Promise<void>
-  /** Closes everything at once. */
+  /** Closes everything at once; with tracing, the last traces have two seconds. */
   close(): Promise<void>
 }
 

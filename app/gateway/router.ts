@@ -16,10 +16,11 @@ import { type Clock, systemClock } from '../runtime/clock.ts'
 import { detectRuntime } from '../runtime/detect.ts'
 import type { FetchHandler, Listener, Runtime } from '../runtime/runtime.ts'
 import { Accounting } from '../telemetry/accounting.ts'
+import { createTracer } from '../telemetry/create-tracer.ts'
+import { exposition, type Samples, samplesOf, wantsOpenMetrics } from '../telemetry/exposition.ts'
 import { type Log, silentLog } from '../telemetry/log.ts'
-import { createMetrics, exposition } from '../telemetry/metrics.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
 import { Observer } from '../telemetry/observer.ts'
-import { type Samples, samplesOf } from '../telemetry/process-samples.ts'
 import type { WorkerRegistry } from '../workers/registry.ts'
 import { createFleet } from './fleet.ts'
 import { createLimits } from './limits.ts'
@@ -95,7 +96,8 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
     policy: config.policy,
     cacheThreshold: config.cacheThreshold,
   })
-  const accounting = new Accounting({ metrics, log, clock })
+  const tracer = await createTracer(config, { log, clock })
+  const accounting = new Accounting({ metrics, log, clock, tracer })
   const fleet = createFleet({
     ...{ config, clock, random, runtime, observer },
     onOperatorChange: shared?.onOperatorChange,
@@ -140,9 +142,9 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
       }),
       operations: createOperations({
         ...{ config: wanted, control, log },
-        exposition() {
+        exposition(accept) {
           refreshGauges()
-          return exposition(metrics)
+          return exposition(metrics, tracer !== undefined && wantsOpenMetrics(accept))
         },
       }),
     }
@@ -160,6 +162,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
       limits.reconfigure(next)
       budget.reconfigure(budgetOf(next))
       held.limit = bufferBound(next.maxBufferedBytes)
+      tracer?.sample(next.otelSamplingRatio)
       lifecycle.reconfigure(drainTimes(next))
       observer.policyChanged(next.policy, next.cacheThreshold)
       if (parts.log !== undefined) log.level = next.logLevel
@@ -195,6 +198,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
   async function close(graceMs = 0): Promise<void> {
     observer.lag.stop()
     await fleet.stop(Promise.all(listeners.splice(0).map((listener) => listener.close(graceMs))))
+    await tracer?.stop()
   }
 
   return {

@@ -4,8 +4,8 @@ import { webGuard } from '../../middleware/web-guard.ts'
 import type { Config } from '../config/settings.ts'
 import { type GatewayContext, widen } from '../request/context.ts'
 import { errorResponse, methodNotAllowed } from '../request/render-error.ts'
+import type { Exposition } from '../telemetry/exposition.ts'
 import type { Log } from '../telemetry/log.ts'
-import type { Exposition } from '../telemetry/metrics.ts'
 import { adminRoutes } from './admin.ts'
 import { livePage } from './live-page.ts'
 import type { RouterControl } from './router-control.ts'
@@ -58,8 +58,8 @@ export function probes(control: RouterControl, { addresses }: ProbesOptions): Ho
 export interface OperationsOptions {
   readonly config: Config
   readonly control: RouterControl
-  /** What Prometheus gets. */
-  readonly exposition: () => Promise<Exposition>
+  /** What Prometheus gets; `accept` is its header of that name. */
+  readonly exposition: (accept?: string) => Promise<Exposition>
   readonly log: Log
 }
 
@@ -76,7 +76,7 @@ export function createOperations(options: OperationsOptions): Hono<GatewayContex
   app.route('/', probes(control, { addresses: true }))
   app.get('/', (c) => c.html(livePage, 200, livePageHeaders))
   app.get('/metrics', async (c) => {
-    const { text, contentType } = await options.exposition()
+    const { text, contentType } = await options.exposition(c.req.header('accept'))
     return c.body(text, 200, { 'content-type': contentType })
   })
   const { adminApiKey, adminHosts } = config

@@ -2,7 +2,7 @@ import type { ConfigProblem } from '../config/problem.ts'
 import type { Config } from '../config/settings.ts'
 import type { ConfigView, FlushResult, ReloadResult, Vitals } from '../operations/router-control.ts'
 import type { RequestFilter, RequestView } from '../request/request-view.ts'
-import type { Samples } from '../telemetry/process-samples.ts'
+import type { Samples } from '../telemetry/exposition.ts'
 import type { OperatorChanges } from '../workers/registry.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
 

@@ -10,8 +10,10 @@ import { type Clock, systemClock, within } from '../runtime/clock.ts'
 import { detectRuntime } from '../runtime/detect.ts'
 import { type OwnCommand, ownCommand } from '../runtime/own-command.ts'
 import { type FetchHandler, type Listener, type Runtime, urlOf } from '../runtime/runtime.ts'
+import { tracesEndpoint } from '../telemetry/create-tracer.ts'
+import { type Exposition, wantsOpenMetrics } from '../telemetry/exposition.ts'
 import type { Log } from '../telemetry/log.ts'
-import { createMetrics, type Exposition, type Metrics } from '../telemetry/metrics.ts'
+import { createMetrics, type Metrics } from '../telemetry/metrics.ts'
 import { Observer } from '../telemetry/observer.ts'
 import { ProcessSamples } from '../telemetry/process-samples.ts'
 import type { OperatorChanges } from '../workers/registry.ts'
@@ -141,7 +143,8 @@ export class Supervisor {
 
   #createOperations(config: Config): FetchHandler {
     const { log } = this.#options
-    const exposition = () => this.#exposition()
+    const isTraced = tracesEndpoint(config) !== undefined
+    const exposition = (accept?: string) => this.#exposition(isTraced && wantsOpenMetrics(accept))
     const app = createOperations({ config, control: this.control, exposition, log })
     return (request, env) => app.fetch(request, env)
   }
@@ -243,7 +246,7 @@ export class Supervisor {
     this.#adopted = Promise.all(adopting)
   }
 
-  async #exposition(): Promise<Exposition> {
+  async #exposition(openMetrics: boolean): Promise<Exposition> {
     const { residentMemory, eventLoopLag } = this.#metrics
     await Promise.all(
       this.#group.serving.map(async (process) => {
@@ -255,7 +258,7 @@ export class Supervisor {
     residentMemory.set(process.memoryUsage.rss())
     eventLoopLag.set(this.#observer.lag.takeWorst())
     this.#observer.countDroppedLines()
-    return this.#samples.exposition(this.#metrics)
+    return this.#samples.exposition(this.#metrics, openMetrics)
   }
 
   /** The answer, or undefined when there is none in time. */

@@ -111,8 +111,10 @@ class Attempt {
       } catch (error) {
         answer = await this.#again(error)
       }
-      this.#call.record.headAt = this.#options.clock.now()
       const { status, headers, body } = answer
+      const { record } = this.#call
+      record.headAt = this.#options.clock.now()
+      record.trace?.gotHead(status, record.headAt)
       if (status < 200 || status > 599) throw new TransportError('protocol', 'BAD_STATUS')
       if (status < 300 && isEventStream(answer)) return await this.#commitEvents(answer)
       if (bodiless.has(status)) return this.#commitBodiless(answer)
@@ -151,6 +153,7 @@ class Attempt {
     const { client, clock } = this.#options
     const { deadline } = record
     let { headers } = this.#call
+    if (record.trace !== undefined) headers = record.trace.fields(headers)
     if (deadline !== undefined) headers = withTimeLeft(headers, deadline - clock.now())
     if (this.#lease.rank !== undefined) headers = withRank(headers, this.#lease.rank)
     return client.send({ origin, path: pathPrefix + path, method, headers, body, fresh })

@@ -159,6 +159,7 @@ class Run {
     if (deadly) this.#deaths += 1
     const { record } = this.#call
     const endedAt = this.#options.exchange.clock.now()
+    record.trace?.attemptFailed(fault, endedAt)
     record.attemptFailed({
       worker: worker.url,
       why: lease.why,
@@ -278,6 +279,7 @@ function noteAttempt(record: RequestRecord, lease: Lease): void {
   record.lastFailed = false
   record.candidates = lease.candidates
   record.passedOver = lease.passedOver
+  record.trace?.attemptBegins({ worker: lease.worker.url, why: lease.why, sentAt: lease.sentAt })
 }
 
 /** An attempt that is not judged yet. */

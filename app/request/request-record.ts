@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../../http/errors.ts'
+import type { RequestTrace } from './request-trace.ts'
 import type { PassedOver } from './request-view.ts'
 import { Stop } from './stop.ts'
 
@@ -65,6 +66,8 @@ export class RequestRecord {
   eventStream = false
   /** The body outlives the middleware: whoever streams it calls `end`. */
   live = false
+  /** Undefined: the request is not traced. */
+  trace: RequestTrace | undefined
   /** Ends the request from outside. */
   readonly stop = new Stop()
   /** Milliseconds on the router's clock. */

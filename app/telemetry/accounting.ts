@@ -1,32 +1,44 @@
 import { RequestRecord } from '../request/request-record.ts'
 import type { StopReason } from '../request/stop.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { HeaderFields } from '../upstream/http-client.ts'
 import type { HistogramSeries } from './bound-histogram.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import { RecentRequests } from './recent-requests.ts'
 import { type RequestLog, requestLog } from './request-log.ts'
+import type { Tracer } from './tracer.ts'
 
 /** Tokens that one event may stand for, at most: what a usage claims beyond that is not believed. */
 const mostMerged = 100
 
 const probes: ReadonlySet<string> = new Set(['/health', '/liveness', '/readiness'])
 
-/** Opens a record for each client request and closes the books on it: metrics and one log line. */
+export interface AccountingOptions {
+  readonly metrics: Metrics
+  readonly log: Log
+  readonly clock: Clock
+  /** Undefined: there are no traces. */
+  readonly tracer?: Tracer | undefined
+}
+
+/** Opens a record for each client request and closes the books on it: metrics, one log line, and its trace. */
 export class Accounting {
   readonly #metrics: Metrics
   readonly #log: Log
   readonly #writeRequest: RequestLog
   readonly #clock: Clock
+  readonly #tracer: Tracer | undefined
   readonly #open = new Set<RequestRecord>()
   readonly #idle: (() => void)[] = []
   readonly recent: RecentRequests
 
-  constructor({ metrics, log, clock }: { metrics: Metrics; log: Log; clock: Clock }) {
+  constructor({ metrics, log, clock, tracer }: AccountingOptions) {
     this.#metrics = metrics
     this.#log = log
     this.#writeRequest = requestLog(log)
     this.#clock = clock
+    this.#tracer = tracer
     this.recent = new RecentRequests(
       () => clock.now(),
       () => this.#open,
@@ -38,7 +50,8 @@ export class Accounting {
     return this.#open.size
   }
 
-  open(method: string, path: string): RequestRecord {
+  /** @param headers of the client, where its request may be traced */
+  open(method: string, path: string, headers?: HeaderFields): RequestRecord {
     let gaps: HistogramSeries | undefined
     const record: RequestRecord = new RequestRecord(method, path, this.#clock.now(), (seconds) => {
       // The model is known by the time of the first token, and stays.
@@ -46,6 +59,8 @@ export class Accounting {
       gaps.observe(seconds)
     })
     this.#open.add(record)
+    if (this.#tracer !== undefined && headers !== undefined && !probes.has(path))
+      record.trace = this.#tracer.begin(headers)
     record.onEnd(() => this.#close(record))
     return record
   }
@@ -67,20 +82,24 @@ export class Accounting {
     if (!probes.has(record.route)) this.recent.add(record)
     this.#count(record)
     this.#write(record)
+    if (record.trace !== undefined) this.#tracer?.end(record)
     if (this.#open.size === 0) for (const listener of this.#idle.splice(0)) listener()
   }
 
   #count(record: RequestRecord): void {
     const metrics = this.#metrics
     const { route, model, endReason, errorCode, tokenEvents } = record
+    const traceId = record.trace?.traceId
     metrics.requests.of(route, String(record.status)).inc()
     if (record.attempts > 0)
-      metrics.duration.of(route).observe(((record.endedAt ?? this.#clock.now()) - record.startedAt) / 1000)
+      metrics.duration
+        .of(route)
+        .observe(((record.endedAt ?? this.#clock.now()) - record.startedAt) / 1000, traceId)
     const code =
       errorCode ?? (endReason === 'completed' || endReason === 'worker_error' ? undefined : endReason)
     if (code !== undefined) metrics.errors.of(route, code).inc()
     if (record.firstTokenAt !== undefined) {
-      metrics.firstToken.of(model).observe((record.firstTokenAt - record.startedAt) / 1000)
+      metrics.firstToken.of(model).observe((record.firstTokenAt - record.startedAt) / 1000, traceId)
     }
     if (record.eventStream && endReason !== undefined) metrics.streamsEnded.of(endReason).inc()
     if (record.usage !== undefined) {
@@ -122,6 +141,7 @@ export class Accounting {
       worker: record.workerUrl,
       why: record.why,
       attempts: record.attempts,
+      trace_id: record.trace?.traceId,
       duration_ms: round(this.#clock.now() - startedAt),
       first_token_ms: firstTokenAt === undefined ? undefined : round(firstTokenAt - startedAt),
       prompt_tokens: usage?.prompt,

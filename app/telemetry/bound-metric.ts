@@ -10,11 +10,20 @@ export interface BoundMetricOptions<L extends readonly string[]> {
   readonly registry: Registry
 }
 
+/** One observation of a bucket, and the trace in which it was made; in the form of prom-client. */
+export interface Exemplar {
+  readonly labelSet: { readonly trace_id: string }
+  readonly value: number
+  /** Seconds since 1970. */
+  readonly timestamp: number
+}
+
 /** One line of the exposition, in the form that prom-client's registry prints and aggregates. */
 export interface Sample {
   readonly metricName?: string
   readonly labels: Readonly<Record<string, string | number>>
   readonly value: number
+  readonly exemplar?: Exemplar | undefined
 }
 
 /**

@@ -254,13 +254,3 @@ export function createMetrics() {
 }
 
 export type Metrics = ReturnType<typeof createMetrics>
-
-/** What Prometheus gets. */
-export interface Exposition {
-  readonly text: string
-  readonly contentType: string
-}
-
-export async function exposition({ registry }: Metrics): Promise<Exposition> {
-  return { text: await registry.metrics(), contentType: registry.contentType }
-}

@@ -1,19 +1,13 @@
-import { AggregatorRegistry, type MetricObjectWithValues, type MetricValue } from 'prom-client'
-import type { Exposition, Metrics } from './metrics.ts'
-
-/** What a process shows on /metrics, as data that can be sent. */
-export type Samples = readonly MetricObjectWithValues<MetricValue<string>>[]
+import { AggregatorRegistry } from 'prom-client'
+import type { Exemplar, Sample } from './bound-metric.ts'
+import { type Exposition, openMetricsOf, type Samples, samplesOf } from './exposition.ts'
+import type { Metrics } from './metrics.ts'
 
 /** What a supervisor knows by itself; the rest of its registry stands for nothing. */
 const ownMetrics = /^vllm_router_(config_reload|queue_|rejected_|process_|event_loop_lag_)/
 /** A series that only a worker of the pool has. */
 const perWorker = 'vllm_router_processed_requests_total'
 const breakerStates = 'vllm_router_cb_state'
-
-/** The samples of one registry; its gauges must be fresh. */
-export async function samplesOf({ registry }: Metrics): Promise<Samples> {
-  return (await registry.getMetricsAsJSON()) as unknown as Samples
-}
 
 /**
  * The samples of several processes as those of one router. What was counted by a process that is gone stays in the sum,
@@ -37,7 +31,7 @@ export class ProcessSamples {
   }
 
   /** Everything together, with the supervisor's own. */
-  async exposition(metrics: Metrics): Promise<Exposition> {
+  async exposition(metrics: Metrics, openMetrics = false): Promise<Exposition> {
     const own = (await samplesOf(metrics)).filter(({ name }) => ownMetrics.test(name))
     const live = [...this.#last.values()]
     await this.#foldGone(live)
@@ -45,6 +39,10 @@ export class ProcessSamples {
     const registry = AggregatorRegistry.aggregate(all as unknown as object[])
     const breakers = await registry.getSingleMetric(breakerStates)?.get()
     for (const series of breakers?.values ?? []) series.value = severity(series.value)
+    if (openMetrics) {
+      const samples = (await registry.getMetricsAsJSON()) as unknown as Samples
+      return openMetricsOf(withExemplars(samples, live))
+    }
     return { text: await registry.metrics(), contentType: registry.contentType }
   }
 
@@ -80,4 +78,28 @@ function bySeverity(metric: Samples[number]): Samples[number] {
 /** The state of a breaker (0 closed, 1 open, 2 half open) in the order closed, half open, open; and back again. */
 function severity(state: number): number {
   return state === 0 ? 0 : 3 - state
+}
+
+/** To add buckets up drops their exemplars; of each bucket the latest one of any process comes back. */
+function withExemplars(sums: Samples, live: readonly Samples[]): Samples {
+  const latest = new Map<string, Exemplar>()
+  for (const { values } of live.flat() as unknown as readonly { readonly values: readonly Sample[] }[]) {
+    for (const value of values) {
+      const { exemplar } = value
+      if (exemplar === undefined) continue
+      const before = latest.get(keyOf(value))
+      if (before === undefined || before.timestamp < exemplar.timestamp) latest.set(keyOf(value), exemplar)
+    }
+  }
+  return sums.map((metric) => ({
+    ...metric,
+    values: metric.values.map((value) => {
+      const exemplar = latest.get(keyOf(value as Sample))
+      return exemplar === undefined ? value : { ...value, exemplar }
+    }),
+  }))
+}
+
+function keyOf({ metricName, labels }: Sample): string {
+  return `${metricName} ${JSON.stringify(labels)}`
 }

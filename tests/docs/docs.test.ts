@@ -61,7 +61,7 @@ describe('docs/architecture.md', () => {
     ))
       assert.ok(existsSync(join(root, path)), `there is no ${path}`)
     const rooms = [...tree.matchAll(/(?:^|\s)([\w-]+)\/(?=\s)/gm)].map(([, name = '']) => name)
-    const inside = ['config', 'workers', 'workers/discovery'].map((room) => `app/${room}`)
+    const inside = ['config', 'workers', 'workers/discovery', 'telemetry'].map((room) => `app/${room}`)
     const places = ['', 'app', ...inside, 'http', 'middleware', 'policies', 'tests']
     for (const room of rooms)
       assert.ok(
@@ -84,9 +84,9 @@ describe('the documents', () => {
   test('name only flags that exist', () => {
     const programs = ['bench/main.ts', 'bench/policies/main.ts'].map(read).join('\n')
     const benchFlags = [...programs.matchAll(/^ {2}--([\w-]+)/gm)].map(([, flag]) => flag)
-    // Of npm, git, Bun and Node; and those of the router and its verbs that are no settings.
-    const others = 'only frozen-lockfile noEmit test test-name-pattern'.split(' ')
-    others.push('help', 'version', 'url', 'failed', 'worker', 'slower-than-ms')
+    // Of npm, git, Bun, Node and Prometheus; and those of the router and its verbs that are no settings.
+    const others = 'only frozen-lockfile noEmit test test-name-pattern enable-feature'.split(' ')
+    others.push('help', 'version', 'url', 'failed', 'worker', 'slower-than-ms', 'no-enable-trace')
     for (const page of pages) {
       for (const [, flag = ''] of read(page).matchAll(/(?<![\w-])--([a-zA-Z][\w-]*)(?!\*)/g)) {
         if (others.includes(flag) || benchFlags.includes(flag) || flag.endsWith('-')) continue

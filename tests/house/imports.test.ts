@@ -97,6 +97,11 @@ const rules: Rules = {
       because: 'the circuit breaker can be replaced in one room',
     },
     {
+      things: ['@opentelemetry/'],
+      onlyIn: ['app/telemetry/otel'],
+      because: 'traces cost nothing where there are none: this room is loaded only when they are wanted',
+    },
+    {
       things: ['prom-client'],
       onlyIn: ['app/telemetry', 'bench/reasons'],
       because: 'every metric is declared in one place',
@@ -309,6 +314,7 @@ describe('the checker itself', () => {
     ['tests/a.ts', `Bun.sleep(1)`, /uses Bun/],
     ['app/cli/cli.ts', `import 'yaml'`, /imports yaml/],
     ['app/gateway/gateway.ts', `import pino from 'pino'`, /imports pino/],
+    ['app/relay/a.ts', `import '@opentelemetry/api'`, /imports @opentelemetry\/api/],
     ['app/main.ts', `process.env.HOME`, /uses process.env/],
     ['sim/fleet.ts', `process.env.HOME`, /uses process.env/],
     ['app/plugins.ts', `await import(path)`, /imports a computed path/],

@@ -47,6 +47,13 @@ const texts: Partial<Record<SettingKey, fc.Arbitrary<string>>> = {
   // Only together: tests/app/upstream/worker-tls.test.ts.
   workerClientCert: fc.constant('none'),
   workerClientKey: fc.constant('none'),
+  enableTrace: fc.constantFrom('auto', 'true', 'false'),
+  otlpTracesEndpoint: fc.constantFrom(
+    'none',
+    'http://collector:4318/v1/traces',
+    'https://traces.example.com/otlp',
+  ),
+  otelSamplingRatio: fc.constantFrom('0', '0.01', '0.5', '1'),
   workerDns: several(fc.constantFrom('dns://vllm:8000', 'vllm.ml.svc:80', 'dns+srv://_http._tcp.vllm.ml')),
   // Only together with a selector: tests/app/workers/discovery/settings.test.ts.
   serviceDiscovery: fc.constantFrom('false', 'off'),

@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import type { Kind } from './kind.ts'
+import { type Kind, optional } from './kind.ts'
 import { wholeNumber } from './number-kinds.ts'
 
 const yes = ['true', 'on', 'yes', '1']
@@ -25,6 +25,11 @@ export function onOff(): Kind<boolean, boolean | string> {
     takes: 'nothing',
     show: String,
   }
+}
+
+/** On, off, or not said, for which `word` stands: `--enable-trace`, `--no-enable-trace`, `--enable-trace auto`. */
+export function onOffOr(word: string): Kind<boolean | undefined, boolean | string | null | undefined> {
+  return { ...optional(onOff(), word), argument: `[${word}]`, takes: 'perhaps a value' }
 }
 
 /** Off (0), on (`usual`), or a number: `--demo`, `--demo 3`, `--no-demo`. */

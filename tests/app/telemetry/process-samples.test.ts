@@ -2,8 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { samplesOf } from '../../../app/telemetry/exposition.ts'
 import { createMetrics, type Metrics } from '../../../app/telemetry/metrics.ts'
-import { ProcessSamples, samplesOf } from '../../../app/telemetry/process-samples.ts'
+import { ProcessSamples } from '../../../app/telemetry/process-samples.ts'
 import { metricValue, parseMetrics } from '../../support/metrics.ts'
 
 async function shown(samples: ProcessSamples, own = createMetrics()) {
