@@ -7,6 +7,7 @@ import { errorResponse, methodNotAllowed } from '../request/render-error.ts'
 import type { Exposition } from '../telemetry/exposition.ts'
 import type { Log } from '../telemetry/log.ts'
 import { adminRoutes } from './admin.ts'
+import { openApiDocument } from './description/openapi.ts'
 import { livePage } from './live-page.ts'
 import type { RouterControl } from './router-control.ts'
 
@@ -79,6 +80,12 @@ export function createOperations(options: OperationsOptions): Hono<GatewayContex
     const { text, contentType } = await options.exposition(c.req.header('accept'))
     return c.body(text, 200, { 'content-type': contentType })
   })
+  let description: string | undefined
+  app.get('/openapi.json', (c) => {
+    description ??= JSON.stringify(openApiDocument())
+    return c.body(description, 200, { 'content-type': 'application/json' })
+  })
+  for (const path of ['/', '/metrics', '/openapi.json']) app.all(path, methodNotAllowed('GET'))
   const { adminApiKey, adminHosts } = config
   const access = [webGuard({ hosts: adminHosts, keyed: adminApiKey !== undefined })]
   if (adminApiKey !== undefined) access.push(apiKey({ keys: [adminApiKey], what: 'admin key' }))

@@ -1,6 +1,6 @@
 import { RouterError } from '../../http/errors.ts'
 import { incomingFromRequest, type UploadBounds } from '../../http/incoming.ts'
-import { RequestBody } from '../../http/request-body.ts'
+import { payloadTooLarge, RequestBody } from '../../http/request-body.ts'
 import type { ByteSource, HeaderFields } from '../upstream/http-client.ts'
 import { endOfTurn } from '../upstream/turn.ts'
 import { workerClient } from '../upstream/worker-client.ts'
@@ -132,6 +132,7 @@ class BunRequest implements ClientRequest {
     // A chunked upload says its length only at its end, and a long one may never come: they are counted as they come.
     if (declared === undefined || Number(declared) > atOnceBytes)
       return incomingFromRequest(this.#request).body(limit, bounds)
+    if (Number(declared) > limit) throw payloadTooLarge(limit, Number(declared))
     bounds?.held?.add(Number(declared))
     try {
       return new RequestBody([new Uint8Array(await this.#request.arrayBuffer())])

@@ -61,7 +61,9 @@ describe('docs/architecture.md', () => {
     ))
       assert.ok(existsSync(join(root, path)), `there is no ${path}`)
     const rooms = [...tree.matchAll(/(?:^|\s)([\w-]+)\/(?=\s)/gm)].map(([, name = '']) => name)
-    const inside = ['config', 'workers', 'workers/discovery', 'telemetry'].map((room) => `app/${room}`)
+    const inside = ['config', 'workers', 'workers/discovery', 'telemetry', 'operations'].map(
+      (room) => `app/${room}`,
+    )
     const places = ['', 'app', ...inside, 'http', 'middleware', 'policies', 'tests']
     for (const room of rooms)
       assert.ok(

@@ -1,0 +1,56 @@
+import type { JsonSchema } from '../../config/json-schema.ts'
+import type { RequestFilter, RequestView } from '../../request/request-view.ts'
+import { exampleConfig, exampleFailedReload, exampleReload, exampleRequest } from './examples.ts'
+import { list, object, ref } from './fields.ts'
+import { json, type Parameter, type RouteGroup } from './route-description.ts'
+
+const wholeNumber: JsonSchema = { type: 'integer', minimum: 0, maximum: 999_999_999 }
+
+const filters: Readonly<Record<keyof RequestFilter, JsonSchema>> = {
+  worker: { type: 'string', description: 'id or URL of a worker that was asked' },
+  model: { type: 'string', description: 'the model asked for' },
+  status: { ...wholeNumber, description: 'HTTP status of the answer' },
+  slower_than_ms: { ...wholeNumber, description: 'only those that took longer, in milliseconds' },
+  failed: { type: 'boolean', description: 'only those that ended otherwise than well' },
+  limit: { ...wholeNumber, default: 50, description: 'at most so many, the newest first' },
+}
+
+const filterParameters = Object.entries(filters).map(
+  ([name, schema]): Parameter => ({ in: 'query', name, schema }),
+)
+
+const requests = object<{ requests: readonly RequestView[] }>('the requests, the newest first', {
+  requests: list('each request', ref('Request')),
+})
+
+/** What the router itself does and has done. */
+export const routerRoutes: RouteGroup = {
+  title: 'Requests and configuration',
+  about: 'Why did this request go there, and what is in force.',
+  routes: [
+    {
+      ...{ method: 'get', path: '/debug/requests', name: 'listRequests', parameters: filterParameters },
+      summary: 'What became of the last thousand requests, and of those that run',
+      more: 'No prompt, no answer, no key. All filters that are given must hold.',
+      answers: { 200: { when: 'always', content: json(requests, { requests: [exampleRequest] }) } },
+      errors: { invalid_request: 'a filter that there is not, or one that is no whole number' },
+    },
+    {
+      ...{ method: 'get', path: '/config', name: 'getConfig' },
+      summary: 'The configuration in force, keys left out',
+      answers: { 200: { when: 'always', content: json(ref('Config'), exampleConfig) } },
+    },
+    {
+      ...{ method: 'post', path: '/reload', name: 'reload' },
+      summary: 'Reads the configuration anew and takes it over, all of it or nothing',
+      answers: {
+        200: { when: 'it is in force', content: json(ref('ReloadResult'), exampleReload) },
+        409: {
+          when: 'something is wrong with it; the one before stays in force',
+          content: json(ref('ReloadResult'), exampleFailedReload),
+        },
+      },
+      errors: { invalid_request: 'the router is part of a program, which has the configuration' },
+    },
+  ],
+}
