@@ -1,10 +1,11 @@
 /** `npm run bench`: cost per request and per token, side by side. See docs/performance.md. */
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { cells, quickCells } from './cells/index.ts'
+import { chart } from './chart.ts'
 import { contenders, quickContenders } from './contenders/index.ts'
 import { describeMachine } from './machine.ts'
 import { markdown, type Report } from './report.ts'
@@ -20,6 +21,7 @@ const usage = `node bench/main.ts [flags]
   --router DIR        where the router's source is; default: this repository
   --router-flag FLAG  one more flag for the router (may be repeated): --router-flag=--disable-retries
   --out DIR           where the results go; default: bench/results
+  --from FILE.json    measure nothing: table and chart of kept results once more
 `
 const say = (text: string): void => void process.stdout.write(`${text}\n`)
 
@@ -34,10 +36,13 @@ async function main(): Promise<void> {
       router: { type: 'string', default: repository },
       'router-flag': { type: 'string', multiple: true, default: [] },
       out: { type: 'string', default: join(repository, 'bench/results') },
+      from: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   })
   if (values.help) return say(usage)
+  if (values.from !== undefined)
+    return save(JSON.parse(readFileSync(values.from, 'utf8')) as Report, resolve(values.out))
   const router = resolve(values.router)
   const everyone = contenders(router, values['router-flag'])
   const chosen = choose(
@@ -88,7 +93,9 @@ function save(report: Report, directory: string): void {
   const text = markdown(report)
   writeFileSync(`${stem}.md`, text)
   writeFileSync(`${stem}.json`, `${JSON.stringify(report, undefined, 2)}\n`)
-  say(`\n${text}\nsaved as ${stem}.md and .json`)
+  const drawn = chart(report.cells)
+  if (drawn !== undefined) writeFileSync(`${stem}.svg`, drawn)
+  say(`\n${text}\nsaved as ${stem}.md, .json${drawn === undefined ? '' : ' and .svg'}`)
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))

@@ -26,6 +26,11 @@ interface Column {
 
 const cost = ({ cpuMs, units }: Sample): number => (cpuMs * 1000) / units
 
+/** CPU of one unit as a multiple of what nginx took in the same repeat. */
+export function costRatio(sample: Sample, nginx: Sample | undefined): number | undefined {
+  return nginx === undefined || sample.cpuMs === 0 ? undefined : cost(sample) / cost(nginx)
+}
+
 const throughput = ({ units, seconds }: Sample): number => units / seconds
 
 function minus(a: number | undefined, b: number | undefined): number | undefined {
@@ -34,12 +39,7 @@ function minus(a: number | undefined, b: number | undefined): number | undefined
 
 const columns = (unit: string): readonly Column[] => [
   { title: `CPU us/${unit}`, digits: 1, of: (sample) => (sample.cpuMs === 0 ? undefined : cost(sample)) },
-  {
-    title: 'ratio to nginx',
-    digits: 2,
-    of: (sample, { nginx }) =>
-      nginx === undefined || sample.cpuMs === 0 ? undefined : cost(sample) / cost(nginx),
-  },
+  { title: 'ratio to nginx', digits: 2, of: (sample, { nginx }) => costRatio(sample, nginx) },
   { title: `${unit}s/s`, digits: 0, of: throughput },
   {
     title: 'of bare',

@@ -24,11 +24,11 @@ const sseBurst = saturation({
   name: 'sse-burst',
   about: `streams of ${burstTokens} tokens that come at once, 32 connections`,
   connections: 32,
-  path: `/v1/chat/completions?tokens=${burstTokens}&pace=0`,
+  path: '/v1/chat/completions',
   body: JSON.stringify({ model, stream: true, messages: [{ role: 'user', content: 'Test' }] }),
   expected: burst(burstTokens),
   tokens: burstTokens,
-  startWorkers: (directory) => startStreamWorkers(7, directory),
+  startWorkers: (directory) => startStreamWorkers({ count: 7, tokens: burstTokens, pace: 0, directory }),
 })
 
 const rate1000 = rate({

@@ -24,7 +24,7 @@ export function openStreams(streams: number): Cell {
     const residentBefore = pid === undefined ? 0 : readMemory(pid).residentKb
     const load = await startStreams({
       host: place.target.host,
-      path: `/v1/chat/completions?tokens=${tokens}&pace=${pace}`,
+      path: '/v1/chat/completions',
       body: JSON.stringify({ model, stream: true, messages: [{ role: 'user', content: 'Test' }] }),
       tokens,
       streams,
@@ -67,7 +67,7 @@ export function openStreams(streams: number): Cell {
     unit: 'token',
     seconds: 1,
     fresh: true,
-    startWorkers: (directory) => startStreamWorkers(100, directory),
+    startWorkers: (directory) => startStreamWorkers({ count: 100, tokens, pace, directory }),
     measure,
   }
 }

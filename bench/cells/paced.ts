@@ -15,7 +15,7 @@ export function paced(streams: number): Cell {
   async function measure({ seconds, ...place }: LoadPlace): Promise<Sample> {
     const load = await startStreams({
       host: place.target.host,
-      path: `/v1/chat/completions?tokens=${tokens}&pace=${pace}`,
+      path: '/v1/chat/completions',
       body: JSON.stringify({ model, stream: true, messages: [{ role: 'user', content: 'Test' }] }),
       tokens,
       streams,
@@ -56,7 +56,7 @@ export function paced(streams: number): Cell {
     about: `${streams} streams, a token every ${pace} ms, ${tokens} tokens each, begun again when they end`,
     unit: 'token',
     seconds: 4,
-    startWorkers: (directory) => startStreamWorkers(7, directory),
+    startWorkers: (directory) => startStreamWorkers({ count: 7, tokens, pace, directory }),
     measure,
   }
 }

@@ -11,10 +11,10 @@ export function prompt(name: string, kilobytes: number, connections: number): Ce
     name,
     about: `prompts of ${kilobytes} KB, a stream of ${tokens} tokens as answer, ${connections} connections`,
     connections,
-    path: `/v1/chat/completions?tokens=${tokens}&pace=0`,
+    path: '/v1/chat/completions',
     body: promptBody(kilobytes * 1000),
     expected: burst(tokens),
-    startWorkers: (directory) => startStreamWorkers(7, directory),
+    startWorkers: (directory) => startStreamWorkers({ count: 7, tokens, pace: 0, directory }),
   })
 }
 

@@ -1,6 +1,7 @@
 import { caddy } from './caddy.ts'
 import type { Contender } from './contender.ts'
 import { direct } from './direct.ts'
+import { envoy } from './envoy.ts'
 import { haproxy } from './haproxy.ts'
 import { nginx } from './nginx.ts'
 import { passthrough, socketPassthrough } from './passthrough.ts'
@@ -15,6 +16,7 @@ export function contenders(routerDirectory: string, flags: readonly string[]): C
     nginx,
     haproxy,
     caddy,
+    envoy,
     passthrough('bun'),
     passthrough('node'),
     socketPassthrough('bun'),

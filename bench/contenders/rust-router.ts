@@ -1,14 +1,15 @@
+import { globSync, realpathSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { startProcess } from '../background-process.ts'
 import { freePort } from '../free-port.ts'
 import { installed } from '../installed.ts'
 import type { Contender } from './contender.ts'
-import { versionOf } from './version-of.ts'
 
 export const rustRouter: Contender = {
   name: 'vllm-router',
-  about: 'the vLLM Router (Rust), when on the path; round robin, log level warn',
+  about: 'the vLLM Router (Rust; `pip install vllm-router`), round robin, log level warning',
   native: true,
-  version: () => versionOf(installed('vllm-router'), '--version'),
+  version: () => versionBeside(installed('vllm-router')),
   async start({ workers, directory }) {
     const port = await freePort()
     const listen = ['--port', String(port), '--prometheus-port', String(await freePort())]
@@ -16,7 +17,7 @@ export const rustRouter: Contender = {
       command: installed('vllm-router') ?? 'vllm-router',
       args: [
         ...listen,
-        ...['--policy', 'round_robin', '--log-level', 'warn'],
+        ...['--policy', 'round_robin', '--log-level', 'warning'],
         ...['--worker-urls', ...workers.map((worker) => `http://${worker}`)],
       ],
       directory,
@@ -25,4 +26,12 @@ export const rustRouter: Contender = {
     })
     return { host: `127.0.0.1:${port}`, process }
   },
+}
+
+/** It does not tell its version; pip writes it beside its library. */
+function versionBeside(program: string | undefined): string | undefined {
+  if (program === undefined) return undefined
+  const library = join(dirname(realpathSync(program)), '..', 'lib')
+  const [found = ''] = globSync('python*/site-packages/vllm_router-*.dist-info', { cwd: library })
+  return /vllm_router-([\d.]+\d)/.exec(found)?.[1] ?? 'unknown'
 }

@@ -1,8 +1,8 @@
 /**
- * Workers that stream, as a program: node stream-worker.ts PORT COUNT.
+ * Workers that stream, as a program: node stream-worker.ts PORT COUNT TOKENS PACE.
  *
- * POST /...?tokens=N&pace=MS answers with N tokens, one every MS milliseconds, each with the time at which it was sent;
- * pace 0 sends all at once. Node's parser reads requests; the events are written to the socket as ready-made chunks, at a
+ * Every POST is answered with so many tokens, one every PACE milliseconds, each with the time at which it was sent; pace 0
+ * sends all at once. Requests do not say so themselves: not every contender passes a query string on. Node's parser reads requests; the events are written to the socket as ready-made chunks, at a
  * few microseconds each.
  */
 
@@ -13,47 +13,43 @@ import { burst, lastEvents, modelList, roleEvent, tokenEvent } from './answers.t
 import { Pacer } from './pacer.ts'
 import { workerAddresses } from './worker-fleet.ts'
 
-const [port = 0, count = 1] = process.argv.slice(2).map(Number)
+const [port = 0, count = 1, tokens = 1, pace = 0] = process.argv.slice(2).map(Number)
 const now = monotonicClock()
 const pacer = new Pacer(() => now() / 1000)
-const bursts = new Map<number, string>()
 let tokensSent = 0
 
 const framed = (text: string): string => `${text.length.toString(16)}\r\n${text}\r\n`
+const wholeBurst = burst(tokens).replaceAll(/[^\n]+\n\n/g, framed)
 
 function handle(request: IncomingMessage, response: ServerResponse): void {
-  const { pathname, searchParams } = new URL(request.url ?? '/', 'http://worker')
-  if (pathname === '/health') response.end()
-  else if (pathname === '/v1/models') response.setHeader('content-type', 'application/json').end(modelList)
-  else if (pathname === '/metrics') response.setHeader('content-type', 'text/plain').end(metrics())
+  const { url } = request
+  if (url === '/health') response.end()
+  else if (url === '/v1/models') response.setHeader('content-type', 'application/json').end(modelList)
+  else if (url === '/metrics') response.setHeader('content-type', 'text/plain').end(metrics())
   else {
     request.resume()
-    request.once('end', () =>
-      answer(response, Number(searchParams.get('tokens')), Number(searchParams.get('pace'))),
-    )
+    request.once('end', () => answer(response))
   }
 }
 
-function answer(response: ServerResponse, tokens: number, pace: number): void {
+function answer(response: ServerResponse): void {
   const { socket } = response
   if (socket === null) return
   response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'x-worker-id': 'bench' })
-  if (pace === 0) sendBurst(response, socket, tokens)
-  else sendPaced(response, socket, tokens, pace)
+  if (pace === 0) sendBurst(response, socket)
+  else sendPaced(response, socket)
 }
 
-function sendBurst(response: ServerResponse, socket: Socket, tokens: number): void {
-  const ready = bursts.get(tokens) ?? burst(tokens).replaceAll(/[^\n]+\n\n/g, framed)
-  bursts.set(tokens, ready)
+function sendBurst(response: ServerResponse, socket: Socket): void {
   tokensSent += tokens
   socket.cork()
   response.flushHeaders()
-  socket.write(ready, 'latin1')
+  socket.write(wholeBurst, 'latin1')
   response.end()
   socket.uncork()
 }
 
-function sendPaced(response: ServerResponse, socket: Socket, tokens: number, pace: number): void {
+function sendPaced(response: ServerResponse, socket: Socket): void {
   let number = 0
   response.flushHeaders()
   const cancel = pacer.every(pace, () => {

@@ -4,13 +4,16 @@ import assert from 'node:assert/strict'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { describe, type TestContext, test } from 'node:test'
+import { barChart } from '../../bench/bar-chart.ts'
 import type { Sample } from '../../bench/cells/cell.ts'
+import { chart } from '../../bench/chart.ts'
 import { cpuBetween, parseStat, readCpu } from '../../bench/cpu.ts'
 import { AnswerReader } from '../../bench/load/answer-reader.ts'
 import { RateClient } from '../../bench/load/rate-client.ts'
 import { StreamCheck } from '../../bench/load/stream-check.ts'
 import { StreamClient } from '../../bench/load/stream-client.ts'
 import { cellTable } from '../../bench/report.ts'
+import type { CellResult, Row } from '../../bench/run-cell.ts'
 import { delaysOf, spreadOf } from '../../bench/statistics.ts'
 import { burst, completion, lastEvents, roleEvent, tokenEvent } from '../../bench/workers/answers.ts'
 import { Pacer } from '../../bench/workers/pacer.ts'
@@ -105,6 +108,58 @@ describe('the table', () => {
       lines.join('\n'),
       /generator 5\.0, workers 7\.0 us of CPU a request\. All else that ran used 10\.0%/,
     )
+  })
+})
+
+describe('the chart', () => {
+  const sample = (cpuMs: number): Sample => ({
+    ...{ units: 1000, seconds: 2, cpuMs, loadCpuMs: 5, workerCpuMs: 7, machineCpuMs: 500 },
+    ...{ errors: 0, peakKb: 2048 },
+  })
+  const cell = (rows: readonly Row[]): CellResult => ({
+    ...{ cell: 'json-32', about: 'short answers', unit: 'request' },
+    rows: [{ contender: 'direct', samples: [sample(0), sample(0)] }, ...rows],
+  })
+  const nginx = { contender: 'nginx', samples: [sample(10), sample(20)] }
+  /** Each bar: its label, its pixels, its figure. */
+  const barsOf = (svg: string): string[][] =>
+    [...svg.matchAll(/end">([^<]*)<.*?width="([\d.]+)".*?y="\d+">([\d.]+)<\/text>/g)].map((bar) =>
+      bar.slice(1),
+    )
+
+  test('has a bar for each contender that was measured, as long as its ratio to nginx', () => {
+    const rows = [
+      { contender: 'router-bun', samples: [sample(30), sample(40)] },
+      { contender: 'gone', samples: [], missing: 'not installed' },
+      nginx,
+    ]
+    const svg = chart([cell(rows)]) ?? ''
+    assert.match(svg, /json-32: CPU of a request, nginx is 1/)
+    const [first = [], second = [], ...others] = barsOf(svg)
+    assert.deepEqual([first[0], first[2]], ['nginx', '1.00'])
+    assert.deepEqual([second[0], second[2]], ['router-bun', '2.50'])
+    assert.deepEqual(others, [])
+    assert.ok(Math.abs(Number(second[1]) / Number(first[1]) - 2.5) < 0.01)
+    // One line for repeats that differ, from 2 to 3 times nginx.
+    assert.equal(svg.match(/<path/g)?.length, 1)
+  })
+
+  test('is not there without nginx to compare with', () => {
+    assert.equal(chart([cell([])]), undefined)
+  })
+
+  test('can be read in dark and in light, and is as small as text is', () => {
+    const svg = chart([cell([nginx]), cell([nginx]), cell([nginx])]) ?? ''
+    assert.match(svg, /prefers-color-scheme:dark/)
+    assert.match(svg, /role="img" aria-label="CPU of each contender/)
+    assert.ok(svg.length < 3000, `${svg.length} bytes`)
+  })
+
+  test('writes labels as text, whatever is in them', () => {
+    const bars = [{ label: '<a & "b">', value: 1, ours: true }]
+    const svg = barChart({ label: '"x"', labelWidth: 100, panels: [{ title: 'a < b', bars }] })
+    assert.match(svg, /&lt;a &amp; &quot;b&quot;>/)
+    assert.match(svg, /aria-label="&quot;x&quot;"/)
   })
 })
 

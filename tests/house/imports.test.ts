@@ -80,7 +80,7 @@ const rules: Rules = {
     },
     {
       room: 'bench/policies',
-      mayImport: ['bench/policies', 'policies/selection'],
+      mayImport: ['bench/policies', 'bench/bar-chart.ts', 'policies/selection'],
       because: 'the simulation runs the code of the policies themselves, and nothing else of the router',
     },
     {
