@@ -1,9 +1,10 @@
 /** No dashboard and no alert asks for a metric or a label that the router does not have, and each alert can be acted on. */
 
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { parse } from 'yaml'
+import { settingNames } from '../../app/config/settings.ts'
 import { labelsOf, queryFaults, routerCatalogue } from '../support/k8s-catalogue.ts'
 import { filledIn, queriesOf, readDashboards, variableQueries } from '../support/k8s-dashboards.ts'
 import { parseManifests, readK8s, theOne } from '../support/k8s-manifests.ts'
@@ -24,6 +25,8 @@ interface RuleTest {
   readonly alert_rule_test: readonly { readonly alertname: string; readonly exp_alerts: readonly unknown[] }[]
 }
 
+/** Of the verbs, and of vLLM. */
+const otherFlags = ['failed', 'slower-than-ms', 'enable-prompt-tokens-details']
 const catalogue = routerCatalogue()
 const dashboards = readDashboards()
 const alerts: readonly Alert[] = parse(readK8s('monitoring/rules.yaml')).groups.flatMap(
@@ -79,6 +82,38 @@ describe('the dashboards', () => {
           }
       }
     }
+  })
+
+  test('say of each panel what to do, and name only alerts, panels, pages and flags that there are', () => {
+    const panelTitles = dashboards.flatMap(({ panels }) => panels.map(({ title }) => title.split(',', 1)[0]))
+    const names = new Set([...panelTitles, ...dashboards.map(({ title }) => title.split(' / ')[1])])
+    for (const { file, panels } of dashboards) {
+      for (const { title, description } of panels) {
+        const place = `${file}: ${title}`
+        // What it shows, then when to act: and how.
+        assert.match(description, /^[A-Z].{3,}: .{20,}\.$/, place)
+        for (const [alert] of description.matchAll(/VllmRouter\w+/g))
+          assert.ok(headings.includes(alert), place)
+        for (const [, name = ''] of description.matchAll(/\*([^*]+)\*/g))
+          assert.ok(names.has(name.split(',', 1)[0]), `${place}: ${name}`)
+        for (const [page] of description.matchAll(/docs\/[\w.-]+\.md/g))
+          assert.ok(existsSync(new URL(`../../${page}`, import.meta.url)), `${place}: ${page}`)
+        for (const [, flag = ''] of description.matchAll(/(?<![\w-])--([a-z][\w-]*)/g))
+          assert.ok(settingNames.includes(flag) || otherFlags.includes(flag), `${place}: --${flag}`)
+      }
+    }
+  })
+
+  test('show what goes on inside: processes, reloads, busy workers, choices and caches', () => {
+    const asked = queriesOf(dashboards)
+      .map(({ expr }) => expr)
+      .join('\n')
+    for (const metric of [
+      ...['processes', 'process_restarts_total', 'config_reload_success', 'config_reload_timestamp_seconds'],
+      ...['worker_busy', 'policy_decisions_total', 'expected_cached_share_sum', 'buffered_bytes'],
+      ...['log_lines_dropped_total', 'worker_first_token_seconds', 'worker_quiet_seconds'],
+    ])
+      assert.ok(asked.includes(`vllm_router_${metric}`), metric)
   })
 
   test('are shipped with the component', () => {
