@@ -6,7 +6,7 @@ import { installed } from '../installed.ts'
 import type { Contender } from './contender.ts'
 
 export const rustRouter: Contender = {
-  name: 'vllm-router',
+  name: 'rust-router',
   about: 'the vLLM Router (Rust; `pip install vllm-router`), round robin, log level warning',
   native: true,
   version: () => versionBeside(installed('vllm-router')),
