@@ -97,7 +97,9 @@ async function visitRouter(visit: Visit, t: Scope): Promise<void> {
     'vllm:num_requests_running{model_name="m"} 1\nvllm:kv_cache_usage_perc{model_name="m"} 0.2\n'
   const workers = await Promise.all([1, 2, 3].map(() => startScriptedWorker(undefined, { t, metrics })))
   const [one, two, three] = workers as [(typeof workers)[0], (typeof workers)[0], (typeof workers)[0]]
-  const args = ['--config', file, '--worker-startup-timeout-secs', '1']
+  // With traces, to a collector that is not there, /metrics has a second format.
+  const traces = ['--otlp-traces-endpoint', 'http://127.0.0.1:9/v1/traces']
+  const args = ['--config', file, '--worker-startup-timeout-secs', '1', ...traces]
   const router = await routerOver([one, two], { t, args })
   const ask = (line: string, options?: RawRequestOptions) => visit.ask(router, line, options)
 
@@ -111,6 +113,7 @@ async function visitRouter(visit: Visit, t: Scope): Promise<void> {
   for (const path of ['/', '/metrics', '/openapi.json', '/liveness', '/readiness', '/health', '/workers'])
     await ask(`GET ${path}`)
   await ask('GET /health', { headers: { accept: 'application/json' } })
+  await ask('GET /metrics', { headers: { accept: 'application/openmetrics-text' } })
   for (const path of ['/list_workers', '/get_loads', '/config', '/debug/requests']) await ask(`GET ${path}`)
   await ask('GET /debug/requests?failed=true&limit=5&slower_than_ms=0&model=test-model')
   await ask('GET /debug/requests?colour=red')

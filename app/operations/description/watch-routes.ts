@@ -50,11 +50,14 @@ export const watchRoutes: RouteGroup = {
     {
       ...{ method: 'get', path: '/metrics', name: 'getMetrics', open: true },
       summary: 'What Prometheus reads',
-      more: 'Every metric is in observability.md. With several processes these are the figures of all together.',
+      more: 'Every metric is in observability.md. With several processes these are the figures of all together. Where traces are sent, those who accept OpenMetrics get that, with exemplars.',
       answers: {
         200: {
           when: 'always',
-          content: plain('# TYPE vllm_router_active_workers gauge\nvllm_router_active_workers 2\n'),
+          content: {
+            ...plain('# TYPE vllm_router_active_workers gauge\nvllm_router_active_workers 2\n'),
+            'application/openmetrics-text': { schema: { type: 'string' } },
+          },
         },
       },
     },
