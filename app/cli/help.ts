@@ -1,26 +1,32 @@
 import { groups, type NamedSetting, settings } from '../config/settings.ts'
-import { operations } from './operate.ts'
+import { type OwnFlagName, ownFlags, type VerbName, verbNames, verbOf } from './verbs.ts'
 
 const width = 100
 const column = 38
 
-const verbs: readonly (readonly [verb: string, effect: string])[] = [
-  ['serve', 'run the router; also without a verb'],
-  ['check-config', 'check flags, environment and file, start nothing'],
-  ['print-config', 'print each value and where it came from'],
-  ['health [--url <url>]', 'ask a running router: exit 0 when healthy, else 1'],
-  ['workers, requests, ...', 'ask or change a running router; all of them: --help-all'],
-]
-
-const furtherVerbs = [
-  ['config schema', 'print a JSON Schema of the configuration file, for editors'],
-] as const
-
-const operatorVerbs = Object.entries(operations).map(
-  ([verb, { takes, help }]) => [takes === undefined ? verb : `${verb} ${takes}`, help] as const,
-)
-
 const example = settings.find(({ key }) => key === 'workerUrls')
+
+/** Of the short help: the verbs that run or check something, and that there are more. */
+function commonVerbs(): string[] {
+  const common = verbNames.filter((name) => verbOf(name).common)
+  const more = row('vllm-router top, workers, drain, ...', 'ask or change a running router; all: --help-all')
+  return [...common.flatMap(verbRow), ...more]
+}
+
+function verbRow(name: VerbName): string[] {
+  const { takes, help } = verbOf(name)
+  return row(`vllm-router ${name}${takes === undefined ? '' : ` ${takes}`}`, help)
+}
+
+/** Flags that are no settings, each with the verbs that have it. */
+function ownFlagLines(): string[] {
+  const lines = (Object.keys(ownFlags) as OwnFlagName[]).flatMap((flag) => {
+    const { argument, help } = ownFlags[flag]
+    const having = verbNames.filter((name) => verbOf(name).flags.includes(flag))
+    return row(`  --${flag}${argument === '' ? '' : ` ${argument}`}`, `${help} (${having.join(', ')})`)
+  })
+  return ['Flags of verbs', ...lines, '']
+}
 
 /**
  * The help of the command line, at most 100 columns wide. The short form has the settings that are marked as common
@@ -32,10 +38,9 @@ export function helpText({ version, all = false }: { version: string; all?: bool
     '',
     ...row('vllm-router --demo', 'try it with simulated vLLM servers'),
     'vllm-router --worker-urls http://gpu1:8000 http://gpu2:8000',
-    ...[...verbs, ...(all ? [...furtherVerbs, ...operatorVerbs] : [])].flatMap(([verb, effect]) =>
-      row(`vllm-router ${verb}`, effect),
-    ),
+    ...(all ? verbNames.flatMap(verbRow) : commonVerbs()),
     '',
+    ...(all ? ownFlagLines() : []),
   ]
   for (const { title } of groups) {
     const shown = settings.filter(({ group, common }) => group === title && (all || common))

@@ -1,12 +1,8 @@
 import { environment } from '../config/environment.ts'
-import { loadConfig } from '../config/load-config.ts'
-import { formatProblems } from '../config/problem.ts'
 import { version } from '../config/version.ts'
-import { workerTlsFaults } from '../config/worker-tls.ts'
 import { isOrder, type Signals } from '../runtime/signals.ts'
-import { parseCommand, runCommand } from './cli.ts'
-import { readNoting } from './config-watch.ts'
-import { serve } from './serve.ts'
+import { type Command, parseCommand, runCommand } from './cli.ts'
+import { terminalOf } from './live/terminal.ts'
 
 /** The process: command line in, exit code out. */
 export async function runProgram(argv: readonly string[], signals: Signals): Promise<number> {
@@ -20,33 +16,37 @@ export async function runProgram(argv: readonly string[], signals: Signals): Pro
 
 async function run(argv: readonly string[], signals: Signals): Promise<number> {
   const env = environment()
-  const out = (text: string) => void process.stdout.write(text)
-  const err = (text: string) => void process.stderr.write(text)
   // `bun run app -- --port 1` hands the dashes on.
   const command = parseCommand(argv[0] === '--' ? argv.slice(1) : argv)
   const colour = env.NO_COLOR === undefined
+  if (command.verb === 'serve') {
+    // Loaded here and not above: it is the whole router, and no other verb needs it.
+    const { serveProgram } = await import('./serve-program.ts')
+    return serveProgram({ argv: command.argv, env, colour, signals })
+  }
   if (command.verb === 'process') {
     const { serveProcess } = await import('../processes/serve-process.ts')
     return serveProcess({ argv: command.argv, env, colour, signals })
   }
-  if (command.verb !== 'serve') {
-    // As a shell says it: 128 and the number of the signal.
-    signals.take((signal) => isOrder(signal) && process.exit(signal === 'SIGINT' ? 130 : 143))
-    return runCommand(command, { version, env, out, err })
-  }
-  let readVersion: string | undefined
-  const readFile = readNoting((noted) => {
-    readVersion = noted
+  return ask(command, signals)
+}
+
+/** As a shell says it: 128 and the number of the signal. */
+const exitCodes: Partial<Record<NodeJS.Signals, number>> = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 }
+
+async function ask(
+  command: Exclude<Command, { verb: 'serve' | 'process' }>,
+  signals: Signals,
+): Promise<number> {
+  const { stdout, stderr } = process
+  const env = environment()
+  // A terminal that is gone ends what is shown on it.
+  signals.take((signal) => (isOrder(signal) || signal === 'SIGHUP') && process.exit(exitCodes[signal]))
+  // `vllm-router requests --follow | head`: nobody reads on.
+  stdout.on('error', () => process.exit(1))
+  return runCommand(command, {
+    ...{ version, env, terminal: terminalOf(process, env) },
+    out: (text) => void stdout.write(text),
+    err: (text) => void stderr.write(text),
   })
-  const loaded = await loadConfig({ argv: command.argv, env, readFile })
-  if (!loaded.ok) {
-    err(`${formatProblems(loaded.faults)}\n`)
-    return 2
-  }
-  const wrongFiles = workerTlsFaults(loaded.config)
-  if (wrongFiles.length > 0) {
-    err(`${formatProblems(wrongFiles)}\n`)
-    return 2
-  }
-  return serve(loaded.config, { colour, argv: command.argv, env, signals, readVersion })
 }

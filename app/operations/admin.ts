@@ -74,7 +74,7 @@ export function adminRoutes({ control, access }: AdminOptions): Hono<GatewayCont
   return app
 }
 
-const filters = ['worker', 'model', 'status', 'slower_than_ms', 'failed', 'limit'] as const
+const filters = ['worker', 'model', 'status', 'slower_than_ms', 'ended_within_ms', 'failed', 'limit'] as const
 
 function filterOf(c: C): RequestFilter {
   const query = c.req.query()
@@ -94,6 +94,7 @@ function filterOf(c: C): RequestFilter {
     model: query.model,
     status: number('status'),
     slower_than_ms: number('slower_than_ms'),
+    ended_within_ms: number('ended_within_ms'),
     failed: query.failed === undefined ? undefined : query.failed !== 'false',
     limit: number('limit'),
   }

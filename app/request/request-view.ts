@@ -58,6 +58,8 @@ export interface RequestFilter {
   readonly status?: number | undefined
   /** Only those that took longer, in milliseconds. */
   readonly slower_than_ms?: number | undefined
+  /** Only those that ended within the last so many milliseconds. */
+  readonly ended_within_ms?: number | undefined
   /** Only those that ended otherwise than well. */
   readonly failed?: boolean | undefined
   /** At most so many, the newest first. Default 50. */

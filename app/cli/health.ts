@@ -1,0 +1,43 @@
+import { loadConfig } from '../config/load-config.ts'
+import { type ConfigProblem, formatProblems, quoted } from '../config/problem.ts'
+import type { CommandContext } from './cli.ts'
+import { addressOf, reasonOf } from './running-router.ts'
+import { splitArguments } from './verbs.ts'
+
+const timeoutMs = 5000
+
+/** Exit code 1 for everything but a healthy router, a wrong configuration included: container runtimes reserve 2. */
+export async function askHealth(argv: readonly string[], context: CommandContext): Promise<number> {
+  const { out, err, fetch = globalThis.fetch } = context
+  const { words, own, settings } = splitArguments('health', argv)
+  const loaded = await loadConfig({ ...context, argv: [...words, ...settings] })
+  const asked = own.url === undefined ? undefined : parseUrl(own.url)
+  const faults = [...(loaded.ok ? [] : loaded.faults), ...(asked && 'fault' in asked ? [asked.fault] : [])]
+  if (!loaded.ok || (asked && 'fault' in asked)) {
+    err(`${formatProblems(faults)}\n`)
+    return 1
+  }
+  const { host, port } = loaded.config
+  const target = asked?.url ?? `${addressOf(host, port)}/health`
+  try {
+    const response = await fetch(target, { redirect: 'manual', signal: AbortSignal.timeout(timeoutMs) })
+    const text = (await response.text()).trim()
+    const write = response.ok ? out : err
+    write(`${response.status} ${text}\n`)
+    return response.ok ? 0 : 1
+  } catch (error) {
+    err(`no answer from ${target}: ${reasonOf(error)}\n`)
+    return 1
+  }
+}
+
+function parseUrl(written: string): { url: string } | { fault: ConfigProblem } {
+  if (/^https?:\/\//.test(written) && URL.canParse(written)) {
+    const url = new URL(written)
+    if (url.pathname === '/') url.pathname = '/health'
+    return { url: url.href }
+  }
+  const problem = written === '' ? 'got nothing' : `got ${quoted(written)}`
+  const allowed = 'an http:// or https:// URL, with the path of another check if wanted'
+  return { fault: { name: '--url', origin: 'flag --url', problem, allowed } }
+}

@@ -1,0 +1,19 @@
+import { loadConfig } from '../config/load-config.ts'
+import { formatProblems } from '../config/problem.ts'
+import { workerTlsFaults } from '../config/worker-tls.ts'
+import { readNoting } from './config-watch.ts'
+import { type ServeOptions, serve } from './serve.ts'
+
+/** Reads the configuration and serves with it, or says what is wrong with it: exit code 2. */
+export async function serveProgram(options: Omit<ServeOptions, 'readVersion'>): Promise<number> {
+  const { argv, env } = options
+  let readVersion: string | undefined
+  const readFile = readNoting((noted) => {
+    readVersion = noted
+  })
+  const loaded = await loadConfig({ argv, env, readFile })
+  const faults = loaded.ok ? workerTlsFaults(loaded.config) : loaded.faults
+  if (loaded.ok && faults.length === 0) return serve(loaded.config, { ...options, readVersion })
+  process.stderr.write(`${formatProblems(faults)}\n`)
+  return 2
+}
