@@ -18,12 +18,12 @@ export interface AskOptions {
 }
 
 export type AskResult =
-  | { readonly status: number; readonly body: string }
+  | { readonly status: number; readonly body: string; readonly headers: HeaderFields }
   | { readonly failed: { readonly reason: string; readonly cause: UnhealthyCause | 'exhausted' } }
 
 /** One question to a worker beside the requests of clients: never throws, ends in time, and reads no endless answer. */
 export async function ask(
-  worker: Worker,
+  worker: Pick<Worker, 'origin' | 'pathPrefix'>,
   path: string,
   { client, clock, timeoutMs, headers, body: json }: AskOptions,
 ): Promise<AskResult> {
@@ -40,8 +40,8 @@ export async function ask(
     pending.abort()
   })
   try {
-    const { status, body } = await pending.head
-    return { status, body: await readText(body) }
+    const { status, headers: fields, body } = await pending.head
+    return { status, headers: fields, body: await readText(body) }
   } catch (error) {
     if (timedOut) return { failed: { reason: `no answer within ${timeoutMs / 1000} s`, cause: 'silent' } }
     const fault = error instanceof TransportError ? error : undefined

@@ -7,6 +7,18 @@ export function cut(text: string, width: number): string {
   return `${text.slice(0, Math.max(0, width - 1))}…`
 }
 
+/** In lines of at most so many characters, broken between words; a longer word is cut. */
+export function wrapped(text: string, width: number): string[] {
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(' ')) {
+    const longer = line === '' ? word : `${line} ${word}`
+    if (line !== '' && longer.length > width) lines.push(line)
+    line = longer.length > width && line !== '' ? word : longer
+  }
+  return [...lines, line].map((one) => cut(one, width))
+}
+
 /** Names of one fleet begin alike and end alike: what is left out is in the middle. */
 export function cutMiddle(text: string, width: number): string {
   if (text.length <= width) return text

@@ -4,7 +4,7 @@ import type { WorkerState } from '../../workers/worker-state.ts'
 import { duration, plain } from '../text-table.ts'
 import { describeWorkers, type WorkerWords } from '../worker-words.ts'
 import { failedLines, groupFailed } from './failed-requests.ts'
-import { cut, cutMiddle, fitting, shortUrl } from './fit.ts'
+import { cut, cutMiddle, fitting, shortUrl, wrapped } from './fit.ts'
 import { clockTime, type Known, troubleText } from './refreshing.ts'
 
 export interface TopFacts {
@@ -58,13 +58,13 @@ export function topFrame(facts: TopNow, layout: TopLayout): string[] {
   return [...heading, ...shown, ...gap, ...footer].map((line) => cut(line, columns))
 }
 
-function headingLines({ url, value, at, trouble, now }: TopNow, { paint }: TopLayout): string[] {
+function headingLines({ url, value, at, trouble, now }: TopNow, { columns, paint }: TopLayout): string[] {
   const age = at === undefined ? '' : `  as of ${clockTime(at)}`
-  const bad = trouble === undefined ? '' : troubleText(trouble, now)
+  const bad = trouble === undefined ? [''] : wrapped(plain(troubleText(trouble, now)), columns)
   return [
     `vllm-router ${url}${age}`,
     value === undefined ? '' : fleetLine(value.workers),
-    paint && bad !== '' ? styleText(['red', 'bold'], bad, { validateStream: false }) : bad,
+    ...bad.map((line) => (paint && line !== '' ? styled(['red', 'bold'], line) : line)),
   ]
 }
 
@@ -181,6 +181,13 @@ const colours = { bad: 'red', fair: 'yellow', good: 'reset' } as const
 
 function tinted(text: string, tone: WorkerWords['tone'], selected: boolean, paint: boolean): string {
   if (!paint) return text
-  const styles = selected ? ([colours[tone], 'bold'] as const) : ([colours[tone]] as const)
-  return tone === 'good' && !selected ? text : styleText([...styles], text, { validateStream: false })
+  const styles: Styles = selected ? [colours[tone], 'bold'] : [colours[tone]]
+  return tone === 'good' && !selected ? text : styled(styles, text)
+}
+
+type Styles = Exclude<Parameters<typeof styleText>[0], string>
+
+/** Whatever standard output is: the terminal has said that it wants colours. */
+function styled(styles: Styles, text: string): string {
+  return styleText(styles, text, { validateStream: false })
 }

@@ -14,7 +14,7 @@ import { staticSource } from './static-source.ts'
 
 export interface CreateDiscoveryOptions {
   readonly config: Config
-  readonly registry: WorkerRegistry
+  readonly registry: Pick<WorkerRegistry, 'assign'>
   readonly clock: Clock
   /** Uniform in [0, 1). */
   readonly random: () => number

@@ -10,6 +10,7 @@ import { testPool } from '../../support/pool.ts'
 
 const list = (...ids: string[]) => ({
   status: 200,
+  headers: [],
   body: JSON.stringify({ data: ids.map((id) => ({ id })) }),
 })
 
@@ -105,10 +106,10 @@ test('what is no list changes nothing', () => {
   const { worker } = directory()
   worker.listModels([{ id: 'a', max_model_len: 4096 }])
   assert.equal(takeModelList(worker, { failed: { reason: '', cause: 'silent' } }), false)
-  assert.equal(takeModelList(worker, { status: 500, body: '' }), false)
-  assert.equal(takeModelList(worker, { status: 200, body: '{"data":5}' }), false)
+  assert.equal(takeModelList(worker, { status: 500, body: '', headers: [] }), false)
+  assert.equal(takeModelList(worker, { status: 200, body: '{"data":5}', headers: [] }), false)
   assert.deepEqual([...(worker.models ?? [])], ['a'])
-  assert.equal(takeModelList(worker, { status: 401, body: '' }), true)
+  assert.equal(takeModelList(worker, { status: 401, body: '', headers: [] }), true)
   assert.equal(worker.modelsLocked, true)
   assert.equal(contextOf(worker, 'a'), 4096)
   assert.equal(contextOf(worker, 'b'), undefined)
