@@ -32,7 +32,7 @@ export function failedLines(groups: readonly FailedGroup[], columns: number): re
 function groupLines({ count, newest }: FailedGroup, columns: number): string[] {
   const { at, client = '-', status, end_reason: end, error, model, attempts } = newest
   const times = count === 1 ? '' : `${count} times`
-  const said = end === 'completed' ? 'the answer of the worker' : end
+  const said = end === 'completed' ? "the worker's answer" : end
   const first = [
     `  ${clockTime(new Date(at))} ${times.padEnd(9)}`,
     client.padEnd(15),

@@ -72,11 +72,12 @@ function fleetLine(workers: readonly WorkerState[]): string {
   const sum = (of: (worker: WorkerState) => number) => workers.reduce((all, worker) => all + of(worker), 0)
   const available = sum((worker) => (worker.available ? 1 : 0))
   const rate = perSecond(sum(({ recent }) => recent.attempts - recent.retries))
+  const trouble = `${sum(({ recent }) => recent.failures)} failed, ${sum(({ recent }) => recent.refusals)} refused`
   const parts = [
-    `${available} of ${workers.length} workers available`,
+    `${available} of ${workers.length} available`,
     `${sum((worker) => worker.in_flight)} in flight`,
     `${rate} requests/s`,
-    `${sum(({ recent }) => recent.failures)} failed, ${sum(({ recent }) => recent.refusals)} refused in 1 min`,
+    `1 min: ${trouble}`,
   ]
   return parts.join('  ')
 }

@@ -79,9 +79,15 @@ class Top {
     return inOrder(this.#fleet.known.value?.workers ?? [], new Date()).map(({ worker }) => worker)
   }
 
-  /** The first one, until another one is chosen. */
+  /**
+   * The first one, until another one is chosen. From then on it is the same one, wherever its row goes: a key must not
+   * meet another worker than the one that was seen.
+   */
   #current(): WorkerState | undefined {
-    return this.#workers.find(({ id }) => id === this.#selected) ?? this.#workers[0]
+    const workers = this.#workers
+    const current = workers.find(({ id }) => id === this.#selected) ?? workers[0]
+    this.#selected = current?.id
+    return current
   }
 
   #press(key: string, draw: () => void): void {
@@ -122,8 +128,6 @@ class Top {
   async #drain(draining: boolean): Promise<void> {
     const worker = this.#current()
     if (worker === undefined) return
-    // It may be shown elsewhere from now on, and stays the one that keys are about.
-    this.#selected = worker.id
     this.#said = `${draining ? 'draining' : 'taking back'} ${worker.url} ...`
     try {
       const path = `/workers/${encodeURIComponent(worker.id)}`

@@ -102,7 +102,7 @@ describe('the drills', () => {
     })
     const shown = await frame()
     assert.match(about(shown, workers[1]!), / hung .*\n {6}no answer within 1 s/)
-    assert.match(shown.lines[1]!, /^2 of 3 workers available/)
+    assert.match(shown.lines[1]!, /^2 of 3 available/)
     for (const other of [0, 2]) assert.match(about(shown, workers[other]!), / healthy /)
     // What needs attention is on top.
     assert.ok(shown.lines[4]!.includes(url.replace('http://', '')), shown.lines.join('\n'))
@@ -117,7 +117,7 @@ describe('the drills', () => {
       about(shown, workers[0]!),
       / busy .*\n {6}refused 1 of 1 in the last minute; asked again in \d\d s/,
     )
-    assert.match(shown.lines[1]!, /0 failed, 1 refused in 1 min/)
+    assert.match(shown.lines[1]!, /1 min: 0 failed, 1 refused/)
   })
 
   test('which worker is slow: its first tokens beside those of the others', { timeout }, async (t) => {
@@ -154,7 +154,7 @@ describe('the drills', () => {
     await ask()
     const { lines } = await frame()
     const at = lines.findIndex((line) => line.startsWith('FAILED REQUESTS'))
-    assert.match(lines[at + 1]!, / 400 +the answer of the worker/)
+    assert.match(lines[at + 1]!, / 400 +the worker's answer/)
     assert.ok(lines[at + 2]!.includes(workers[0]!.url.replace('http://', '')), lines[at + 2])
   })
 })
@@ -227,16 +227,16 @@ describe('on a terminal', () => {
     const first = await fleetOf(t, 2)
     const port = Number(new URL(first.operations).port)
     const { shows, text, press, ended, seen } = live(t, first.operations)
-    await shows(/2 of 2 workers available/, 'the fleet')
+    await shows(/2 of 2 available/, 'the fleet')
     await first.gateway.close()
     await shows(/^NO ANSWER since \d\d:\d\d:\d\d \(\d+ s\): /m, 'that nobody answers')
     // What is old stays in sight, with its time.
     assert.match(text(), /as of \d\d:\d\d:\d\d/)
-    assert.match(text(), /2 of 2 workers available/)
+    assert.match(text(), /2 of 2 available/)
     const again = await createGateway({ port: 0, prometheusPort: port, workerUrls: [first.workers[0]!.url] })
     t.after(() => again.close())
     await again.start()
-    await shows(/1 of 1 workers available/, 'the fleet of the new router')
+    await shows(/1 of 1 available/, 'the fleet of the new router')
     assert.doesNotMatch(text(), /NO ANSWER/)
     press('ctrl-c')
     assert.equal(await within(5000, ended, 'the end'), 0)
