@@ -26,6 +26,8 @@ export interface GatherOptions {
 
 /** Milliseconds for each answer. */
 const answerMs = 5000
+/** Milliseconds for whoever has a port that we want: it is here. */
+const nearMs = 2000
 /** Milliseconds in which a source must name its workers. */
 const sourceMs = 5000
 
@@ -140,7 +142,7 @@ async function portFacts(listener: ReturnType<typeof listenersOf>[number]): Prom
 async function isRouter(url: string): Promise<boolean> {
   try {
     const response = await fetch(`${url}/readiness`, {
-      signal: AbortSignal.timeout(answerMs),
+      signal: AbortSignal.timeout(nearMs),
       redirect: 'manual',
     })
     return typeof ((await response.json()) as { total_workers?: unknown }).total_workers === 'number'
@@ -180,10 +182,12 @@ async function workerFact(client: HttpClient, url: string, config: Config): Prom
   const sentAt = Date.now()
   const health = await get(config.healthCheckEndpoint)
   const receivedAt = Date.now()
+  // Whoever does not answer at all need not be waited for again.
+  const more = 'failed' in health ? async () => health : get
   const [models, metrics, version, addresses] = await Promise.all([
-    get('/v1/models'),
-    get('/metrics'),
-    get('/version'),
+    more('/v1/models'),
+    more('/metrics'),
+    more('/version'),
     addressesOf(hostname),
   ])
   return { url, addresses, health, models, metrics, version, clock: clockOf(health, sentAt, receivedAt) }
