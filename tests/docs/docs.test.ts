@@ -4,6 +4,7 @@ import { dirname, join, posix } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { parseCommand } from '../../app/cli/cli.ts'
+import { ownFlags } from '../../app/cli/verbs.ts'
 import { settingNames } from '../../app/config/settings.ts'
 import manifest from '../../package.json' with { type: 'json' }
 
@@ -61,7 +62,7 @@ describe('docs/architecture.md', () => {
     ))
       assert.ok(existsSync(join(root, path)), `there is no ${path}`)
     const rooms = [...tree.matchAll(/(?:^|\s)([\w-]+)\/(?=\s)/gm)].map(([, name = '']) => name)
-    const inside = ['config', 'workers', 'workers/discovery', 'telemetry', 'operations'].map(
+    const inside = ['cli', 'config', 'workers', 'workers/discovery', 'telemetry', 'operations'].map(
       (room) => `app/${room}`,
     )
     const places = ['', 'app', ...inside, 'http', 'middleware', 'policies', 'tests']
@@ -88,7 +89,7 @@ describe('the documents', () => {
     const benchFlags = [...programs.matchAll(/^ {2}--([\w-]+)/gm)].map(([, flag]) => flag)
     // Of npm, git, Bun, Node and Prometheus; and those of the router and its verbs that are no settings.
     const others = 'only frozen-lockfile noEmit test test-name-pattern enable-feature'.split(' ')
-    others.push('help', 'version', 'url', 'failed', 'worker', 'slower-than-ms', 'no-enable-trace')
+    others.push('help', 'version', 'no-enable-trace', ...Object.keys(ownFlags))
     for (const page of pages) {
       for (const [, flag = ''] of read(page).matchAll(/(?<![\w-])--([a-zA-Z][\w-]*)(?!\*)/g)) {
         if (others.includes(flag) || benchFlags.includes(flag) || flag.endsWith('-')) continue
