@@ -1,3 +1,5 @@
+import { plain } from './text-table.ts'
+
 export interface BannerOptions {
   readonly version: string
   /** `Bun 1.4.5`, `Node 24.21.0` */
@@ -27,11 +29,11 @@ const usualModel = 'facebook/opt-350m'
 /** What a person reads at the start: where it listens, what it routes to, and a request to paste. Ends with a newline. */
 export function banner(options: BannerOptions): string {
   const { version, runtime, urls, workers, policy, demo } = options
-  const paint = options.colour ? colours : plain
+  const paint = options.colour ? colours : uncoloured
   const facts = [
     ['API', urls.api],
     ['Operations', `${urls.operations}  ${paint.dim('metrics, probes, admin')}`],
-    ['Policy', safe(policy)],
+    ['Policy', plain(policy)],
     [
       'Workers',
       `${workers.length === 0 ? 'none yet' : `${workers.length} (${states(workers)})`}${demo ? ', SIMULATED' : ''}`,
@@ -54,16 +56,16 @@ export function banner(options: BannerOptions): string {
 function states(workers: readonly BannerWorker[]): string {
   const counts = new Map<string, number>()
   for (const { state } of workers) counts.set(state, (counts.get(state) ?? 0) + 1)
-  return [...counts].map(([state, count]) => `${count} ${safe(state)}`).join(', ')
+  return [...counts].map(([state, count]) => `${count} ${plain(state)}`).join(', ')
 }
 
 function table(workers: readonly BannerWorker[], paint: Paint): string[] {
   const shown = workers.slice(0, mostWorkers)
   const rows = shown.map(({ id, url, state, models }) => ({
-    name: id === url ? '' : safe(id),
-    url: safe(url),
-    state: safe(state),
-    models: models.length === 0 ? '-' : models.map(safe).join(', '),
+    name: id === url ? '' : plain(id),
+    url: plain(url),
+    state: plain(state),
+    models: models.length === 0 ? '-' : models.map(plain).join(', '),
   }))
   const width = (column: 'name' | 'url' | 'state') => Math.max(...rows.map((row) => row[column].length))
   const [names, urls, words] = [width('name'), width('url'), width('state')]
@@ -77,7 +79,7 @@ function table(workers: readonly BannerWorker[], paint: Paint): string[] {
 }
 
 function curl({ urls, workers, keyRequired }: BannerOptions): string[] {
-  const model = safe(workers.find(({ models }) => models.length > 0)?.models[0] ?? usualModel)
+  const model = plain(workers.find(({ models }) => models.length > 0)?.models[0] ?? usualModel)
   const body = JSON.stringify({ model, prompt: 'Test', max_tokens: 10 })
   return [
     `curl -s ${reachable(urls.api)}/v1/completions -H 'Content-Type: application/json' \\`,
@@ -91,11 +93,6 @@ function reachable(url: string): string {
   return url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:').replace(/\/$/, '')
 }
 
-/** Names come from workers: control characters in them would reach the terminal. */
-function safe(text: string): string {
-  return text.replace(/\p{Cc}|\p{Cf}/gu, '?')
-}
-
 type Tint = (text: string) => string
 interface Paint {
   readonly bold: Tint
@@ -105,7 +102,7 @@ interface Paint {
 }
 
 const same: Tint = (text) => text
-const plain: Paint = { bold: same, dim: same, good: same, warn: same }
+const uncoloured: Paint = { bold: same, dim: same, good: same, warn: same }
 
 const ansi =
   (code: number): Tint =>

@@ -35,7 +35,7 @@ export const twice: Check = {
 
 function sharedAddress(a: WorkerFacts, b: WorkerFacts): string | undefined {
   const [one, other] = [placeOf(a.url), placeOf(b.url)]
-  if (canonicalUrl(a.url) === canonicalUrl(b.url)) return one.port
+  if (canonicalUrl(a.url) === canonicalUrl(b.url)) return new URL(a.url).host
   if (one.port !== other.port || one.path !== other.path) return undefined
   const address = a.addresses.find((ip) => b.addresses.includes(ip))
   return address && `${address.includes(':') ? `[${address}]` : address}:${one.port}${one.path}`

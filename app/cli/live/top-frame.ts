@@ -49,7 +49,7 @@ const keys = 'j k or arrows: select   d: drain   u: undrain   ?: help   q: quit'
 /** What `top` shows: lines without newline, none wider than the terminal. */
 export function topFrame(facts: TopNow, layout: TopLayout): string[] {
   const { columns, rows, said = '' } = layout
-  const footer = rows === undefined ? [] : [said === '' ? keys : said]
+  const footer = rows === undefined ? [] : [said === '' ? keys : plain(said)]
   const heading = headingLines(facts, layout)
   const room = rows === undefined ? undefined : rows - heading.length - footer.length
   const body = layout.help === true ? helpLines : bodyLines(facts, layout, room)

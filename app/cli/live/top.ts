@@ -8,6 +8,8 @@ import { inOrder, type TopFacts, topFrame } from './top-frame.ts'
 
 /** Milliseconds between two questions to the router. */
 const everyMs = 1000
+/** Columns of a frame that goes to a file: nothing is cut off. */
+const widest = 1000
 /** Failed requests that are looked at; the router remembers a thousand of all kinds. */
 const mostFailed = 200
 
@@ -16,7 +18,10 @@ export async function top(router: RunningRouter, asked: Asked): Promise<number> 
   const fleet = new Refreshing(() => askFleet(router))
   if (asked.terminal !== undefined) return await new Top(router, fleet, asked.terminal).run(asked.stop)
   await fleet.refresh()
-  const frame = topFrame({ url: router.url, ...fleet.known, now: new Date() }, { columns: 160, paint: false })
+  const frame = topFrame(
+    { url: router.url, ...fleet.known, now: new Date() },
+    { columns: widest, paint: false },
+  )
   asked.out(`${frame.join('\n')}\n`)
   return fleet.known.trouble === undefined ? 0 : 1
 }

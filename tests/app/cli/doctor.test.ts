@@ -267,6 +267,14 @@ describe('a fleet', () => {
     assert.match(finding('twice').remedy, /name it once/)
   })
 
+  test('that has a worker twice, spelled in two ways', { timeout }, async (t) => {
+    const worker = await vllm(t)
+    const names = [`http://localhost:${worker.port}`, `http://LOCALHOST:${worker.port}/`]
+    const told = await examine([...alone, '--worker-urls', ...names])
+    assert.equal(told.code, 1)
+    assert.match(told.finding('configuration').problem, /is given twice/)
+  })
+
   test('that has two servers behind one proxy is no such fleet', { timeout }, async (t) => {
     const worker = await vllm(t)
     worker.route('GET /metrics', (request) => answer(200, vllmMetrics(request.header('host')?.charCodeAt(0))))

@@ -243,6 +243,12 @@ describe('on a terminal', () => {
     assert.equal(seen.closed, 1)
   })
 
+  test('a router that takes the question and is silent is said to be, too', { timeout }, async (t) => {
+    const silent = await startScriptedWorker([hang], { t, everyRoute: true })
+    const { shows } = live(t, silent.url)
+    await shows(/^NO ANSWER since .*: not within 3 s$/m, 'that it is silent')
+  })
+
   test('ends when the terminal is gone', { timeout }, async (t) => {
     const { operations } = await fleetOf(t, 1)
     const { press, ended, shows } = live(t, operations)
