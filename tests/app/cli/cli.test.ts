@@ -116,7 +116,7 @@ describe('print-config', () => {
     assert.match(out, /^# admin-api-key: set, not shown +# environment VLLM_ROUTER_ADMIN_API_KEY$/m)
   })
 
-  test('is a file that gives the same configuration again', async () => {
+  test('is a file that gives the same configuration again', { timeout: 30_000 }, async () => {
     const open = settable.filter(({ secret }) => !secret)
     const given = fc
       .constantFrom(...open)
