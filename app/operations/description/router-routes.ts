@@ -11,6 +11,10 @@ const filters: Readonly<Record<keyof RequestFilter, JsonSchema>> = {
   model: { type: 'string', description: 'the model asked for' },
   status: { ...wholeNumber, description: 'HTTP status of the answer' },
   slower_than_ms: { ...wholeNumber, description: 'only those that took longer, in milliseconds' },
+  ended_within_ms: {
+    ...wholeNumber,
+    description: 'only those that ended within the last so many milliseconds',
+  },
   failed: { type: 'boolean', description: 'only those that ended otherwise than well' },
   limit: { ...wholeNumber, default: 50, description: 'at most so many, the newest first' },
 }
