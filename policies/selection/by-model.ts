@@ -9,7 +9,7 @@ class ByModel implements SelectionPolicy {
   readonly reads: NonNullable<SelectionPolicy['reads']>
   readonly #usual: SelectionPolicy
   readonly #own: ReadonlyMap<string, SelectionPolicy>
-  /** Who has made the last choice. */
+  /** Who has made the last choice, or has told of the next one. */
   #last: SelectionPolicy
 
   constructor(usual: SelectionPolicy, own: ReadonlyMap<string, SelectionPolicy>) {
@@ -31,6 +31,11 @@ class ByModel implements SelectionPolicy {
   select<C extends Candidate>(candidates: readonly C[], request: SelectionRequest): C {
     this.#last = this.#for(request.model)
     return this.#last.select(candidates, request)
+  }
+
+  preview<C extends Candidate>(candidates: readonly C[], request: SelectionRequest): C | undefined {
+    this.#last = this.#for(request.model)
+    return this.#last.preview?.(candidates, request)
   }
 
   book(candidate: Candidate, request: SelectionRequest): Booking {

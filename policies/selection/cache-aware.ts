@@ -1,16 +1,15 @@
 import { FleetView, freshness } from './fleet-view.ts'
+import { Look, ModelState } from './look.ts'
 import { OpenPrompt, OpenPrompts, PrefillSpeed } from './open-prompts.ts'
 import type {
   Booking,
   Candidate,
-  PromptChain,
   SelectionContext,
   SelectionPolicy,
   SelectionRequest,
   SelectionSettings,
   Why,
 } from './policy.ts'
-import { Popularity } from './popularity.ts'
 import { PrefixIndex } from './prefix-index.ts'
 import { hashText, WorkerNumbers } from './rendezvous.ts'
 import { rankOf } from './weight.ts'
@@ -26,38 +25,20 @@ const price = {
   second: 0.25,
   elsewhere: 0.5,
 } as const
-/** A block is everybody's when more than this share of one worker's part of the requests have it, and more than so few. */
-const everybodys = { share: 0.5, requests: 3 } as const
 /** Blocks beyond the first one that is not everybody's which are counted too: it may be everybody's soon. */
 const countedBeyond = 8
-/** How often keys come again: begun at 1 with so much weight, remembered for so many requests. */
-const reuse = { begin: 1, weight: 50, memory: 200 } as const
-const leastTokens = 16
-/** Tokens of a byte of a request before any answer has told. */
-const firstRatio = 0.25
 const ratioWeight = 1 / 50
 /** Tokens that a worker's cache is taken for when it does not say. */
 const usualCacheTokens = 500_000
 /** Models whose state is kept: their names come from the pool, so that there are not more. */
 const mostModels = 1000
 
-/** What is learnt from the requests of one model. */
-class ModelState {
-  readonly popularity = new Popularity()
-  tokensPerByte = firstRatio
-  reuse: number = reuse.begin
-  asked: number = reuse.weight
-}
-
-/** A request, looked at before its choice, in tokens. */
-interface Look {
-  readonly model: ModelState
-  readonly tokens: number
-  readonly prompt: PromptChain | undefined
-  /** Blocks before it are everybody's. */
-  readonly key: number
-  /** First blocks that everybody is believed to hold. */
-  readonly common: number
+/** What a choice is made by, beside the candidates and the request. */
+interface Beside {
+  readonly look: Look
+  readonly fleet: FleetView
+  /** Prompts whose time is up are taken for computed from now on. */
+  readonly letPass: boolean
 }
 
 /**
@@ -106,45 +87,56 @@ class CacheAware implements SelectionPolicy {
 
   select<C extends Candidate>(candidates: readonly C[], request: SelectionRequest): C {
     this.#fleet.read(candidates, this.#meanTokens)
-    const { prompt, session, again = false } = request
-    const model = this.#modelOf(request.model)
-    const tokens = Math.max(
-      leastTokens,
-      prompt === undefined ? this.#meanTokens : prompt.bytes * model.tokensPerByte,
-    )
-    const blocks = prompt?.blocks ?? []
-    const key = firstNotEverybodys(model.popularity, blocks, candidates.length)
-    const held = this.#index.look({ blocks })
-    const common = Math.min(held, key)
-    const seen = held > key
-    const hasKey = key < blocks.length
-    if (hasKey && !again) {
-      model.asked += 1
-      model.reuse += ((seen ? 1 : 0) - model.reuse) / Math.min(reuse.memory, model.asked)
-    }
-    const look: Look = { model, tokens, prompt, key, common }
-    const isHomed = hasKey || session !== undefined
-    const [home, second] = isHomed
-      ? this.#homes(candidates, session === undefined ? blocks[key]! : hashText(session))
-      : []
-    const fee = isHomed && !this.#isLopsided(candidates) ? this.#again(model, seen) * tokens : 0
-    const others = this.#fleet.foreignShare
+    const look = this.#lookAt(candidates, request, this.#modelOf(request.model))
+    look.model.reuse = look.reuse
+    look.model.asked = look.asked
+    const best = this.#cheapest(candidates, request, { look, fleet: this.#fleet, letPass: true })
+    this.#turn += 1
+    this.#look = look
+    this.#uncached = look.uncachedAt(best.id)
+    return best
+  }
+
+  preview<C extends Candidate>(candidates: readonly C[], request: SelectionRequest): C {
+    const fleet = this.#fleet.copy()
+    fleet.read(candidates, this.#meanTokens)
+    const look = this.#lookAt(candidates, request, this.#models.get(request.model) ?? new ModelState())
+    return this.#cheapest(candidates, request, { look, fleet, letPass: false })
+  }
+
+  #lookAt(candidates: readonly Candidate[], request: SelectionRequest, model: ModelState): Look {
+    const { length: workers } = candidates
+    return new Look(request, { model, index: this.#index, workers, meanTokens: this.#meanTokens })
+  }
+
+  #cheapest<C extends Candidate>(
+    candidates: readonly C[],
+    { session }: SelectionRequest,
+    { look, fleet, letPass }: Beside,
+  ): C {
+    const homeKey = session === undefined ? look.keyBlock : hashText(session)
+    const isHomed = homeKey !== undefined
+    const [home, second] = isHomed ? this.#homes(candidates, homeKey) : []
+    const others = fleet.foreignShare
+    const fee = isHomed && !this.#isLopsided(candidates) ? look.metAgain(others) * look.tokens : 0
     const fees = {
       second: fee * (price.away + others * price.second),
       elsewhere: fee * (price.away + others * price.elsewhere),
     }
     const waiting = 1 + price.perWaiting * this.#meanWaiting(candidates)
     const now = this.#now()
-    const foreignTokens = this.#meanTokens * this.#fleet.missShare
-    const turn = this.#turn++
+    const foreignTokens = this.#meanTokens * fleet.missShare
+    const turn = this.#turn
     let best = candidates[0]!
     let lowest = Number.POSITIVE_INFINITY
     for (let at = 0; at < candidates.length; at++) {
       const candidate = candidates[(at + turn) % candidates.length]!
       const { id, inFlight, engine, weight } = candidate
-      const uncached = this.#uncachedAt(id, look)
+      const uncached = look.uncachedAt(id)
       const away = candidate === home ? 0 : candidate === second ? fees.second : fees.elsewhere
-      const own = this.#open.get(id)?.ahead((1 - others) * weight) ?? 0
+      const prompts = this.#open.get(id)
+      const own = prompts?.ahead((1 - others) * weight, now) ?? 0
+      if (letPass) prompts?.letPass(now)
       const trust = engine === undefined ? 0 : freshness(engine, now)
       const theirs = trust === 0 ? 0 : trust * engine!.foreignWaiting * foreignTokens
       const open = trust === 0 ? inFlight : inFlight + trust * engine!.foreign
@@ -153,9 +145,7 @@ class CacheAware implements SelectionPolicy {
       lowest = asked
       best = candidate
     }
-    this.#look = look
-    this.#uncached = this.#uncachedAt(best.id, look)
-    const holdsMore = blocks.length > 0 && this.#index.depthOf(best.id) > common
+    const holdsMore = look.holdsMore(best.id)
     if (!isHomed) this.why = holdsMore ? 'index' : 'load'
     else if (best === home) this.why = session === undefined ? 'affinity' : 'session'
     else this.why = holdsMore ? 'index' : 'spill'
@@ -218,19 +208,6 @@ class CacheAware implements SelectionPolicy {
     return open
   }
 
-  #uncachedAt(id: string, { prompt, tokens, model, common }: Look): number {
-    if (prompt === undefined || prompt.blocks.length === 0) return tokens
-    const held = Math.max(this.#index.depthOf(id), common)
-    if (held === 0) return tokens
-    return Math.max(leastTokens, tokens - prompt.bytesOf(held) * model.tokensPerByte)
-  }
-
-  /** How likely it is that the key is met again. What this router sees seldom, others may see as well. */
-  #again({ reuse }: ModelState, seen: boolean): number {
-    if (seen) return 1
-    return Math.min(1, reuse / Math.sqrt(Math.max(0.05, 1 - this.#fleet.foreignShare)))
-  }
-
   /** The first two in rendezvous order (highest random weight): when one leaves, only its own keys move. */
   #homes<C extends Candidate>(candidates: readonly C[], key: number): [C | undefined, C | undefined] {
     let home: C | undefined
@@ -273,12 +250,4 @@ class CacheAware implements SelectionPolicy {
     }
     return most - least > balanceAbs && most > least * balanceRel
   }
-}
-
-/** Place of the first block that is not everybody's; the number of blocks where all are. */
-function firstNotEverybodys(popularity: Popularity, blocks: ArrayLike<number>, workers: number): number {
-  const limit = Math.max(everybodys.requests, (everybodys.share / workers) * popularity.total)
-  let at = 0
-  while (at < blocks.length && popularity.count(blocks[at]!) > limit) at++
-  return at
 }

@@ -35,10 +35,13 @@ export function checkedPolicy(name: string, policy: SelectionPolicy): SelectionP
     ...(policy.finish !== undefined && {
       finish: (session: string) => void guard('finish', () => policy.finish?.(session)),
     }),
-    select<C extends Candidate>(
-      candidates: readonly C[],
-      request: Parameters<SelectionPolicy['select']>[1],
-    ): C {
+    ...(policy.preview !== undefined && {
+      preview<C extends Candidate>(candidates: readonly C[], request: SelectionRequest): C | undefined {
+        const chosen = guard('preview', () => policy.preview?.(candidates, request))
+        return chosen !== undefined && candidates.includes(chosen) ? chosen : undefined
+      },
+    }),
+    select<C extends Candidate>(candidates: readonly C[], request: SelectionRequest): C {
       let chosen: C
       try {
         chosen = policy.select(candidates, request)

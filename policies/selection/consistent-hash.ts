@@ -32,10 +32,18 @@ class ConsistentHash implements SelectionPolicy {
   #byId = new Map<string, Candidate>()
 
   select<C extends Candidate>(candidates: readonly C[], request: SelectionRequest): C {
-    const { session } = request
+    return this.#bySession(candidates, request.session) ?? this.#byLoad.select(candidates, request)
+  }
+
+  preview<C extends Candidate>(candidates: readonly C[], request: SelectionRequest): C | undefined {
+    return this.#bySession(candidates, request.session) ?? this.#byLoad.preview?.(candidates, request)
+  }
+
+  /** Changes nothing but what it can make anew at any time. */
+  #bySession<C extends Candidate>(candidates: readonly C[], session: string | undefined): C | undefined {
     if (session === undefined) {
       this.why = 'load'
-      return this.#byLoad.select(candidates, request)
+      return undefined
     }
     const byId = this.#mapOf(candidates)
     const bound = loadBound(candidates)

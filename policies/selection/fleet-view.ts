@@ -34,6 +34,16 @@ export class FleetView {
     this.#now = now
   }
 
+  /** As it is now: what the copy reads, this one does not learn. */
+  copy(): FleetView {
+    const copy = new FleetView(this.#now)
+    for (const [id, counters] of this.#counters) copy.#counters.set(id, { ...counters })
+    copy.#roundAt = this.#roundAt
+    copy.foreignShare = this.foreignShare
+    copy.missShare = this.missShare
+    return copy
+  }
+
   /** @param meanTokens of this router's prompts */
   read(candidates: readonly Candidate[], meanTokens: number): void {
     const now = this.#now()

@@ -8,25 +8,30 @@ import { loadOf } from './weight.ts'
 export function leastInflight(): SelectionPolicy {
   const last = { first: -1, further: -1 }
 
+  function preview<C extends Candidate>(candidates: readonly C[], { again }: SelectionRequest): C {
+    const turn = again === true ? last.further : last.first
+    let first = candidates[0]!
+    let least = loadOf(first)
+    let next: C | undefined
+    for (const candidate of candidates) {
+      const load = loadOf(candidate)
+      if (load < least) {
+        first = candidate
+        least = load
+        next = undefined
+      }
+      if (load === least && candidate.ordinal > turn) next ??= candidate
+    }
+    return next ?? first
+  }
+
   return {
     why: 'load',
-    select<C extends Candidate>(candidates: readonly C[], { again }: SelectionRequest): C {
-      const turns = again === true ? 'further' : 'first'
-      let first = candidates[0]!
-      let least = loadOf(first)
-      let next: C | undefined
-      for (const candidate of candidates) {
-        const load = loadOf(candidate)
-        if (load < least) {
-          first = candidate
-          least = load
-          next = undefined
-        }
-        if (load === least && candidate.ordinal > last[turns]) next ??= candidate
-      }
-      const chosen = next ?? first
-      last[turns] = chosen.ordinal
+    select(candidates, request) {
+      const chosen = preview(candidates, request)
+      last[request.again === true ? 'further' : 'first'] = chosen.ordinal
       return chosen
     },
+    preview,
   }
 }

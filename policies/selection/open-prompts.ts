@@ -45,19 +45,30 @@ export class OpenPrompts {
   }
 
   /**
-   * Tokens to be computed before a prompt that is sent now.
+   * Tokens to be computed before a prompt that is sent now. Changes nothing.
    * @param share of the time of a worker of weight 1 that this router's prompts get: 0 to the worker's weight
    */
-  ahead(share: number): number {
-    const now = this.#now()
-    for (let head = this.#line[0]; head !== undefined && !head.seen; head = this.#line[0]) {
-      if (now - this.#since < (patience * 1000 * head.tokens) / (head.pace * this.#speed.value)) break
-      this.leave(head)
-    }
-    const head = this.#line[0]
+  ahead(share: number, now: number): number {
+    const overdue = this.#overdue(now)
+    const head = overdue === undefined ? this.#line[0] : this.#line[1]
     if (head === undefined) return 0
+    // Its computing begins where nobody believes any more that the one before it is still computed.
+    if (overdue !== undefined) return this.#tokens - overdue.tokens
     const done = (this.#speed.value * share * (now - this.#since)) / 1000
     return this.#tokens - Math.min(mostDone * head.tokens, done)
+  }
+
+  /** Takes the first in line for computed, where nobody sees its first token and its time is up. */
+  letPass(now: number): void {
+    const overdue = this.#overdue(now)
+    if (overdue !== undefined) this.leave(overdue)
+  }
+
+  #overdue(now: number): OpenPrompt | undefined {
+    const head = this.#line[0]
+    if (head === undefined || head.seen) return undefined
+    const ms = (patience * 1000 * head.tokens) / (head.pace * this.#speed.value)
+    return now - this.#since < ms ? undefined : head
   }
 
   enter(prompt: OpenPrompt): void {

@@ -81,7 +81,12 @@ export interface SelectionPolicy {
   select<C extends Candidate>(candidates: readonly C[], request: SelectionRequest): C
   /** What it wants to know of each request; nothing of it is made for a policy that does not ask. */
   readonly reads?: { readonly prompt?: boolean; readonly session?: boolean; readonly engine?: boolean }
-  /** Why the last choice was made. Default: `custom`. */
+  /**
+   * The candidate that `select` would return now, for an operator who asks: the next choices are made as if nobody had
+   * asked. Undefined, or not there: the policy cannot tell.
+   */
+  preview?<C extends Candidate>(candidates: readonly C[], request: SelectionRequest): C | undefined
+  /** Why the last choice was made, or would be, after a preview. Default: `custom`. */
   readonly why?: Why
   /** The worker that was chosen last gets the request: called in the same step. */
   book?(candidate: Candidate, request: SelectionRequest): Booking

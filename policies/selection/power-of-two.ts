@@ -1,3 +1,4 @@
+import { Draws } from './draws.ts'
 import type { Candidate, SelectionContext, SelectionPolicy } from './policy.ts'
 import { loadOf } from './weight.ts'
 
@@ -6,17 +7,21 @@ import { loadOf } from './weight.ts'
  * are as loaded.
  */
 export function powerOfTwo({ random }: Pick<SelectionContext, 'random'>): SelectionPolicy {
+  const draws = new Draws(random)
   return {
     why: 'load',
-    select<C extends Candidate>(candidates: readonly C[]): C {
-      const count = candidates.length
-      const first = Math.floor(random() * count)
-      if (count === 1) return candidates[first]!
-      // A number from the others, so that no draw is wasted on the same worker.
-      const second = (first + 1 + Math.floor(random() * (count - 1))) % count
-      const one = candidates[first]!
-      const other = candidates[second]!
-      return loadOf(other) < loadOf(one) ? other : one
-    },
+    select: (candidates) => betterOfTwo(candidates, draws.take),
+    preview: (candidates) => betterOfTwo(candidates, draws.ahead()),
   }
+}
+
+function betterOfTwo<C extends Candidate>(candidates: readonly C[], draw: () => number): C {
+  const count = candidates.length
+  const first = Math.floor(draw() * count)
+  if (count === 1) return candidates[first]!
+  // A number from the others, so that no draw is wasted on the same worker.
+  const second = (first + 1 + Math.floor(draw() * (count - 1))) % count
+  const one = candidates[first]!
+  const other = candidates[second]!
+  return loadOf(other) < loadOf(one) ? other : one
 }

@@ -19,10 +19,17 @@ class RendezvousHash implements SelectionPolicy {
   readonly #byLoad = leastInflight()
 
   select<C extends Candidate>(candidates: readonly C[], request: SelectionRequest): C {
-    const { session } = request
+    return this.#bySession(candidates, request.session) ?? this.#byLoad.select(candidates, request)
+  }
+
+  preview<C extends Candidate>(candidates: readonly C[], request: SelectionRequest): C | undefined {
+    return this.#bySession(candidates, request.session) ?? this.#byLoad.preview?.(candidates, request)
+  }
+
+  #bySession<C extends Candidate>(candidates: readonly C[], session: string | undefined): C | undefined {
     if (session === undefined) {
       this.why = 'load'
-      return this.#byLoad.select(candidates, request)
+      return undefined
     }
     const key = hashText(session)
     const bound = loadBound(candidates)

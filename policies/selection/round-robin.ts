@@ -1,3 +1,4 @@
+import { Draws } from './draws.ts'
 import type { Candidate, SelectionContext, SelectionPolicy, SelectionRequest } from './policy.ts'
 
 /**
@@ -10,6 +11,7 @@ import type { Candidate, SelectionContext, SelectionPolicy, SelectionRequest } f
 export function roundRobin({ random }: Pick<SelectionContext, 'random'>): SelectionPolicy {
   const first = new Map<string | undefined, Turns>()
   const further = new Map<string | undefined, Turns>()
+  const draws = new Draws(random)
 
   return {
     why: 'turn',
@@ -17,9 +19,13 @@ export function roundRobin({ random }: Pick<SelectionContext, 'random'>): Select
       const byModel = again === true ? further : first
       let turns = byModel.get(model)
       if (turns === undefined) {
-        turns = new Turns(candidates, random)
+        turns = new Turns(candidates, draws.take)
         byModel.set(model, turns)
       }
+      return turns.take(candidates)
+    },
+    preview<C extends Candidate>(candidates: readonly C[], { model, again }: SelectionRequest): C {
+      const turns = (again === true ? further : first).get(model) ?? new Turns(candidates, draws.ahead())
       return turns.next(candidates)
     },
     forget(id: string): void {
@@ -42,10 +48,16 @@ class Turns {
     this.#last = candidates[start]!.ordinal - 1
   }
 
+  /** Whose turn it is. */
   next<C extends Candidate>(candidates: readonly C[]): C {
-    const chosen = haveOneWeight(candidates)
-      ? (candidates[firstAfter(this.#last, candidates)] ?? candidates[0]!)
-      : this.#byCredit(candidates)
+    return haveOneWeight(candidates) ? this.#afterLast(candidates) : this.#richest(candidates)
+  }
+
+  /** The same, and it has had its turn. */
+  take<C extends Candidate>(candidates: readonly C[]): C {
+    const even = haveOneWeight(candidates)
+    const chosen = even ? this.#afterLast(candidates) : this.#richest(candidates)
+    if (!even) this.#pay(chosen, candidates)
     this.#last = chosen.ordinal
     return chosen
   }
@@ -54,21 +66,31 @@ class Turns {
     this.#credit.delete(id)
   }
 
-  /** Everybody gets its weight, and who has most pays for all: no worker gets its requests in one burst. */
-  #byCredit<C extends Candidate>(candidates: readonly C[]): C {
-    let total = 0
+  #afterLast<C extends Candidate>(candidates: readonly C[]): C {
+    return candidates[firstAfter(this.#last, candidates)] ?? candidates[0]!
+  }
+
+  /** With the weight that each is about to get. */
+  #richest<C extends Candidate>(candidates: readonly C[]): C {
     let most = Number.NEGATIVE_INFINITY
-    let chosen = candidates[0]!
+    let richest = candidates[0]!
     for (const candidate of candidates) {
       const credit = (this.#credit.get(candidate.id) ?? 0) + candidate.weight
-      this.#credit.set(candidate.id, credit)
-      total += candidate.weight
       if (credit <= most) continue
       most = credit
-      chosen = candidate
+      richest = candidate
     }
-    this.#credit.set(chosen.id, most - total)
-    return chosen
+    return richest
+  }
+
+  /** Everybody gets its weight, and who has most pays for all: no worker gets its requests in one burst. */
+  #pay(chosen: Candidate, candidates: readonly Candidate[]): void {
+    let total = 0
+    for (const { id, weight } of candidates) {
+      this.#credit.set(id, (this.#credit.get(id) ?? 0) + weight)
+      total += weight
+    }
+    this.#credit.set(chosen.id, this.#credit.get(chosen.id)! - total)
   }
 }
 

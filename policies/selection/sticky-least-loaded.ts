@@ -37,13 +37,16 @@ class StickyLeastLoaded implements SelectionPolicy {
 
   select<C extends Candidate>(candidates: readonly C[], request: SelectionRequest): C {
     const { model, session, again = false } = request
-    const kept = session === undefined ? undefined : this.#keptBy(session, model)
-    const home = kept && candidates.find(({ id }) => id === kept.id)
-    this.why = home === undefined ? 'load' : 'session'
-    const chosen = home ?? this.#byLoad.select(candidates, request)
+    const kept = this.#keptBy(session, model)
+    const chosen = this.#homeIn(candidates, kept) ?? this.#byLoad.select(candidates, request)
     // A worker that cannot take one request may take the next: a further attempt does not move the session.
     if (session !== undefined && !(again && kept !== undefined)) this.#keep(session, model, chosen.id)
     return chosen
+  }
+
+  preview<C extends Candidate>(candidates: readonly C[], request: SelectionRequest): C | undefined {
+    const kept = this.#keptBy(request.session, request.model)
+    return this.#homeIn(candidates, kept) ?? this.#byLoad.preview?.(candidates, request)
   }
 
   forget(id: string): void {
@@ -60,7 +63,14 @@ class StickyLeastLoaded implements SelectionPolicy {
     this.#replace(session, [])
   }
 
-  #keptBy(session: string, model: string | undefined): Kept | undefined {
+  #homeIn<C extends Candidate>(candidates: readonly C[], kept: Kept | undefined): C | undefined {
+    const home = kept && candidates.find(({ id }) => id === kept.id)
+    this.why = home === undefined ? 'load' : 'session'
+    return home
+  }
+
+  #keptBy(session: string | undefined, model: string | undefined): Kept | undefined {
+    if (session === undefined) return undefined
     const kept = this.#kept.get(session)?.find((one) => one.model === model)
     return kept !== undefined && this.#now() < kept.until ? kept : undefined
   }
