@@ -21,10 +21,15 @@ export function rateLimit({ limiter, onLimited }: RateLimitOptions): MiddlewareH
     const waitMs = typeof answer === 'number' ? answer : await answer
     if (waitMs > 0) {
       onLimited?.()
-      throw new RouterError('rate_limited', 'The router is at its limit of requests per second.', {
-        retryAfter: Math.max(1, Math.ceil(waitMs / 1000)),
-      })
+      throw rateLimited(waitMs)
     }
     await next()
   }
+}
+
+/** @param waitMs milliseconds until one more may pass */
+export function rateLimited(waitMs: number): RouterError {
+  return new RouterError('rate_limited', 'The router is at its limit of requests per second.', {
+    retryAfter: Math.max(1, Math.ceil(waitMs / 1000)),
+  })
 }

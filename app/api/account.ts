@@ -54,8 +54,7 @@ export function account({
     setDeadline(record, headerOf(incoming.headers, 'x-request-timeout-ms'))
     incoming.onGone(() => record.stop.because('client_closed'))
     try {
-      if (lifecycle.refusing)
-        throw new RouterError('draining', 'the router is shutting down', { retryAfter: 1 })
+      if (lifecycle.refusing) throw shuttingDown()
       await next()
     } catch (error) {
       // Hono's error handler sees only Error objects thrown within its chain; anything else is rendered here.
@@ -71,4 +70,9 @@ export function account({
     record.status = record.errorCode === 'client_closed' ? 499 : c.res.status
     if (!record.live) record.end(record.errorCode ?? 'completed')
   }
+}
+
+/** The answer to a request that comes too late. */
+export function shuttingDown(): RouterError {
+  return new RouterError('draining', 'the router is shutting down', { retryAfter: 1 })
 }

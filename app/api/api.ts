@@ -29,7 +29,7 @@ import { account } from './account.ts'
 import type { Memory } from './call-of.ts'
 import { guardDevelopmentRoutes } from './development-routes.ts'
 import { type InferenceOptions, inference } from './inference.ts'
-import { ModelNames } from './model-names.ts'
+import type { ModelNames } from './model-names.ts'
 import { listModels, oneModel } from './models.ts'
 import { finishSession } from './session-key.ts'
 import { spareConnections } from './spare-connections.ts'
@@ -46,6 +46,7 @@ export interface HttpOptions {
   readonly rate: RateLimitOptions | undefined
   readonly control: RouterControl
   readonly memory: Memory
+  readonly names: ModelNames
   /** Whether all connections that the process may have are in use. */
   readonly full: () => boolean
   readonly inference: Omit<
@@ -56,7 +57,7 @@ export interface HttpOptions {
 
 /** The HTTP map of the API: middleware in the order in which it runs, then routes, then the one error renderer. */
 export function createApi(options: HttpOptions): Hono<GatewayContext> {
-  const { config, control } = options
+  const { config, control, names } = options
   const { workerKey, dropClientKey, relay } = options.inference
   const { pool } = relay
   const directory = new ModelDirectory({
@@ -65,7 +66,6 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
     onKeyRefused: ({ url, lastError }) =>
       options.log.warn({ worker: url, reason: lastError?.message }, 'worker refuses the key of the router'),
   })
-  const names = new ModelNames(config)
   const requestTimeoutMs =
     config.requestTimeoutSecs === undefined ? undefined : config.requestTimeoutSecs * 1000
   // A slash at the end makes no other route.
@@ -91,7 +91,10 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
   // Before keys: kubelets have none.
   app.route('/', probes(control, { addresses: false }))
   // Before admission and bodies, with a key of their own.
-  app.route('/', adminRoutes({ control, access: [adminAccess(config)] }))
+  app.route(
+    '/',
+    adminRoutes({ control, access: [adminAccess(config)], maxPayloadSize: config.maxPayloadSize }),
+  )
   for (const { middleware } of placed('before')) app.use(widen(middleware))
   if (config.routerApiKeys.length > 0) app.use(widen(apiKey({ keys: config.routerApiKeys })))
   app.use(

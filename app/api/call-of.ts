@@ -119,7 +119,7 @@ export interface NamedCall extends Call {
  * Only the bytes of the name change.
  * @param named what a JSON body calls the model
  */
-function renamed(body: RequestBody | undefined, named: unknown, model: string): RequestBody {
+export function renamed(body: RequestBody | undefined, named: unknown, model: string): RequestBody {
   if (body === undefined || typeof named !== 'string') {
     const message = 'This name stands for another model, and can be given in a JSON body only.'
     throw new RouterError('invalid_request', message, { param: 'model' })
@@ -176,7 +176,7 @@ function formFields({ headers }: Incoming, body: RequestBody | undefined) {
  * Of an absolute URL, without parsing it again. Without a slash at the end of the path: vLLM would answer with a redirect
  * to its own address.
  */
-function pathAndQuery(url: string): string {
+export function pathAndQuery(url: string): string {
   const start = url.indexOf('/', url.indexOf('//') + 2)
   if (start === -1) return '/'
   const end = url.indexOf('#', start)

@@ -89,9 +89,12 @@ export function guardDevelopmentRoutes(adminApiKey: string | undefined): Middlew
       if (c.env.incoming.header(keyField) === undefined) c.set('keyConsumed', true)
       return check(c, next)
     }
-    throw new RouterError(
-      'forbidden',
-      `${reasons[kind]}: it needs the admin key, and none is set (--admin-api-key)`,
-    )
+    throw developmentFault(kind)
   }
+}
+
+/** Where no admin key is set. */
+export function developmentFault(kind: Kind): RouterError {
+  const message = `${reasons[kind]}: it needs the admin key, and none is set (--admin-api-key)`
+  return new RouterError('forbidden', message)
 }

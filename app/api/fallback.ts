@@ -1,7 +1,10 @@
 import { asRouterError, type ErrorCode } from '../../http/errors.ts'
+import { withText } from '../../http/json/top-level.ts'
+import type { RequestBody } from '../../http/request-body.ts'
 import type { Answer } from '../relay/exchange.ts'
 import { PlainStream } from '../relay/plain-stream.ts'
 import { saysTooLong } from './elsewhere.ts'
+import type { ModelNames } from './model-names.ts'
 
 /** Errors after which another model may do better: nobody could take the request, or nobody has answered it. */
 const passing: ReadonlySet<ErrorCode> = new Set([
@@ -12,6 +15,15 @@ const passing: ReadonlySet<ErrorCode> = new Set([
   'worker_lost',
   'first_token_timeout',
 ])
+
+/**
+ * Whether the name of the model in a body can be replaced. That of an alias has been replaced already.
+ * @param name what the body calls the model
+ */
+export function canRename(name: unknown, body: RequestBody | undefined, names: ModelNames): boolean {
+  if (typeof name !== 'string' || body === undefined) return false
+  return names.isAlias(name) || withText(body, 'model', name, name) !== undefined
+}
 
 export interface FallbackOptions<Request> {
   readonly first: Request

@@ -1,6 +1,5 @@
 import type { Context, Handler } from 'hono'
 import { modelNotFound, routeNotFound } from '../../http/errors.ts'
-import { withText } from '../../http/json/top-level.ts'
 import type { Call } from '../relay/call.ts'
 import { type Answer, bodiless } from '../relay/exchange.ts'
 import { firstHeader } from '../relay/headers.ts'
@@ -15,7 +14,7 @@ import type { ModelDirectory } from '../workers/model-directory.ts'
 import { answerHeaders } from './answer-headers.ts'
 import { callOf, type Memory, type NamedCall } from './call-of.ts'
 import { saysNoModel, saysNoRoute } from './elsewhere.ts'
-import { firstGoodAnswer } from './fallback.ts'
+import { canRename, firstGoodAnswer } from './fallback.ts'
 import type { ModelNames } from './model-names.ts'
 import { proxyFault, proxyPage } from './proxy-page.ts'
 
@@ -68,12 +67,6 @@ export function inference(options: InferenceOptions): Handler<GatewayContext> {
     return respond(c, call, await (longHold === undefined ? answer : longHold.race(answer)), options)
   }
 
-  /** Whether the name in the body can be replaced. That of an alias has been replaced already. */
-  function canRename({ asked: name, body }: NamedCall): boolean {
-    if (typeof name !== 'string' || body === undefined) return false
-    return names.isAlias(name) || withText(body, 'model', name, name) !== undefined
-  }
-
   function withFallbacks(
     c: Context<GatewayContext>,
     first: NamedCall,
@@ -84,7 +77,10 @@ export function inference(options: InferenceOptions): Handler<GatewayContext> {
     return firstGoodAnswer({
       first,
       models,
-      requestFor: (as) => (canRename(first) ? { ...callOf(c, options, memory, as), longHold } : undefined),
+      requestFor: (as) =>
+        canRename(first.asked, first.body, names)
+          ? { ...callOf(c, options, memory, as), longHold }
+          : undefined,
       async ask(asked) {
         const { model } = asked.kind
         const listed = model === undefined || record.model === model

@@ -37,19 +37,29 @@ export class ModelNames {
    * weighted round robin); a target that no worker has is passed over as long as another is there.
    */
   target(name: string, pool: Pool): string {
-    const all = this.#aliases.get(name)
-    if (all === undefined) return name
-    const served = all.filter(({ model }) => pool.serves(model))
-    const targets = served.length > 0 ? served : all
-    let next = targets[0]!
+    const targets = this.#targetsOf(name, pool)
+    if (targets === undefined) return name
+    const next = furthestBehind(targets)
     let sum = 0
     for (const target of targets) {
       target.credit += target.weight
       sum += target.weight
-      if (target.credit > next.credit) next = target
     }
     next.credit -= sum
     return next.model
+  }
+
+  /** What `target` would return now; nobody's share is counted. */
+  nextTarget(name: string, pool: Pool): string {
+    const targets = this.#targetsOf(name, pool)
+    return targets === undefined ? name : furthestBehind(targets).model
+  }
+
+  #targetsOf(name: string, pool: Pool): readonly Target[] | undefined {
+    const all = this.#aliases.get(name)
+    if (all === undefined) return undefined
+    const served = all.filter(({ model }) => pool.serves(model))
+    return served.length > 0 ? served : all
   }
 
   isAlias(name: string): boolean {
@@ -68,4 +78,13 @@ export class ModelNames {
       return first === undefined ? [] : [{ ...first, id, root: first.id, parent: null }]
     })
   }
+}
+
+/** With one share more for each. */
+function furthestBehind(targets: readonly Target[]): Target {
+  let next = targets[0]!
+  for (const target of targets) {
+    if (target.credit + target.weight > next.credit + next.weight) next = target
+  }
+  return next
 }

@@ -40,12 +40,16 @@ export class ResponseState {
 
   /** The worker that has it; undefined where nobody knows. */
   makerOf(id: string): Worker | undefined {
-    const maker = this.#makers.get(id)
-    if (maker === undefined) return undefined
+    const maker = this.whoHas(id)
     this.#makers.delete(id)
-    if (maker.removed) return undefined
-    this.#makers.set(id, maker)
+    if (maker !== undefined) this.#makers.set(id, maker)
     return maker
+  }
+
+  /** The same, for somebody who only asks: it does not count as a use. */
+  whoHas(id: string): Worker | undefined {
+    const maker = this.#makers.get(id)
+    return maker?.removed === true ? undefined : maker
   }
 
   /** Whether a good answer to a request of this path has a response in it. */

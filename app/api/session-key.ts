@@ -14,7 +14,10 @@ const fields = ['session_id', 'user', 'prompt_cache_key', 'previous_response_id'
 const longest = 512
 
 /** What the client calls its session: of the header fields, then of the body. A request id or a trace id is none. */
-export function sessionKey(incoming: Incoming, payload: JsonObject | undefined): string | undefined {
+export function sessionKey(
+  incoming: Pick<Incoming, 'headers'>,
+  payload: JsonObject | undefined,
+): string | undefined {
   for (const name of headers) {
     const value = firstHeader(incoming.headers, name)
     if (isName(value)) return value
@@ -24,6 +27,17 @@ export function sessionKey(incoming: Incoming, payload: JsonObject | undefined):
     if (isName(value)) return value
   }
   return undefined
+}
+
+/** Where that name stands: `header x-session-id`, `field user`; undefined where there is none. */
+export function sessionSource(
+  { headers: given }: Pick<Incoming, 'headers'>,
+  payload: JsonObject | undefined,
+): string | undefined {
+  const header = headers.find((name) => isName(firstHeader(given, name)))
+  if (header !== undefined) return `header ${header}`
+  const field = fields.find((name) => isName(payload?.[name]))
+  return field === undefined ? undefined : `field ${field}`
 }
 
 function isName(value: unknown): value is string {

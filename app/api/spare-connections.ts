@@ -15,8 +15,12 @@ import { connectionLimit, noRoom } from '../upstream/open-files.ts'
 export function spareConnections(full: () => boolean): MiddlewareHandler<GatewayContext> {
   return function spareConnections(_, next) {
     if (!full()) return next()
-    throw new RouterError('no_available_worker', noRoom, { retryAfter: 1, close: true })
+    throw noSpareConnection()
   }
+}
+
+export function noSpareConnection(): RouterError {
+  return new RouterError('no_available_worker', noRoom, { retryAfter: 1, close: true })
 }
 
 /** Says whether as many connections are in use, to clients and to workers, as the process may have. */

@@ -13,11 +13,18 @@ const pages = ['/metrics', '/docs', '/redoc', '/openapi.json']
  */
 export function refuseWorkerPages(): MiddlewareHandler<GatewayContext> {
   return function refuseWorkerPages(c, next) {
-    const path = plainPath(c.req.path)
-    if (!pages.some((page) => path === page || path.startsWith(`${page}/`))) return next()
-    throw new RouterError(
-      'not_found',
-      `${path.slice(0, 100)} is not relayed to a worker: the metrics of the router are on its operations listener (--prometheus-port, /metrics); --relay-worker-pages relays it all the same`,
-    )
+    const fault = workerPageFault(c.req.path)
+    if (fault === undefined) return next()
+    throw fault
   }
+}
+
+/** Undefined for every other path. */
+export function workerPageFault(asked: string): RouterError | undefined {
+  const path = plainPath(asked)
+  if (!pages.some((page) => path === page || path.startsWith(`${page}/`))) return undefined
+  return new RouterError(
+    'not_found',
+    `${path.slice(0, 100)} is not relayed to a worker: the metrics of the router are on its operations listener (--prometheus-port, /metrics); --relay-worker-pages relays it all the same`,
+  )
 }

@@ -1,6 +1,9 @@
+import { RouterError } from '../../http/errors.ts'
+import { rateLimited } from '../../middleware/rate-limit.ts'
 import { AdmissionQueue } from '../../policies/limits/admission-queue.ts'
 import { TokenBucket } from '../../policies/limits/token-bucket.ts'
 import type { Config } from '../config/settings.ts'
+import { type LimitsView, refusalOf } from '../request/dry-run.ts'
 import type { Observer } from '../telemetry/observer.ts'
 
 /** How many requests a router serves at once, and how many a second. */
@@ -8,6 +11,8 @@ export interface Limits {
   readonly queue: AdmissionQueue
   /** Undefined: there is no limit. */
   readonly bucket: TokenBucket | undefined
+  /** What would become of a request now. */
+  view(): LimitsView
   /** Takes over other limits: those that are served or wait stay where they are. */
   reconfigure(config: Config): void
 }
@@ -29,6 +34,19 @@ export function createLimits(config: Config, observer: Observer, now: () => numb
     queue,
     get bucket() {
       return bucket
+    },
+    view() {
+      const waitMs = bucket?.outlook() ?? 0
+      const outlook = waitMs > 0 ? rateLimited(waitMs) : queue.outlook()
+      const isRefused = outlook instanceof RouterError
+      return {
+        outcome: isRefused ? 'refused' : outlook,
+        refused: isRefused ? refusalOf(outlook) : null,
+        in_flight: queue.inFlight,
+        max_in_flight: queue.maxConcurrent ?? null,
+        waiting: queue.queueDepth,
+        queue_size: queue.queueSize,
+      }
     },
     reconfigure(next) {
       queue.maxConcurrent = next.maxConcurrentRequests

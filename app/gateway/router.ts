@@ -4,6 +4,8 @@ import type { RateLimiter } from '../../policies/limits/token-bucket.ts'
 import { RetryBudget } from '../../policies/resilience/retry-budget.ts'
 import { createApi } from '../api/api.ts'
 import { createMemory } from '../api/call-of.ts'
+import { createDryRun } from '../api/dry-run.ts'
+import { ModelNames } from '../api/model-names.ts'
 import { connectionsFull } from '../api/spare-connections.ts'
 import type { Config } from '../config/settings.ts'
 import { version } from '../config/version.ts'
@@ -124,6 +126,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
     ...{ fleet, lifecycle, clock, recent: accounting.recent },
     startupTimeoutMs: () => current.workerStartupTimeoutSecs * 1000,
     settings: () => reloader.view(),
+    dryRun: (request) => applications.dryRun(request),
     reload: parts.readConfig && (() => reloader.reload('POST /reload')),
   })
   observer.reloaded(true)
@@ -131,10 +134,17 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
   /** The two applications: what a configuration sets, around what outlives it. */
   function createApplications(wanted: Config) {
     const limiter = shared?.limiter ?? limits.bucket
+    const names = new ModelNames(wanted)
+    const full = connectionsFull(fleet.client, listeners)
     return {
+      dryRun: createDryRun({
+        ...{ config: wanted, pool, names, lifecycle, full },
+        responses: memory.responses,
+        isStarting: fleet.isStarting,
+        limits: () => limits.view(),
+      }),
       api: createApi({
-        ...{ config: wanted, accounting, lifecycle, clock, log, held, memory },
-        full: connectionsFull(fleet.client, listeners),
+        ...{ config: wanted, accounting, lifecycle, clock, log, held, memory, names, full },
         queue: shared?.admission ?? limits.queue,
         rate: limiter && { limiter, onLimited: () => observer.rateLimited() },
         control: shared?.control ?? control,

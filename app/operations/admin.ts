@@ -3,12 +3,15 @@ import { RouterError } from '../../http/errors.ts'
 import type { GatewayContext } from '../request/context.ts'
 import { methodNotAllowed } from '../request/render-error.ts'
 import type { RequestFilter } from '../request/request-view.ts'
+import { dryRunRequest } from './dry-run-request.ts'
 import type { RouterControl } from './router-control.ts'
 
 export interface AdminOptions {
   readonly control: RouterControl
   /** Refuse those who may not, in this order. */
   readonly access: readonly Handler<GatewayContext>[]
+  /** Bytes that the body of a request may have that is asked about. */
+  readonly maxPayloadSize: number
 }
 
 type C = Context<GatewayContext>
@@ -22,12 +25,20 @@ const routes = [
   '/workers',
   '/workers/:id',
   '/debug/requests',
+  '/debug/route',
   '/config',
   '/reload',
 ] as const
 
+const ownRoutes = new Set<string>(routes)
+
+/** One of these routes, at whichever worker. */
+export function isAdminRoute(path: string): boolean {
+  return ownRoutes.has(path) || /^\/workers\/[^/]+$/.test(path)
+}
+
 /** Membership and state of the workers, in the words of the Rust router and as REST. */
-export function adminRoutes({ control, access }: AdminOptions): Hono<GatewayContext> {
+export function adminRoutes({ control, access, maxPayloadSize }: AdminOptions): Hono<GatewayContext> {
   const app = new Hono<GatewayContext>()
   for (const route of routes) for (const check of access) app.use(route, check)
 
@@ -59,13 +70,14 @@ export function adminRoutes({ control, access }: AdminOptions): Hono<GatewayCont
   })
 
   app.get('/debug/requests', async (c) => c.json({ requests: await control.requests(filterOf(c)) }))
+  app.post('/debug/route', async (c) => c.json(await control.dryRun(await dryRunRequest(c, maxPayloadSize))))
   app.get('/config', async (c) => c.json(await control.settings()))
   app.post('/reload', async (c) => {
     const result = await control.reload()
     return c.json(result, result.ok ? 200 : 409)
   })
 
-  for (const path of ['/reload', '/add_worker', '/remove_worker', '/flush_cache'])
+  for (const path of ['/reload', '/debug/route', '/add_worker', '/remove_worker', '/flush_cache'])
     app.all(path, methodNotAllowed('POST'))
   for (const path of ['/list_workers', '/get_loads', '/config', '/debug/requests'])
     app.all(path, methodNotAllowed('GET'))

@@ -1,5 +1,6 @@
 import { RouterError } from '../../http/errors.ts'
 import { RequestBody } from '../../http/request-body.ts'
+import type { DryRun, DryRunRequest } from '../request/dry-run.ts'
 import type { RequestFilter, RequestView } from '../request/request-view.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { RecentRequests } from '../telemetry/recent-requests.ts'
@@ -24,6 +25,7 @@ export interface LocalControlOptions {
   /** Milliseconds that a new worker may take until it is healthy. */
   readonly startupTimeoutMs: () => number
   readonly settings: () => ConfigView
+  readonly dryRun: (request: DryRunRequest) => Promise<DryRun>
   /** Undefined: whoever made this router has to reload it. */
   readonly reload: (() => Promise<ReloadResult>) | undefined
 }
@@ -127,6 +129,10 @@ export class LocalControl implements RouterControl {
 
   async requests(filter: RequestFilter): Promise<readonly RequestView[]> {
     return this.#options.recent.list(filter)
+  }
+
+  dryRun(request: DryRunRequest): Promise<DryRun> {
+    return this.#options.dryRun(request)
   }
 
   async settings(): Promise<ConfigView> {

@@ -86,10 +86,10 @@ export function createOperations(options: OperationsOptions): Hono<GatewayContex
     return c.body(description, 200, { 'content-type': 'application/json' })
   })
   for (const path of ['/', '/metrics', '/openapi.json']) app.all(path, methodNotAllowed('GET'))
-  const { adminApiKey, adminHosts } = config
+  const { adminApiKey, adminHosts, maxPayloadSize } = config
   const access = [webGuard({ hosts: adminHosts, keyed: adminApiKey !== undefined })]
   if (adminApiKey !== undefined) access.push(apiKey({ keys: [adminApiKey], what: 'admin key' }))
-  app.route('/', adminRoutes({ control, access: access.map(widen) }))
+  app.route('/', adminRoutes({ control, access: access.map(widen), maxPayloadSize }))
   app.notFound((c) =>
     c.json(
       {

@@ -1,3 +1,4 @@
+import type { DryRun, DryRunRequest } from '../request/dry-run.ts'
 import type { RequestFilter, RequestView } from '../request/request-view.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
 
@@ -51,6 +52,8 @@ export interface RouterControl {
   setDraining(idOrUrl: string, draining: boolean): Promise<WorkerState>
   /** What became of the last requests, and of those that run: the newest first. */
   requests(filter: RequestFilter): Promise<readonly RequestView[]>
+  /** Where a request would go now, and why. Nothing is sent, claimed, counted or learnt. */
+  dryRun(request: DryRunRequest): Promise<DryRun>
   settings(): Promise<ConfigView>
   /** Reads the configuration anew and takes it over, all of it or nothing. */
   reload(): Promise<ReloadResult>

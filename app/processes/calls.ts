@@ -1,10 +1,14 @@
 import type { ConfigProblem } from '../config/problem.ts'
 import type { Config } from '../config/settings.ts'
 import type { ConfigView, FlushResult, ReloadResult, Vitals } from '../operations/router-control.ts'
+import type { DryRun, DryRunRequest } from '../request/dry-run.ts'
 import type { RequestFilter, RequestView } from '../request/request-view.ts'
 import type { Samples } from '../telemetry/exposition.ts'
 import type { OperatorChanges } from '../workers/registry.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
+
+/** The body in base64: a message is JSON. */
+export type WireDryRunRequest = Omit<DryRunRequest, 'body'> & { readonly body: string }
 
 /** RouterControl as calls: a process answers them for itself, the supervisor for all. */
 export interface ControlCalls {
@@ -17,6 +21,7 @@ export interface ControlCalls {
   setDraining: [{ readonly worker: string; readonly draining: boolean }, WorkerState]
   flushCaches: [null, readonly FlushResult[]]
   requests: [RequestFilter, readonly RequestView[]]
+  dryRun: [WireDryRunRequest, DryRun]
   settings: [null, ConfigView]
   reload: [null, ReloadResult]
 }

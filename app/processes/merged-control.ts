@@ -6,6 +6,7 @@ import type {
   RouterControl,
   Vitals,
 } from '../operations/router-control.ts'
+import type { DryRun, DryRunRequest, LimitsView } from '../request/dry-run.ts'
 import type { RequestFilter, RequestView } from '../request/request-view.ts'
 import { type Clock, within } from '../runtime/clock.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
@@ -19,6 +20,7 @@ export interface MergedControlOptions {
   readonly adopted: () => Promise<void>
   /** Resolves when no process finds that worker unhealthy any more, or after a while. */
   readonly untilHealthy: (url: string) => Promise<void>
+  readonly limits: () => LimitsView
   readonly settings: () => Promise<ConfigView>
   readonly reload: () => Promise<ReloadResult>
   readonly clock: Clock
@@ -106,6 +108,11 @@ export class MergedControl implements RouterControl {
     const all = (await this.#askAll((control) => control.requests(filter))).flat()
     const newest = all.toSorted((a, b) => (a.at < b.at ? 1 : -1))
     return filter.limit === undefined ? newest : newest.slice(0, filter.limit)
+  }
+
+  /** The view of one process; the limits are those of all together. */
+  dryRun(request: DryRunRequest): Promise<DryRun> {
+    return this.#leader.dryRun({ ...request, limits: this.#options.limits() })
   }
 
   settings(): Promise<ConfigView> {

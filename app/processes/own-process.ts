@@ -44,6 +44,8 @@ export class OwnProcess {
   /** The takeover that was begun last: the next configuration is compared with what it leaves. */
   #committed: Promise<void> = Promise.resolve()
   #stopping = false
+  /** From 1, as in the log. */
+  #number = 0
 
   constructor(options: OwnProcessOptions) {
     this.#options = options
@@ -64,8 +66,10 @@ export class OwnProcess {
 
   #handlers(): Handlers<ProcessCalls> {
     const router = () => this.#ready.promise
+    const control = controlHandlers(() => this.#router!.control)
     return {
-      ...controlHandlers(() => this.#router!.control),
+      ...control,
+      dryRun: async (request) => ({ ...(await control.dryRun(request)), process: this.#number }),
       start: async (order) => {
         await this.#start(order)
         return null
@@ -105,6 +109,7 @@ export class OwnProcess {
   }
 
   async #start(order: StartOrder): Promise<void> {
+    this.#number = order.number
     if (order.hasCode) this.#code = await this.#loadCode()
     const config = { ...order.config, ...this.#code }
     const channel = this.#channel

@@ -5,6 +5,7 @@ import type {
   RouterControl,
   Vitals,
 } from '../operations/router-control.ts'
+import type { DryRun, DryRunRequest } from '../request/dry-run.ts'
 import type { RequestFilter, RequestView } from '../request/request-view.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
 import type { ControlCalls } from './calls.ts'
@@ -59,6 +60,12 @@ export class RemoteControl implements RouterControl {
     return this.#channel.call('requests', filter)
   }
 
+  dryRun({ body, ...request }: DryRunRequest): Promise<DryRun> {
+    const { buffer, byteOffset, byteLength } = body
+    const text = Buffer.from(buffer, byteOffset, byteLength).toString('base64')
+    return this.#channel.call('dryRun', { ...request, body: text })
+  }
+
   settings(): Promise<ConfigView> {
     return this.#channel.call('settings', null)
   }
@@ -84,6 +91,7 @@ export function controlHandlers(control: () => RouterControl): Handlers<ControlC
     setDraining: ({ worker, draining }) => control().setDraining(worker, draining),
     flushCaches: () => control().flushCaches(),
     requests: (filter) => control().requests(filter),
+    dryRun: ({ body, ...request }) => control().dryRun({ ...request, body: Buffer.from(body, 'base64') }),
     settings: () => control().settings(),
     reload: () => control().reload(),
   }

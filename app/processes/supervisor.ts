@@ -92,6 +92,7 @@ export class Supervisor {
       untilHealthy: async (url) => {
         await Promise.all(this.#group.serving.map(({ channel }) => channel.call('untilHealthy', url)))
       },
+      limits: () => this.#limits.view(),
       settings: async () => this.#reloader.view(),
       reload: () => this.reload('POST /reload'),
       clock,

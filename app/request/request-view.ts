@@ -1,6 +1,6 @@
 import type { RequestRecord } from './request-record.ts'
 
-/** Why a worker was not among those that the policy chose from. */
+/** Why a worker was not among those that the policy chose from, by its URL. */
 export interface PassedOver {
   readonly worker: string
   readonly reason: string

@@ -4,6 +4,7 @@ import type { SelectionPolicy, SelectionRequest, Why } from '../../policies/sele
 import { type Among, type Choice, fitting, look, type PoolRequest, withPrompt } from './choice.ts'
 import { Lease, type LeaseEvents, type LeaseExtras } from './lease.ts'
 import { listedModels } from './model-list.ts'
+import { isClaimable, type Preview, preview } from './preview.ts'
 import type { Ranks } from './ranks.ts'
 import { FleetSigns } from './signs-of-life.ts'
 import { SlowStart } from './slow-start.ts'
@@ -139,9 +140,7 @@ export class Pool {
     for (let looks = 0; ; looks++) {
       let choice = first ? this.#choices.get(key) : undefined
       if (choice === undefined) {
-        const { model } = request
-        const known = model !== undefined && this.serves(model) ? model : undefined
-        choice = look(this.#workers, { request, among, known, panic: this.isInPanic })
+        choice = this.#look(request, among)
         if (choice.lasting) this.#choices.set(key, choice)
       }
       const candidates = fitting(this.#slowStart.withinShare(choice.candidates), choice, request)
@@ -159,14 +158,25 @@ export class Pool {
       const chosen = { why, expected: booking?.expected, again: !first }
       this.#options.events.selected(worker, this.#panic && worker.health.name !== 'healthy', chosen)
       const { passedOver } = choice
-      return this.#lease(worker, request, asked, { booking, candidates: candidates.length, passedOver })
+      return this.#lease(worker, request, asked, { booking, why, candidates: candidates.length, passedOver })
     }
   }
 
+  /** Where `acquire` would send a first attempt now. Nothing is claimed, counted or learnt, and nobody's turn is taken. */
+  preview(request: PoolRequest): Preview {
+    const parts = { policy: this.#options.policy, slowStart: this.#slowStart, ranks: this.#ranks }
+    return preview(request, { ...parts, choice: this.#look(request, undefined) })
+  }
+
+  #look(request: PoolRequest, among: Among | undefined): Choice {
+    const { model } = request
+    const known = model !== undefined && this.serves(model) ? model : undefined
+    return look(this.#workers, { request, among, known, panic: this.isInPanic })
+  }
+
   #lease(worker: Worker, request: PoolRequest, asked: SelectionRequest, extras: LeaseExtras): Lease {
-    const { why } = this.#options.policy
     const ranked = this.#ranks?.choose(worker.id, asked, extras.booking)
-    const all = { ...extras, ...ranked, why }
+    const all = { ...extras, ...ranked }
     return new Lease(worker, request, this.#options.events, this.#opinion, all)
   }
 
@@ -179,9 +189,7 @@ export class Pool {
    * can: it still has it.
    */
   claim(worker: Worker, request: PoolRequest): Lease | undefined {
-    const reason = worker.unavailable(undefined)
-    const able = reason === undefined || (reason === 'draining' && worker.breaker?.allows() !== false)
-    if (!able) return undefined
+    if (!isClaimable(worker)) return undefined
     worker.recent.add('attempts')
     const lease = this.#lease(worker, request, withPrompt({ model: undefined }, request), {})
     lease.pinned = this.#workers.length > 1

@@ -44,10 +44,14 @@ export class Ranks {
     this.#createPolicy = createPolicy
   }
 
+  /** The rank that `choose` would choose now; undefined where the policy cannot tell. */
+  preview(workerId: string, request: SelectionRequest): number | undefined {
+    const { policy, ranks } = this.#withPolicy(workerId)
+    return policy.preview?.(ranks, request)?.ordinal
+  }
+
   choose(workerId: string, request: SelectionRequest, booking: Booking | undefined): ChosenRank {
-    const known = this.#of(workerId)
-    known.policy ??= this.#createPolicy()
-    const { policy, ranks } = known
+    const { policy, ranks } = this.#withPolicy(workerId)
     const rank = policy.select(ranks, request)
     return { rank: rank.ordinal, booking: new RankBooking(rank, booking, policy.book?.(rank, request)) }
   }
@@ -70,6 +74,13 @@ export class Ranks {
   /** As with a policy: how many tokens a prompt has had. */
   counted(model: string | undefined, bytes: number, tokens: number): void {
     for (const { policy } of this.#workers.values()) policy?.counted?.(model, bytes, tokens)
+  }
+
+  #withPolicy(workerId: string): WorkerRanks & { readonly policy: SelectionPolicy } {
+    const known = this.#of(workerId)
+    const policy = known.policy ?? this.#createPolicy()
+    known.policy = policy
+    return { policy, ranks: known.ranks }
   }
 
   #of(workerId: string): WorkerRanks {

@@ -152,6 +152,12 @@ export class AdmissionQueue {
     })
   }
 
+  /** What would become of a request now: it goes on, it waits, or this error is its answer. Nothing is counted. */
+  outlook(): 'admitted' | 'waits' | RouterError {
+    if (this.#inFlight < this.#maxConcurrent) return 'admitted'
+    return this.#line.length < this.queueSize ? 'waits' : this.#errorFor('queue_full', 0)
+  }
+
   #take(): Slot {
     this.#inFlight++
     return new HeldSlot(this.#giveBack)
@@ -172,6 +178,10 @@ export class AdmissionQueue {
 
   #refuse(reason: RejectionReason, waitedMs: number): RouterError {
     this.#observe.rejected?.(reason, waitedMs)
+    return this.#errorFor(reason, waitedMs)
+  }
+
+  #errorFor(reason: RejectionReason, waitedMs: number): RouterError {
     if (reason === 'client_closed') {
       return new RouterError(reason, 'The client went away while its request was waiting.')
     }

@@ -36,11 +36,23 @@ export class TokenBucket implements RateLimiter {
   /** Takes a token and returns 0, or takes none and returns the milliseconds until there is one. */
   take(): number {
     const now = this.#now()
-    const fullAt = Math.max(this.#fullAt, now) + this.#intervalMs
-    const waitMs = fullAt - now - this.#burstMs
+    const waitMs = this.#waitMs(now)
+    if (waitMs === 0) this.#fullAt = this.#fullAtWithOneLess(now)
+    return waitMs
+  }
+
+  /** What `take` would return now; none is taken. */
+  outlook(): number {
+    return this.#waitMs(this.#now())
+  }
+
+  #waitMs(now: number): number {
+    const waitMs = this.#fullAtWithOneLess(now) - now - this.#burstMs
     // A waiter that comes back after just that time may be off by a rounding of the clock.
-    if (waitMs > 1e-6) return waitMs
-    this.#fullAt = fullAt
-    return 0
+    return waitMs > 1e-6 ? waitMs : 0
+  }
+
+  #fullAtWithOneLess(now: number): number {
+    return Math.max(this.#fullAt, now) + this.#intervalMs
   }
 }

@@ -1,0 +1,105 @@
+import { asRouterError } from '../../http/errors.ts'
+import type { JsonObject } from '../../http/json/json.ts'
+import { lookIntoJson } from '../../http/json/look-into-json.ts'
+import { readJson } from '../../http/json/parse-json.ts'
+import { RequestBody } from '../../http/request-body.ts'
+import { type BodySchema, bodySchemas } from '../../middleware/schemas/index.ts'
+import { checkPayload } from '../../middleware/validate.ts'
+import type { Config } from '../config/settings.ts'
+import { isAdminRoute } from '../operations/admin.ts'
+import type { Lifecycle } from '../operations/lifecycle.ts'
+import { type DryRun, type DryRunRequest, type LimitsView, refusalOf } from '../request/dry-run.ts'
+import { shuttingDown } from './account.ts'
+import { pathAndQuery } from './call-of.ts'
+import { developmentFault, developmentKind } from './development-routes.ts'
+import { type DryRoute, type DryRouteOptions, dryRoute } from './dry-route.ts'
+import { noSpareConnection } from './spare-connections.ts'
+import { workerPageFault } from './worker-pages.ts'
+
+export interface DryRunOptions extends DryRouteOptions {
+  readonly lifecycle: Lifecycle
+  /** Whether all connections that the process may have are in use. */
+  readonly full: () => boolean
+  readonly limits: () => LimitsView
+}
+
+/** What is said of a request about which nothing is known. */
+const nothing: Omit<DryRoute, 'fault' | 'waits'> = {
+  model: { asked: null, resolved: null, listed: false, fallbacks: [] },
+  stream: false,
+  session: null,
+  prefix_blocks: null,
+  candidates: [],
+  passed_over: [],
+  choice: null,
+  notes: [],
+}
+
+const ownRoutes: ReadonlySet<string> = new Set([
+  ...['/health', '/liveness', '/readiness', '/v1/models', '/finish_session'],
+])
+
+/**
+ * Says what would become of a POST, by the steps that it would go through in the API and the relay: nothing is sent,
+ * claimed, counted or learnt. The client's key is not looked at, and middleware of the user's own is not called.
+ */
+export function createDryRun(options: DryRunOptions): (request: DryRunRequest) => Promise<DryRun> {
+  const { config, full } = options
+
+  return async function dryRun(request) {
+    const path = pathAndQuery(`http://router${request.path}`)
+    const route = path.split('?', 1)[0] ?? ''
+    const limits = request.limits ?? options.limits()
+    const known = { ...nothing, path, limits, policy: config.policy, refused: null }
+    if (ownRoutes.has(route) || isAdminRoute(route)) return { ...known, outcome: 'answered' }
+    const body = new RequestBody([request.body])
+    const refused = limits.refused ?? (full() ? refusalOf(noSpareConnection()) : null)
+    let payload: JsonObject | undefined
+    try {
+      payload = await checkedPayload(route, body, options)
+    } catch (error) {
+      return { ...known, outcome: 'refused', refused: refusalOf(faultIn(error)) }
+    }
+    try {
+      const { fault, waits, ...found } = dryRoute({ ...request, path, route, body, payload }, options)
+      const last = refused ?? (fault === undefined ? null : refusalOf(fault))
+      const notes = [...found.notes, ...notesOn(config)]
+      const goesOn = waits || limits.outcome === 'waits' ? 'waits' : 'sent'
+      return { ...known, ...found, notes, refused: last, outcome: last === null ? goesOn : 'refused' }
+    } catch (error) {
+      return { ...known, outcome: 'refused', refused: refused ?? refusalOf(faultIn(error)) }
+    }
+  }
+}
+
+function faultIn(error: unknown) {
+  const fault = asRouterError(error)
+  if (fault === undefined) throw error
+  return fault
+}
+
+function notesOn({ middleware, routerApiKeys }: Config): string[] {
+  const notes = []
+  if (routerApiKeys.length > 0) notes.push('The key of the client is not looked at.')
+  if (middleware.length > 0) notes.push('The middleware of the configuration is not asked.')
+  return notes
+}
+
+/** @throws RouterError for what never gets as far as the limits */
+async function checkedPayload(
+  route: string,
+  body: RequestBody,
+  { lifecycle, config }: DryRunOptions,
+): Promise<JsonObject | undefined> {
+  if (lifecycle.refusing) throw shuttingDown()
+  const kind = developmentKind(route)
+  if (kind !== undefined && config.adminApiKey === undefined) throw developmentFault(kind)
+  const page = config.relayWorkerPages ? undefined : workerPageFault(route)
+  if (page !== undefined) throw page
+  const schemas: Readonly<Record<string, BodySchema>> = bodySchemas
+  const schema = Object.hasOwn(schemas, route) ? schemas[route] : undefined
+  if (schema === undefined) return lookIntoJson(body, false)
+  const { value, skimmed } = await readJson(body, false)
+  if (skimmed === undefined) checkPayload(value, schema)
+  return value as JsonObject
+}
