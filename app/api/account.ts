@@ -8,6 +8,7 @@ import type { RequestRecord } from '../request/request-record.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Accounting } from '../telemetry/accounting.ts'
 import type { Log } from '../telemetry/log.ts'
+import type { Explain } from './decision.ts'
 import { knownRoutes } from './known-routes.ts'
 
 export interface AccountOptions {
@@ -17,6 +18,8 @@ export interface AccountOptions {
   readonly log: Log
   /** Longest time a request may take in all, in milliseconds; undefined: no limit. */
   readonly longestMs: number | undefined
+  /** Undefined where nobody may know the way of a request. */
+  readonly explain: Explain | undefined
 }
 
 /**
@@ -29,6 +32,7 @@ export function account({
   clock,
   log,
   longestMs,
+  explain,
 }: AccountOptions): MiddlewareHandler<GatewayContext> {
   /** The client's own limit or the router's, whichever is shorter; the time in the queue is part of it. */
   function setDeadline(record: RequestRecord, wanted: string | undefined): void {
@@ -51,6 +55,7 @@ export function account({
     c.set('record', record)
     c.set('onEnd', (listener) => record.onEnd(listener))
     c.set('stopSignal', () => record.stop.signal)
+    if (explain !== undefined) record.explain = explain(incoming.headers)
     setDeadline(record, headerOf(incoming.headers, 'x-request-timeout-ms'))
     incoming.onGone(() => record.stop.because('client_closed'))
     try {

@@ -1,5 +1,5 @@
 import { responseHeaders } from '../relay/headers.ts'
-import type { RequestRecord } from '../request/request-record.ts'
+import type { Field, RequestRecord } from '../request/request-record.ts'
 import type { HeaderFields } from '../upstream/http-client.ts'
 
 /**
@@ -30,4 +30,10 @@ function withOwn(list: Record<string, string>, record: RequestRecord): Record<st
   list['x-router-attempts'] = String(record.attempts)
   if (record.answeredBy !== undefined) list['x-router-model'] = record.answeredBy
   return list
+}
+
+/** Adds a field to such a header. */
+export function addField(headers: Headers | Record<string, string>, [name, value]: Field): void {
+  if (headers instanceof Headers) headers.set(name, value)
+  else headers[name] = value
 }

@@ -27,6 +27,7 @@ import type { Log } from '../telemetry/log.ts'
 import { ModelDirectory } from '../workers/model-directory.ts'
 import { account } from './account.ts'
 import type { Memory } from './call-of.ts'
+import { explainFor } from './decision.ts'
 import { guardDevelopmentRoutes } from './development-routes.ts'
 import { type InferenceOptions, inference } from './inference.ts'
 import type { ModelNames } from './model-names.ts'
@@ -80,7 +81,7 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
       // Cannot fail, and comes before everything that can: error answers carry the id too.
       widen(requestId({ headers: config.requestIdHeaders })),
       // Whatever happens from here on is in the books.
-      account({ ...options, longestMs: requestTimeoutMs }),
+      account({ ...options, longestMs: requestTimeoutMs, explain: explainFor(config) }),
       widen(strictHeaders()),
     ),
   )

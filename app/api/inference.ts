@@ -11,7 +11,7 @@ import type { RequestRecord } from '../request/request-record.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { ModelDirectory } from '../workers/model-directory.ts'
-import { answerHeaders } from './answer-headers.ts'
+import { addField, answerHeaders } from './answer-headers.ts'
 import { callOf, type Memory, type NamedCall } from './call-of.ts'
 import { saysNoModel, saysNoRoute } from './elsewhere.ts'
 import { canRename, firstGoodAnswer } from './fallback.ts'
@@ -149,6 +149,7 @@ function respond(
   // Where only the head and comments go out, another worker may still take over.
   if (record.trace !== undefined && body !== call.longHold) record.trace.committed(clock.now())
   const init = { status, headers: answerHeaders(headers, record, ownCors) }
+  if (record.explain !== undefined) addField(init.headers, record.explain(record, lastOutcome(call, answer)))
   record.status = status
   c.set('requestIdSent', true)
   const stored = status < 300 && responses.concerns(c.req.path)
@@ -164,6 +165,14 @@ function respond(
   record.eventStream = isEventStream
   const source = stored ? responses.learnFrom(record, body) : body
   return new Response(c.env.incoming.openStream(source), init)
+}
+
+/** What is known of the last attempt when the head goes out. */
+function lastOutcome({ longHold }: Call, { status, body, reportsError = false }: Answer): string {
+  if (body === longHold) return 'waiting'
+  if (reportsError) return 'worker_error'
+  if (status >= 400) return String(status)
+  return body instanceof Uint8Array ? 'ok' : 'streaming'
 }
 
 /** Whoever fetches a stored response gets its usage once more, and it was counted when it was made. */

@@ -13,6 +13,10 @@ const hopByHop: ReadonlySet<string> = new Set([
   'upgrade',
 ])
 
+/** The client has the admin key, which is the value, and wants to know the way of its request: in the other field. */
+export const explainField = 'x-router-explain'
+export const decisionField = 'x-router-decision'
+
 /** Fields of a client's request that do not go to a worker: also those the router writes anew, or that speak to it. */
 const keptFromWorkers: ReadonlySet<string> = new Set([
   ...hopByHop,
@@ -25,6 +29,7 @@ const keptFromWorkers: ReadonlySet<string> = new Set([
   'x-request-timeout-ms',
   // The key of the router's administrator: no worker gets to see it.
   'x-admin-api-key',
+  explainField,
 ])
 
 /** Fields named in `Connection:` are hop-by-hop too: takes them out. Nearly always there are none. */
@@ -100,6 +105,7 @@ const keptFromClients: ReadonlySet<string> = new Set([
   'x-request-id',
   'x-router-worker',
   'x-router-attempts',
+  decisionField,
 ])
 
 /**

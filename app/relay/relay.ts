@@ -161,6 +161,7 @@ class Run {
     const endedAt = this.#options.exchange.clock.now()
     record.trace?.attemptFailed(fault, endedAt)
     record.attemptFailed({
+      workerId: worker.id,
       worker: worker.url,
       why: lease.why,
       outcome: fault,

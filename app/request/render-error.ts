@@ -26,7 +26,9 @@ export function errorResponse(
     record.errorCode = fault.code
     record.errorMessage = fault.message
   }
-  return renderError(fault, dialectOf(path))
+  const response = renderError(fault, dialectOf(path))
+  if (record?.explain !== undefined) response.headers.set(...record.explain(record))
+  return response
 }
 
 /** By shape, as Hono does it: a user's middleware may have another copy of Hono. */

@@ -20,12 +20,17 @@ export type EndReason =
 
 /** An attempt that came to nothing; times in milliseconds on the router's clock. */
 export interface FailedAttempt {
+  readonly workerId: string
+  /** Its URL. */
   readonly worker: string
   readonly why: string | undefined
   readonly outcome: string
   readonly sentAt: number | undefined
   readonly endedAt: number
 }
+
+/** Of a header: its name in lower case, and its value. */
+export type Field = readonly [name: string, value: string]
 
 // Shared: nearly every request has none.
 const nobody: readonly PassedOver[] = []
@@ -68,6 +73,8 @@ export class RequestRecord {
   live = false
   /** Undefined: the request is not traced. */
   trace: RequestTrace | undefined
+  /** Writes the way that it has taken, for a client that may know it; undefined for all others. */
+  explain: ((record: RequestRecord, last?: string) => Field) | undefined
   /** Ends the request from outside. */
   readonly stop = new Stop()
   /** Milliseconds on the router's clock. */

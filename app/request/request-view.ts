@@ -80,7 +80,7 @@ export function viewOf(record: RequestRecord, now: number): RequestView {
             ended_ms: since(record.endedAt),
           },
         ]
-  const failed = record.failures.map(({ sentAt, endedAt, ...rest }) => ({
+  const failed = record.failures.map(({ workerId: _, sentAt, endedAt, ...rest }) => ({
     ...rest,
     sent_ms: since(sentAt),
     ended_ms: since(endedAt),
