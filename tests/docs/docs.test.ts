@@ -87,8 +87,8 @@ describe('the documents', () => {
   test('name only flags that exist', () => {
     const programs = ['bench/main.ts', 'bench/policies/main.ts'].map(read).join('\n')
     const benchFlags = [...programs.matchAll(/^ {2}--([\w-]+)/gm)].map(([, flag]) => flag)
-    // Of npm, git, Bun, Node and Prometheus; and those of the router and its verbs that are no settings.
-    const others = 'only frozen-lockfile noEmit test test-name-pattern enable-feature'.split(' ')
+    // Of npm, git, curl, Bun, Node and Prometheus; and those of the router and its verbs that are no settings.
+    const others = 'only frozen-lockfile data-binary noEmit test test-name-pattern enable-feature'.split(' ')
     others.push('help', 'version', 'no-enable-trace', ...Object.keys(ownFlags))
     for (const page of pages) {
       for (const [, flag = ''] of read(page).matchAll(/(?<![\w-])--([a-zA-Z][\w-]*)(?!\*)/g)) {
