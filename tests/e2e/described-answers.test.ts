@@ -100,6 +100,7 @@ async function visitRouter(visit: Visit, t: Scope): Promise<void> {
   // With traces, to a collector that is not there, /metrics has a second format.
   const traces = ['--otlp-traces-endpoint', 'http://127.0.0.1:9/v1/traces']
   const args = ['--config', file, '--worker-startup-timeout-secs', '1', ...traces]
+  args.push('--max-payload-size', '100000')
   const router = await routerOver([one, two], { t, args })
   const ask = (line: string, options?: RawRequestOptions) => visit.ask(router, line, options)
 
@@ -117,6 +118,7 @@ async function visitRouter(visit: Visit, t: Scope): Promise<void> {
   for (const path of ['/list_workers', '/get_loads', '/config', '/debug/requests']) await ask(`GET ${path}`)
   await ask('GET /debug/requests?failed=true&limit=5&slower_than_ms=0&model=test-model')
   await ask('GET /debug/requests?colour=red')
+  await visitDryRun(ask)
 
   const id = JSON.parse((await ask('GET /workers')).text).workers[0].id as string
   await ask(`GET /workers/${id}`)
@@ -154,6 +156,14 @@ async function visitRouter(visit: Visit, t: Scope): Promise<void> {
   await ask('GET /config')
 
   await visitDoor(ask)
+}
+
+async function visitDryRun(ask: (line: string, options?: RawRequestOptions) => Promise<Seen>): Promise<void> {
+  await ask('POST /debug/route', { json: { model: 'test-model', messages: [], user: 'me' } })
+  await ask('POST /debug/route?path=/v1/completions', { json: { model: 'test-model', prompt: 'x' } })
+  await ask('POST /debug/route?path=/health', { json: {} })
+  await ask('POST /debug/route?path=v1', { json: {} })
+  await ask('POST /debug/route', { json: 'x'.repeat(200_000) })
 }
 
 /** What admin routes have in common: who may not, and what is no body. */

@@ -10,6 +10,7 @@ import type {
   WorkerState,
 } from '../../workers/worker-state.ts'
 import type { ConfigView, FlushResult, ReloadResult } from '../router-control.ts'
+import { dryRunObjects } from './dry-run-objects.ts'
 import { count, flag, list, number, Optional, object, orNull, ref, text, time, word } from './fields.ts'
 
 const unavailable = word<Unavailable>('why it cannot get a request', {
@@ -193,5 +194,6 @@ export const objects: Readonly<Record<string, JsonSchema>> = {
   Config: config,
   ReloadResult: reloadResult,
   FlushResult: flushed,
+  ...dryRunObjects,
   Error: error,
 }

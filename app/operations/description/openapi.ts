@@ -31,7 +31,7 @@ export function errorsOf(route: RouteDescription): readonly (readonly [ErrorCode
   const errors: Partial<Record<ErrorCode, string>> = {
     ...(route.open !== true && adminErrors),
     ...(route.open !== true && route.method !== 'get' && changeErrors),
-    ...(route.body !== undefined && bodyErrors),
+    ...(route.body !== undefined && route.lenient !== true && bodyErrors),
     ...route.errors,
   }
   const all = Object.entries(errors) as [ErrorCode, string][]

@@ -27,6 +27,8 @@ export interface RouteDescription {
   readonly parameters?: readonly Parameter[]
   /** The JSON body that it takes. */
   readonly body?: Content[string]
+  /** It takes any body, and says what is wrong with it in its answer. */
+  readonly lenient?: true
   /** Answers by status, errors left out. */
   readonly answers: Readonly<Record<number, { readonly when: string; readonly content?: Content }>>
   /** Errors of its own, each with when it comes; those of every admin route are added. */

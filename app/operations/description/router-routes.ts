@@ -1,5 +1,6 @@
 import type { JsonSchema } from '../../config/json-schema.ts'
 import type { RequestFilter, RequestView } from '../../request/request-view.ts'
+import { exampleDryRun } from './dry-run-objects.ts'
 import { exampleConfig, exampleFailedReload, exampleReload, exampleRequest } from './examples.ts'
 import { list, object, ref } from './fields.ts'
 import { json, type Parameter, type RouteGroup } from './route-description.ts'
@@ -23,6 +24,18 @@ const filterParameters = Object.entries(filters).map(
   ([name, schema]): Parameter => ({ in: 'query', name, schema }),
 )
 
+const pathParameter: Parameter = {
+  in: 'query',
+  name: 'path',
+  schema: {
+    type: 'string',
+    default: '/v1/chat/completions',
+    description: 'path and query, as a client would ask for them',
+  },
+}
+
+const exampleBody = { model: 'fast', stream: true, messages: [{ role: 'user', content: 'Hello' }] }
+
 const requests = object<{ requests: readonly RequestView[] }>('the requests, the newest first', {
   requests: list('each request', ref('Request')),
 })
@@ -38,6 +51,22 @@ export const routerRoutes: RouteGroup = {
       more: 'No prompt, no answer, no key. All filters that are given must hold.',
       answers: { 200: { when: 'always', content: json(requests, { requests: [exampleRequest] }) } },
       errors: { invalid_request: 'a filter that there is not, or one that is no whole number' },
+    },
+    {
+      ...{ method: 'post', path: '/debug/route', name: 'dryRun', parameters: [pathParameter] },
+      summary: 'Where a request would go now, and why, without sending it',
+      more: 'Body and header fields are those of the request that is asked about. Nothing is claimed, counted or learnt.',
+      body: {
+        schema: { description: "the client's own bytes: the blocks of its prompt are made of them" },
+        example: exampleBody,
+      },
+      lenient: true,
+      answers: { 200: { when: 'always', content: json(ref('DryRun'), exampleDryRun) } },
+      errors: {
+        invalid_request: 'a parameter that there is not, or a `path` that is none',
+        payload_too_large: 'the body has more than `--max-payload-size`',
+        unsupported_media_type: 'a body that is not `application/json`, or a compressed one',
+      },
     },
     {
       ...{ method: 'get', path: '/config', name: 'getConfig' },
