@@ -65,18 +65,21 @@ export async function followRequests(router: RunningRouter, asked: Asked): Promi
   return 0
 }
 
-/** Which requests have been printed. Clients may use an id again: the time belongs to it. */
-class Seen {
-  readonly #keys = new Set<string>()
+/** Milliseconds by which the start of one request may differ from one answer to the next: it is computed anew each time. */
+const sameStartMs = 1000
 
-  isNew({ request_id, at, route }: RequestView): boolean {
-    // The start is told to the millisecond, and computed anew each time: it may differ by one.
-    const ms = Date.parse(at)
-    const keyAt = (time: number) => `${request_id} ${route} ${time}`
-    for (let time = ms - 2; time <= ms + 2; time++) if (this.#keys.has(keyAt(time))) return false
-    this.#keys.add(keyAt(ms))
+/** Which requests have been printed. Clients may use an id again: how long it took, and about when, belong to it. */
+class Seen {
+  readonly #startedAt = new Map<string, number>()
+
+  isNew({ request_id, route, at, phases }: RequestView): boolean {
+    const key = JSON.stringify([request_id, route, phases])
+    const startedAt = Date.parse(at)
+    const before = this.#startedAt.get(key)
+    if (before !== undefined && Math.abs(startedAt - before) <= sameStartMs) return false
+    this.#startedAt.set(key, startedAt)
     // The oldest ones are not told again.
-    if (this.#keys.size > 10_000) this.#keys.delete(this.#keys.values().next().value!)
+    if (this.#startedAt.size > 10_000) this.#startedAt.delete(this.#startedAt.keys().next().value!)
     return true
   }
 }

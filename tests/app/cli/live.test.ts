@@ -31,11 +31,16 @@ async function router(t: Scope, options: ConfigInput = {}) {
   return { worker, start, ...(await start()) }
 }
 
-function followed(t: Scope, argv: readonly string[], operation: 'requests' | 'workers' = 'requests') {
+function followed(
+  t: Scope,
+  argv: readonly string[],
+  operation: 'requests' | 'workers' = 'requests',
+  fetch: typeof globalThis.fetch = globalThis.fetch,
+) {
   const said = { out: '', err: '' }
   const stop = new AbortController()
   const ended = operate({
-    ...{ operation, argv, env: {}, stop: stop.signal },
+    ...{ operation, argv, env: {}, stop: stop.signal, fetch },
     out: (text) => {
       said.out += text
     },
@@ -88,6 +93,27 @@ test('requests --follow prints each request once, when it ends, in the order of 
   assert.equal(lines().length, 5)
   stop.abort()
   assert.equal(await within(5000, ended, 'the end'), 0)
+})
+
+test('requests --follow knows a request again whose start is told a little differently', {
+  timeout,
+}, async (t) => {
+  const { ask, operations } = await router(t)
+  await ask()
+  let asked = 0
+  // The router computes the start anew each time: under load it moves.
+  const later: typeof fetch = Object.assign(async (...to: Parameters<typeof fetch>) => {
+    const answer = (await (await fetch(...to)).json()) as { requests: { at: string; request_id: string }[] }
+    const shifted = answer.requests.map((view) => ({
+      ...view,
+      at: new Date(Date.parse(view.at) + 40 * asked).toISOString(),
+    }))
+    asked += 1
+    return Response.json({ requests: shifted })
+  }, fetch)
+  const { lines } = followed(t, ['--follow', '--url', operations], 'requests', later)
+  await eventually(() => asked >= 3, { what: 'three answers' })
+  assert.equal(lines().length, 2)
 })
 
 test('requests --follow keeps to its filters, and says each as one line of JSON', { timeout }, async (t) => {
