@@ -50,10 +50,11 @@ describe('a dry run', () => {
     await send(chat)
     const steady = (text: string) =>
       text.replaceAll(/^(?:# |vllm_router_(?:event_loop|process_resident|worker_quiet)).*\n/gm, '')
+    const timeless = (text: string) => text.replaceAll(/"(?:age_seconds|quiet_seconds|at)":[^,}]+/g, '')
     const state = async () => [
       steady(await read('/metrics')),
-      await read('/debug/requests'),
-      (await read('/workers')).replaceAll(/"(?:age_seconds|at)":[^,}]+/g, ''),
+      timeless(await read('/debug/requests')),
+      timeless(await read('/workers')),
     ]
     const before = await state()
     for (let turn = 0; turn < 20; turn++) await explain({ ...chat, model: turn % 2 ? 'test-model' : 'x' })
