@@ -30,7 +30,9 @@ test('is what `config schema` prints, and describes every setting of a file', as
     if (key !== 'config') assert.ok(properties[flag]?.description?.includes(help), flag)
 })
 
-test('accepts every file that the router accepts, and what it prints of it', async () => {
+test('accepts every file that the router accepts, and what it prints of it', {
+  timeout: 60_000,
+}, async () => {
   let good = 0
   const line = fc
     .constantFrom(...settable)

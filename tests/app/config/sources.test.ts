@@ -75,7 +75,9 @@ describe('the sources of the configuration', () => {
     assert.deepEqual([config.maxEventBytes, config.maxHoldBytes], [2 ** 20, 2 ** 20])
   })
 
-  test('flag, variable, YAML, JSON and option give every setting the same value', async () => {
+  test('flag, variable, YAML, JSON and option give every setting the same value', {
+    timeout: 60_000,
+  }, async () => {
     await fc.assert(
       fc.asyncProperty(settingWithTexts(1), async ([key, [text = '']]) => {
         const { flag, env } = settingOf(key)
@@ -98,7 +100,9 @@ describe('the sources of the configuration', () => {
     )
   })
 
-  test('flag beats environment beats file beats default, for every setting', async () => {
+  test('flag beats environment beats file beats default, for every setting', {
+    timeout: 60_000,
+  }, async () => {
     const present = fc.tuple(fc.boolean(), fc.boolean(), fc.boolean())
     await fc.assert(
       fc.asyncProperty(settingWithTexts(3), present, async ([key, texts], [byFlag, byEnv, byFile]) => {
