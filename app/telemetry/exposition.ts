@@ -15,9 +15,16 @@ export interface Exposition {
   readonly contentType: string
 }
 
-/** The samples of one registry; its gauges must be fresh. */
-export async function samplesOf({ registry }: Metrics): Promise<Samples> {
-  return (await registry.getMetricsAsJSON()) as unknown as Samples
+/**
+ * The samples of one registry; its gauges must be fresh.
+ * @param names only of these metrics; default: of all
+ */
+export async function samplesOf({ registry }: Metrics, names?: readonly string[]): Promise<Samples> {
+  const all =
+    names === undefined
+      ? await registry.getMetricsAsJSON()
+      : await Promise.all(names.flatMap((name) => registry.getSingleMetric(name)?.get() ?? []))
+  return all as unknown as Samples
 }
 
 /**

@@ -1,6 +1,7 @@
 import { AggregatorRegistry } from 'prom-client'
 import type { Exemplar, Sample } from './bound-metric.ts'
 import { type Exposition, openMetricsOf, type Samples, samplesOf } from './exposition.ts'
+import { type Figures, figureNames, figuresOf } from './figures.ts'
 import type { Metrics } from './metrics.ts'
 
 /** What a supervisor knows by itself; the rest of its registry stands for nothing. */
@@ -17,9 +18,11 @@ export class ProcessSamples {
   readonly #last = new Map<number, Samples>()
   #gone: Samples[] = []
 
-  /** The latest samples of a process. */
+  /** The latest samples of a process, of all its metrics or of some. */
   note(process: number, samples: Samples): void {
-    this.#last.set(process, samples)
+    const fresh = new Set(samples.map(({ name }) => name))
+    const others = this.#last.get(process)?.filter(({ name }) => !fresh.has(name)) ?? []
+    this.#last.set(process, [...samples, ...others])
   }
 
   /** The process is gone: its counters stay. */
@@ -32,11 +35,9 @@ export class ProcessSamples {
 
   /** Everything together, with the supervisor's own. */
   async exposition(metrics: Metrics, openMetrics = false): Promise<Exposition> {
-    const own = (await samplesOf(metrics)).filter(({ name }) => ownMetrics.test(name))
     const live = [...this.#last.values()]
     await this.#foldGone(live)
-    const all = [own, ...live, ...this.#gone].map((samples) => samples.map(bySeverity))
-    const registry = AggregatorRegistry.aggregate(all as unknown as object[])
+    const registry = await this.#merged(metrics)
     const breakers = await registry.getSingleMetric(breakerStates)?.get()
     for (const series of breakers?.values ?? []) series.value = severity(series.value)
     if (openMetrics) {
@@ -44,6 +45,21 @@ export class ProcessSamples {
       return openMetricsOf(withExemplars(samples, live))
     }
     return { text: await registry.metrics(), contentType: registry.contentType }
+  }
+
+  /** Everything together, as figures. */
+  async figures(metrics: Metrics): Promise<Figures> {
+    const registry = await this.#merged(metrics, figureNames)
+    return figuresOf((await registry.getMetricsAsJSON()) as unknown as Samples)
+  }
+
+  /** @param names only of these metrics; default: of all */
+  async #merged(metrics: Metrics, names?: readonly string[]) {
+    const own = (await samplesOf(metrics, names)).filter(({ name }) => ownMetrics.test(name))
+    const all = [own, ...this.#last.values(), ...this.#gone].map((samples) =>
+      samples.filter(({ name }) => names?.includes(name) ?? true).map(bySeverity),
+    )
+    return AggregatorRegistry.aggregate(all as unknown as object[])
   }
 
   /** Keeps one set for all that are gone, without the workers that the router has no more. */
@@ -56,8 +72,9 @@ export class ProcessSamples {
       ...metric,
       values: metric.values.filter(({ labels: { worker } }) => worker === undefined || workers.has(worker)),
     }))
-    // With no process left to ask, nobody knows which workers there are.
-    this.#gone = [live.length === 0 ? samples : kept]
+    // With no process that has said it, nobody knows which workers there are.
+    const told = live.some((one) => one.some(({ name }) => name === perWorker))
+    this.#gone = [told ? kept : samples]
   }
 }
 

@@ -104,3 +104,64 @@ test('the counters of a worker that the router has no more go with it', async ()
   assert.equal(value('processed_requests_total', { worker }), 6)
   assert.equal(value('processed_requests_total', { worker: gone }), undefined)
 })
+
+test('figures are the totals of /metrics without probes, and stay so when a process is gone', async () => {
+  const samples = new ProcessSamples()
+  const fill = (by: number) => (metrics: Metrics) => {
+    metrics.requests.of(route, '200').inc(by)
+    metrics.requests.of('/health', '200').inc(1000)
+    metrics.requests.of('/v1/chat/completions', '503').inc(by)
+    metrics.errors.of(route, 'no_available_worker').inc(by)
+    metrics.retries.of(route).inc(by)
+    metrics.tokens.of('m', 'prompt').inc(by)
+    metrics.tokens.of('n', 'completion').inc(by)
+    metrics.firstToken.of('m').observe(0.3)
+    metrics.firstToken.of('n').observe(0.003)
+    metrics.processed.of(worker).inc(by)
+  }
+  await note(samples, 1, fill(2))
+  await note(samples, 2, fill(3))
+  const own = createMetrics()
+  own.queueDepth.set(7)
+  const figures = await samples.figures(own)
+  assert.deepEqual(
+    { ...figures, first_token: undefined },
+    {
+      requests: { 200: 5, 503: 5 },
+      errors: { no_available_worker: 5 },
+      retries: 5,
+      tokens: { prompt: 5, completion: 5 },
+      queued: 7,
+      first_token: undefined,
+    },
+  )
+  const { bounds, counts } = figures.first_token
+  assert.deepEqual([counts.length, counts.at(-1)], [bounds.length + 1, 4])
+  assert.deepEqual(
+    [counts[bounds.indexOf(0.005)], counts[bounds.indexOf(0.25)], counts[bounds.indexOf(0.5)]],
+    [2, 2, 4],
+  )
+  samples.retire(1)
+  assert.deepEqual(await samples.figures(own), figures)
+})
+
+test('samples of some metrics replace those of the same metrics, and the others stay', async () => {
+  const samples = new ProcessSamples()
+  await note(samples, 1, (metrics) => {
+    metrics.retries.of(route).inc(1)
+    metrics.processed.of(worker).inc(10)
+  })
+  const later = createMetrics()
+  later.retries.of(route).inc(4)
+  samples.note(1, JSON.parse(JSON.stringify(await samplesOf(later, ['vllm_router_retries_total']))))
+  const value = await shown(samples)
+  assert.deepEqual([value('retries_total'), value('processed_requests_total')], [4, 10])
+})
+
+test('what a process that is gone had counted of a worker stays while no other has said which workers there are', async () => {
+  const samples = new ProcessSamples()
+  await note(samples, 1, (metrics) => metrics.processed.of(worker).inc(10))
+  samples.retire(1)
+  samples.note(2, JSON.parse(JSON.stringify(await samplesOf(createMetrics(), ['vllm_router_retries_total']))))
+  assert.equal((await shown(samples))('processed_requests_total', { worker }), 10)
+})
