@@ -31,6 +31,8 @@ COPY LICENSE /app/LICENSE
 COPY --from=dependencies /build/node_modules /app/node_modules
 COPY --from=build /build/dist/package.json /app/package.json
 COPY --from=build /build/dist/app /app/app
+# The page of the operations listener is sent as it is.
+COPY --from=build /build/app/operations/page /app/app/operations/page
 COPY --from=build /build/dist/http /app/http
 COPY --from=build /build/dist/middleware /app/middleware
 COPY --from=build /build/dist/policies /app/policies

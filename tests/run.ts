@@ -7,7 +7,7 @@
  */
 
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -17,6 +17,7 @@ import { type FileResult, runTestFiles } from './support/test-files.ts'
 import { type Counts, noCounts, sum, wordsOf } from './support/test-reports.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
+const page = 'app/operations/page'
 const parts = ['static', 'node', 'bun'] as const
 type Part = (typeof parts)[number]
 
@@ -26,9 +27,12 @@ const checks = [
   { name: 'types', command: ['tsc', '--noEmit'] },
 ] as const
 
-/** They read files of the project and judge them: once is enough. Asked for by name, they run on either runtime. */
+/**
+ * They judge files of the project, or what a browser makes of the page: once is enough. Asked for by name, they run on
+ * either runtime.
+ */
 const alikeOnBoth =
-  /^tests\/(bench|docs|house|k8s)\/(?!examples|library|package|image-run|monitoring-prometheus)[\w-]+\.test\.ts$/
+  /^tests\/((bench|docs|house|k8s)\/(?!examples|library|package|image-run|monitoring-prometheus)[\w-]+|e2e\/page-(looks|drills))\.test\.ts$/
 
 /** Grace times, watches, scrapes: they take long and little of the machine, and have a lane of their own. */
 const mostlyWaits =
@@ -55,6 +59,8 @@ async function main(): Promise<Counts> {
   if (wanted('static')) rmSync(join(root, 'dist'), { recursive: true, force: true })
   if (wanted('static')) for (const check of checks) counts.push(await runCheck(check, stop.signal))
   const built = counts[0]?.passed === 1
+  // As `npm run build` does it after the compiler.
+  if (built) cpSync(join(root, page), join(root, 'dist', page), { recursive: true })
   for (const runtime of ['node', 'bun'] as const) {
     if (!wanted(runtime)) continue
     const files = testFiles(positionals)

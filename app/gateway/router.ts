@@ -9,9 +9,11 @@ import { ModelNames } from '../api/model-names.ts'
 import { connectionsFull } from '../api/spare-connections.ts'
 import type { Config } from '../config/settings.ts'
 import { version } from '../config/version.ts'
+import { FleetFeed } from '../operations/fleet-feed.ts'
 import { Lifecycle } from '../operations/lifecycle.ts'
 import { LocalControl } from '../operations/local-control.ts'
 import { createOperations } from '../operations/operations.ts'
+import { readPage } from '../operations/page-files.ts'
 import type { RouterControl } from '../operations/router-control.ts'
 import { bufferBound } from '../runtime/available-memory.ts'
 import { type Clock, systemClock } from '../runtime/clock.ts'
@@ -20,6 +22,7 @@ import type { FetchHandler, Listener, Runtime } from '../runtime/runtime.ts'
 import { Accounting } from '../telemetry/accounting.ts'
 import { createTracer } from '../telemetry/create-tracer.ts'
 import { exposition, type Samples, samplesOf, wantsOpenMetrics } from '../telemetry/exposition.ts'
+import { figureNames, figuresOf } from '../telemetry/figures.ts'
 import { type Log, silentLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { Observer } from '../telemetry/observer.ts'
@@ -68,8 +71,11 @@ export interface Router {
   prepare(next: Config): () => void
   readonly serveApi: FetchHandler
   readonly serveOperations: FetchHandler
-  /** What `GET /metrics` shows, as data. */
-  samples(): Promise<Samples>
+  /**
+   * What `GET /metrics` shows, as data.
+   * @param names only of these metrics; default: of all
+   */
+  samples(names?: readonly string[]): Promise<Samples>
   probe(): void
   ready(): Promise<void>
   start(options?: {
@@ -130,6 +136,11 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
     reload: parts.readConfig && (() => reloader.reload('POST /reload')),
   })
   observer.reloaded(true)
+  const page = await readPage()
+  const feed = new FleetFeed({
+    ...{ control, clock },
+    figures: async () => figuresOf(await samplesOf(metrics, figureNames)),
+  })
 
   /** The two applications: what a configuration sets, around what outlives it. */
   function createApplications(wanted: Config) {
@@ -151,7 +162,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
         inference: relayOptions({ config: wanted, clock, random, fleet, metrics, observer, budget }),
       }),
       operations: createOperations({
-        ...{ config: wanted, control, log },
+        ...{ config: wanted, control, log, page, feed, api: serveApi },
         exposition(accept) {
           refreshGauges()
           return exposition(metrics, tracer !== undefined && wantsOpenMetrics(accept))
@@ -160,13 +171,14 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
     }
   }
 
-  let applications = createApplications(config)
   const serveApi: FetchHandler = (request, env) => applications.api.fetch(request, env)
   const serveOperations: FetchHandler = (request, env) => applications.operations.fetch(request, env)
+  let applications = createApplications(config)
 
   function prepare(next: Config): () => void {
     const applyFleet = fleet.prepare(next)
     return () => {
+      if (next.adminApiKey !== current.adminApiKey) feed.disconnect()
       current = next
       applyFleet()
       limits.reconfigure(next)
@@ -207,15 +219,16 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
 
   async function close(graceMs = 0): Promise<void> {
     observer.lag.stop()
+    feed.close()
     await fleet.stop(Promise.all(listeners.splice(0).map((listener) => listener.close(graceMs))))
     await tracer?.stop()
   }
 
   return {
     ...{ registry, control, reloader, prepare, serveApi, serveOperations, probe, ready },
-    samples() {
-      refreshGauges()
-      return samplesOf(metrics)
+    samples(names) {
+      if (names === undefined) refreshGauges()
+      return samplesOf(metrics, names)
     },
     async start({ ready: wait = true } = {}) {
       try {

@@ -8,7 +8,7 @@ import type { Exposition } from '../telemetry/exposition.ts'
 import type { Log } from '../telemetry/log.ts'
 import { adminRoutes } from './admin.ts'
 import { openApiDocument } from './description/openapi.ts'
-import { livePage } from './live-page.ts'
+import { type PageOptions, pageRoutes } from './page-routes.ts'
 import type { RouterControl } from './router-control.ts'
 
 export interface ProbesOptions {
@@ -56,7 +56,7 @@ export function probes(control: RouterControl, { addresses }: ProbesOptions): Ho
   return app
 }
 
-export interface OperationsOptions {
+export interface OperationsOptions extends Pick<PageOptions, 'page' | 'feed' | 'api'> {
   readonly config: Config
   readonly control: RouterControl
   /** What Prometheus gets; `accept` is its header of that name. */
@@ -64,18 +64,11 @@ export interface OperationsOptions {
   readonly log: Log
 }
 
-/** Nothing from elsewhere, and nobody may frame it: the page can hold the admin's key. */
-const livePageHeaders = {
-  'content-security-policy':
-    "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'none'",
-}
-
-/** The sub-app of the operations listener: metrics, probes, admin. */
+/** The sub-app of the operations listener: metrics, probes, admin, the page. */
 export function createOperations(options: OperationsOptions): Hono<GatewayContext> {
   const { config, control, log } = options
   const app = new Hono<GatewayContext>()
   app.route('/', probes(control, { addresses: true }))
-  app.get('/', (c) => c.html(livePage, 200, livePageHeaders))
   app.get('/metrics', async (c) => {
     const { text, contentType } = await options.exposition(c.req.header('accept'))
     return c.body(text, 200, { 'content-type': contentType })
@@ -85,11 +78,13 @@ export function createOperations(options: OperationsOptions): Hono<GatewayContex
     description ??= JSON.stringify(openApiDocument())
     return c.body(description, 200, { 'content-type': 'application/json' })
   })
-  for (const path of ['/', '/metrics', '/openapi.json']) app.all(path, methodNotAllowed('GET'))
+  for (const path of ['/metrics', '/openapi.json']) app.all(path, methodNotAllowed('GET'))
   const { adminApiKey, adminHosts, maxPayloadSize } = config
   const access = [webGuard({ hosts: adminHosts, keyed: adminApiKey !== undefined })]
   if (adminApiKey !== undefined) access.push(apiKey({ keys: [adminApiKey], what: 'admin key' }))
   app.route('/', adminRoutes({ control, access: access.map(widen), maxPayloadSize }))
+  const { page, feed, api } = options
+  app.route('/', pageRoutes({ page, feed, api, access: access.map(widen) }))
   app.notFound((c) =>
     c.json(
       {

@@ -32,7 +32,8 @@ export interface ProcessCalls extends ControlCalls {
   start: [StartOrder, null]
   /** Answered as long as its thread turns. */
   ping: [null, null]
-  samples: [null, Samples]
+  /** Of these metrics, or of all. */
+  samples: [readonly string[] | null, Samples]
   operatorChanges: [null, OperatorChanges]
   adopt: [OperatorChanges, null]
   /** Answered when the worker is healthy there, or after a while. */

@@ -75,7 +75,7 @@ export class OwnProcess {
         return null
       },
       ping: () => null,
-      samples: async () => (await router()).samples(),
+      samples: async (names) => (await router()).samples(names ?? undefined),
       operatorChanges: async () => (await router()).registry.operatorChanges(),
       adopt: async (word) => {
         const { registry } = await router()

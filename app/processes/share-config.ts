@@ -46,3 +46,16 @@ export function shareFaults(config: Config, count: number): readonly ConfigProbl
   }
   return []
 }
+
+/** Slots and rates are asked for by processes that were started with them. */
+export function sharedLimits(before: Config, after: Config): ConfigProblem[] {
+  const keys = ['maxConcurrentRequests', 'rateLimitTokensPerSecond'] as const
+  return keys
+    .filter((key) => (before[key] === undefined) !== (after[key] === undefined))
+    .map((key) => ({
+      name: `--${kebabCase(key)}`,
+      origin: 'reload',
+      problem: 'with several processes it can be changed while the router runs, but not set or taken away',
+      hint: 'restart the router for it',
+    }))
+}

@@ -1,9 +1,9 @@
-import { kebabCase } from '../config/kinds/setting.ts'
-import type { ConfigProblem } from '../config/problem.ts'
 import type { Config } from '../config/settings.ts'
 import { createLimits, type Limits } from '../gateway/limits.ts'
 import { type ReadConfig, Reloader } from '../gateway/reloader.ts'
+import { FleetFeed } from '../operations/fleet-feed.ts'
 import { createOperations } from '../operations/operations.ts'
+import { type PageFiles, readPage } from '../operations/page-files.ts'
 import type { ReloadResult, RouterControl } from '../operations/router-control.ts'
 import { claimPort } from '../runtime/claim-port.ts'
 import { type Clock, systemClock, within } from '../runtime/clock.ts'
@@ -11,19 +11,20 @@ import { detectRuntime } from '../runtime/detect.ts'
 import { type OwnCommand, ownCommand } from '../runtime/own-command.ts'
 import { type FetchHandler, type Listener, type Runtime, urlOf } from '../runtime/runtime.ts'
 import { tracesEndpoint } from '../telemetry/create-tracer.ts'
-import { type Exposition, wantsOpenMetrics } from '../telemetry/exposition.ts'
+import { wantsOpenMetrics } from '../telemetry/exposition.ts'
 import type { Log } from '../telemetry/log.ts'
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts'
 import { Observer } from '../telemetry/observer.ts'
-import { ProcessSamples } from '../telemetry/process-samples.ts'
 import type { OperatorChanges } from '../workers/registry.ts'
 import type { StartOrder, SupervisorCalls } from './calls.ts'
 import type { Handlers } from './channel.ts'
+import { GroupMetrics } from './group-metrics.ts'
 import { GroupReload } from './group-reload.ts'
 import { MergedControl } from './merged-control.ts'
+import { OwnApi } from './own-api.ts'
 import { ProcessGroup } from './process-group.ts'
 import { controlHandlers } from './remote-control.ts'
-import { shareConfig, shareFaults } from './share-config.ts'
+import { shareConfig, sharedLimits, shareFaults } from './share-config.ts'
 import { SharedSlots } from './shared-slots.ts'
 
 export interface SupervisorOptions {
@@ -35,11 +36,12 @@ export interface SupervisorOptions {
   readonly runtime: Runtime
   readonly clock: Clock
   readonly log: Log
+  readonly page: PageFiles
   /** Reads the configuration anew. */
   readonly readConfig?: ReadConfig | undefined
 }
 
-/** Milliseconds that a process may take to give its samples, or to adopt what an operator has said. */
+/** Milliseconds that a process may take to say how it is, or to adopt what an operator has said. */
 const answerMs = 2000
 /** Milliseconds that processes may take after the grace time; then they are killed. */
 const lateMs = 10_000
@@ -55,7 +57,9 @@ export class Supervisor {
   readonly #options: SupervisorOptions
   readonly #metrics: Metrics = createMetrics()
   readonly #observer: Observer
-  readonly #samples = new ProcessSamples()
+  readonly #groupMetrics: GroupMetrics
+  readonly #feed: FleetFeed
+  readonly #api: OwnApi
   readonly #slots = new Map<number, SharedSlots>()
   readonly #limits: Limits
   readonly #group: ProcessGroup
@@ -71,7 +75,7 @@ export class Supervisor {
   #reloads = 0
 
   constructor(options: SupervisorOptions) {
-    const { config, clock, log, readConfig } = options
+    const { config, clock, log, readConfig, runtime } = options
     this.#options = options
     this.#config = config
     this.#observer = new Observer({ metrics: this.#metrics, log, policy: config.policy })
@@ -96,6 +100,15 @@ export class Supervisor {
       settings: async () => this.#reloader.view(),
       reload: () => this.reload('POST /reload'),
       clock,
+    })
+    const [metrics, observer] = [this.#metrics, this.#observer]
+    this.#groupMetrics = new GroupMetrics({ serving: () => this.#group.serving, metrics, observer, clock })
+    const figures = () => this.#groupMetrics.figures()
+    this.#feed = new FleetFeed({ control: this.control, clock, figures })
+    this.#api = new OwnApi({
+      runtime,
+      address: () => ({ host: config.host, port: this.#port }),
+      maxBodyBytes: () => this.#config.maxPayloadSize,
     })
     this.#serveOperations = this.#createOperations(config)
   }
@@ -139,14 +152,18 @@ export class Supervisor {
 
   async #close(): Promise<void> {
     this.#observer.lag.stop()
+    this.#feed.close()
+    await this.#api.close()
     await this.#operations?.close(farewellMs)
   }
 
   #createOperations(config: Config): FetchHandler {
-    const { log } = this.#options
+    const { log, page } = this.#options
     const isTraced = tracesEndpoint(config) !== undefined
-    const exposition = (accept?: string) => this.#exposition(isTraced && wantsOpenMetrics(accept))
-    const app = createOperations({ config, control: this.control, exposition, log })
+    const app = createOperations({
+      ...{ config, log, page, control: this.control, feed: this.#feed, api: this.#api.fetch },
+      exposition: (accept) => this.#groupMetrics.exposition(isTraced && wantsOpenMetrics(accept)),
+    })
     return (request, env) => app.fetch(request, env)
   }
 
@@ -161,6 +178,7 @@ export class Supervisor {
     })
     await group.prepare()
     return () => {
+      if (next.adminApiKey !== this.#config.adminApiKey) this.#feed.disconnect()
       this.#config = next
       this.#limits.reconfigure(next)
       this.#observer.policyChanged(next.policy, next.cacheThreshold)
@@ -188,7 +206,7 @@ export class Supervisor {
         ended: ({ id, number, pid }, exit, restartMs) => {
           this.#slots.get(id)?.leaveAll()
           this.#slots.delete(id)
-          this.#samples.retire(id)
+          this.#groupMetrics.retire(id)
           if (restartMs === undefined) return log.info({ process: number, pid, ...exit }, 'process stopped')
           this.#metrics.processRestarts.of().inc()
           const details = { process: number, pid, ...exit, restart_in_ms: restartMs }
@@ -247,38 +265,10 @@ export class Supervisor {
     this.#adopted = Promise.all(adopting)
   }
 
-  async #exposition(openMetrics: boolean): Promise<Exposition> {
-    const { residentMemory, eventLoopLag } = this.#metrics
-    await Promise.all(
-      this.#group.serving.map(async (process) => {
-        const samples = await this.#soon(process.channel.call('samples', null))
-        // Without an answer, what it said last counts.
-        if (samples !== undefined && !process.gone) this.#samples.note(process.id, samples)
-      }),
-    )
-    residentMemory.set(process.memoryUsage.rss())
-    eventLoopLag.set(this.#observer.lag.takeWorst())
-    this.#observer.countDroppedLines()
-    return this.#samples.exposition(this.#metrics, openMetrics)
-  }
-
   /** The answer, or undefined when there is none in time. */
   #soon<T>(answer: Promise<T>): Promise<T | undefined> {
     return within(this.#options.clock, answerMs, answer).catch(() => undefined)
   }
-}
-
-/** Slots and rates are asked for by processes that were started with them. */
-function sharedLimits(before: Config, after: Config): ConfigProblem[] {
-  const keys = ['maxConcurrentRequests', 'rateLimitTokensPerSecond'] as const
-  return keys
-    .filter((key) => (before[key] === undefined) !== (after[key] === undefined))
-    .map((key) => ({
-      name: `--${kebabCase(key)}`,
-      origin: 'reload',
-      problem: 'with several processes it can be changed while the router runs, but not set or taken away',
-      hint: 'restart the router for it',
-    }))
 }
 
 export interface SuperviseOptions {
@@ -293,5 +283,6 @@ export interface SuperviseOptions {
 /** A router of several processes, as the program runs it. */
 export async function supervise(config: Config, options: SuperviseOptions): Promise<Supervisor> {
   const runtime = await detectRuntime()
-  return new Supervisor({ ...options, config, command: ownCommand(), runtime, clock: systemClock })
+  const page = await readPage()
+  return new Supervisor({ ...options, config, page, command: ownCommand(), runtime, clock: systemClock })
 }

@@ -42,6 +42,8 @@ export class RequestRecord {
   readonly path: string
   /** Milliseconds on the router's clock. */
   readonly startedAt: number
+  /** The same as a time of day, once somebody has looked: it must not change between two looks. */
+  shownAt: string | undefined
   requestId = ''
   /** Under which the workers know it, where that is not the same. */
   engineId: string | undefined

@@ -85,9 +85,10 @@ export function viewOf(record: RequestRecord, now: number): RequestView {
     sent_ms: since(sentAt),
     ended_ms: since(endedAt),
   }))
+  record.shownAt ??= new Date(Date.now() - (now - record.startedAt)).toISOString()
   return {
     request_id: record.requestId,
-    at: new Date(Date.now() - (now - record.startedAt)).toISOString(),
+    at: record.shownAt,
     route: record.route,
     model: record.model,
     answered_by: record.answeredBy,

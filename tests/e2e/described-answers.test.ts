@@ -5,13 +5,14 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { within } from '../support/deadline.ts'
 import {
   type DescribedAnswer,
   describedAnswers,
   operations,
   strictDescription,
 } from '../support/described-answers.ts'
-import type { RawRequestOptions } from '../support/raw-client.ts'
+import { type RawExchange, type RawRequestOptions, rawRequest } from '../support/raw-client.ts'
 import { routerOver } from '../support/router-over.ts'
 import type { RouterProcess } from '../support/router-process.ts'
 import type { Scope } from '../support/scope.ts'
@@ -55,6 +56,16 @@ class Visit {
     const [method = '', path = ''] = line.split(' ')
     const { head, body } = await send(router.operationsPort, { ...options, method, path })
     return this.#add(line, head.status, head.header('content-type'), body.bytes.toString())
+  }
+
+  /** One whose answer does not end by itself: up to its first event. */
+  async askStream(router: RouterProcess, line: string): Promise<RawExchange> {
+    const [, path = ''] = line.split(' ')
+    const exchange = rawRequest({ port: router.operationsPort, path })
+    const { status, header } = await within(5000, exchange.head, line)
+    const [event] = await within(5000, exchange.firstEvents(1), `an event of ${line}`)
+    this.#add(line, status, header('content-type'), event?.data ?? '')
+    return exchange
   }
 
   /** Of a router that is part of a program. */
@@ -155,6 +166,7 @@ async function visitRouter(visit: Visit, t: Scope): Promise<void> {
   await ask('POST /reload')
   await ask('GET /config')
 
+  await visitPage(visit, router)
   await visitDoor(ask)
 }
 
@@ -164,6 +176,23 @@ async function visitDryRun(ask: (line: string, options?: RawRequestOptions) => P
   await ask('POST /debug/route?path=/health', { json: {} })
   await ask('POST /debug/route?path=v1', { json: {} })
   await ask('POST /debug/route', { json: 'x'.repeat(200_000) })
+}
+
+async function visitPage(visit: Visit, router: RouterProcess): Promise<void> {
+  const ask = (line: string, options?: RawRequestOptions) => visit.ask(router, line, options)
+  for (const file of ['style.css', 'main.js', 'icon.svg', 'nothing.js']) await ask(`GET /page/${file}`)
+  for (const path of ['/', '/page/style.css']) {
+    const { head } = await send(router.operationsPort, { path })
+    await ask(`GET ${path}`, { headers: { 'if-none-match': head.header('etag') ?? '' } })
+  }
+  const feeds: RawExchange[] = []
+  while (feeds.length < 50) feeds.push(await visit.askStream(router, 'GET /events'))
+  await ask('GET /events')
+  for (const feed of feeds) feed.abort()
+  const messages = [{ role: 'user', content: 'Hi' }]
+  for (const stream of [true, false])
+    await ask('POST /playground', { json: { model: 'test-model', stream, messages } })
+  await ask('POST /playground', { json: { model: 'test-model', messages: 'Hi' } })
 }
 
 /** What admin routes have in common: who may not, and what is no body. */

@@ -71,9 +71,18 @@ async function collectProgram(stage: Stage, image: string, built: string): Promi
     for (const source of sources) {
       if (from === 'dependencies') await copyDependencies(join(image, target))
       else if (from === undefined) await copy(join(root, source), join(image, target))
-      else await copy(join(built, source.replace(/^\/build\//, '')), join(image, target))
+      else
+        await copy(
+          join(source.startsWith('/build/dist/') ? built : root, inBuild(source)),
+          join(image, target),
+        )
     }
   }
+}
+
+/** What a stage copies to `/build` is the project itself; only what it makes there is in `dist`. */
+function inBuild(source: string): string {
+  return source.replace(/^\/build\//, '')
 }
 
 async function copy(source: string, target: string): Promise<void> {

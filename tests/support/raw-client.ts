@@ -15,6 +15,8 @@ export type { RawRequestOptions } from './request-bytes.ts'
 export interface RawAddress {
   readonly port: number
   readonly host?: string
+  /** Address that the client is to have; default: the system's choice. */
+  readonly localAddress?: string | undefined
 }
 
 export interface RawHead {
@@ -114,9 +116,9 @@ class SocketConnection implements RawConnection {
   #exchange: SocketExchange | undefined
   #stray: Buffer[] = []
 
-  constructor({ port, host = '127.0.0.1' }: RawAddress) {
+  constructor({ port, host = '127.0.0.1', localAddress }: RawAddress) {
     this.#host = `${host}:${port}`
-    const socket = connect({ port, host, noDelay: true })
+    const socket = connect({ port, host, noDelay: true, ...(localAddress !== undefined && { localAddress }) })
     this.#socket = socket
     this.opened = new Promise((resolve, reject) => {
       socket.once('connect', resolve)

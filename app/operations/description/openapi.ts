@@ -2,13 +2,14 @@ import { type ErrorCode, RouterError } from '../../../http/errors.ts'
 import { version } from '../../config/version.ts'
 import { ref } from './fields.ts'
 import { objects } from './objects.ts'
+import { pageGroup } from './page-group.ts'
 import type { RouteDescription, RouteGroup } from './route-description.ts'
 import { routerRoutes } from './router-routes.ts'
 import { watchRoutes } from './watch-routes.ts'
 import { workerRoutes } from './worker-routes.ts'
 
 /** Every route of the operations listener. One that is missing here fails the tests. */
-export const routeGroups: readonly RouteGroup[] = [watchRoutes, workerRoutes, routerRoutes]
+export const routeGroups: readonly RouteGroup[] = [watchRoutes, workerRoutes, routerRoutes, pageGroup]
 
 /** Errors of every admin route, each with when it comes. */
 const adminErrors = {

@@ -44,7 +44,7 @@ ${filled('Of these routes, and besides what goes to a worker, the API listener (
 | route | |
 |---|---|
 | \`GET /liveness\`, \`/readiness\`, \`/health\` | as above; \`/health\` names workers by id, not by URL |
-| all admin routes | only where \`--admin-api-key\` is set, and with that key; else 403 |
+| all admin routes but those for the page | only where \`--admin-api-key\` is set, and with that key; else 403 |
 | \`GET /v1/models\` | the models of all workers as one list in OpenAI's shape; the last that is known of a worker that is down |
 | \`GET /v1/models/{id}\` | one of them, or 404 \`model_not_found\` with the names there are |
 | \`POST /finish_session\` | the session that the headers name has ended: a policy that keeps sessions on workers forgets it |

@@ -118,9 +118,31 @@ export const watchRoutes: RouteGroup = {
     },
     {
       ...{ method: 'get', path: '/', name: 'getPage', open: true },
-      summary: 'The live page',
-      more: 'One page without anything from elsewhere. It asks `GET /workers` and, where there is an admin key, for that key.',
-      answers: { 200: { when: 'always', content: { 'text/html': { schema: { type: 'string' } } } } },
+      summary: 'The page of the fleet',
+      more: 'It shows the fleet and acts on it, without anything from elsewhere (operations.md). Where there is an admin key, it asks for that key.',
+      answers: {
+        200: { when: 'always', content: { 'text/html': { schema: { type: 'string' } } } },
+        304: { when: '`If-None-Match` names the page that there is' },
+      },
+    },
+    {
+      ...{ method: 'get', path: '/page/{file}', name: 'getPageFile', open: true },
+      summary: 'A file that the page is made of',
+      parameters: [
+        { in: 'path', name: 'file', required: true, schema: { ...text('its name'), example: 'style.css' } },
+      ],
+      answers: {
+        200: {
+          when: 'there is such a file',
+          content: {
+            'text/css': { schema: { type: 'string' } },
+            'text/javascript': { schema: { type: 'string' } },
+            'image/svg+xml': { schema: { type: 'string' } },
+          },
+        },
+        304: { when: '`If-None-Match` names the file that there is' },
+      },
+      errors: { not_found: 'there is no such file' },
     },
     {
       ...{ method: 'get', path: '/openapi.json', name: 'getDescription', open: true },

@@ -7,6 +7,7 @@ import { Validator } from '@seriousme/openapi-schema-validator'
 import { resolveOptions } from '../../../app/config/resolve-options.ts'
 import { openApiDocument, routeGroups } from '../../../app/operations/description/openapi.ts'
 import { apiPage } from '../../../app/operations/description/page.ts'
+import type { FleetFeed } from '../../../app/operations/fleet-feed.ts'
 import { createOperations } from '../../../app/operations/operations.ts'
 import type { RouterControl } from '../../../app/operations/router-control.ts'
 import { silentLog } from '../../../app/telemetry/log.ts'
@@ -26,6 +27,9 @@ function routesInFact(): string[] {
     control: {} as RouterControl,
     exposition: async () => ({ text: '', contentType: 'text/plain' }),
     log: silentLog(),
+    page: new Map(),
+    feed: {} as FleetFeed,
+    api: () => new Response(),
   })
   const routes = app.routes.filter(({ method }) => method !== 'ALL')
   return routes.map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)(\{[^}]*\})?/g, '{$1}')}`)
