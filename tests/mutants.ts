@@ -9,7 +9,7 @@
  * hour.
  */
 
-import { execFile } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { cpSync, globSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -20,16 +20,25 @@ import { seeded } from './support/random.ts'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const say = (line: string): boolean => process.stdout.write(`${line}\n`)
 
-/** The tests of each room that take seconds: its own folder, and what else goes through it. */
-const rooms: Readonly<Record<string, readonly string[]>> = {
-  'app/relay': ['app/relay/*', 'failures/silence', 'policies/resilience/retry'],
-  'app/workers': [
-    ...['app/workers/*', 'app/workers/discovery/registry', 'app/relay/relay', 'app/telemetry/observer'],
-    ...['app/processes/words', 'policies/selection/contract', 'e2e/worker-cap'],
-    ...['failures/health-hung-engine', 'failures/health-silent-probes'],
-  ],
-  policies: ['policies/**/*'],
-  middleware: ['middleware/*', 'policies/limits/*'],
+/** The quick tests of a room. */
+interface RoomTests {
+  /** They run first, in one process: none of them starts a program. */
+  readonly own: readonly string[]
+  /** Tests of other rooms that go through this one; each file has a process. */
+  readonly around: readonly string[]
+}
+
+const rooms: Readonly<Record<string, RoomTests>> = {
+  'app/relay': { own: ['app/relay/*', 'policies/resilience/retry'], around: ['failures/silence'] },
+  'app/workers': {
+    own: [
+      ...['app/workers/*', 'app/workers/discovery/registry', 'app/relay/relay', 'app/telemetry/observer'],
+      ...['app/processes/words', 'policies/selection/contract'],
+    ],
+    around: ['e2e/worker-cap', 'failures/health-hung-engine', 'failures/health-silent-probes'],
+  },
+  policies: { own: ['policies/**/*'], around: [] },
+  middleware: { own: ['middleware/*', 'policies/limits/*'], around: [] },
 }
 
 /** What is looked for on a line without its strings and comments, and what stands there instead. */
@@ -98,21 +107,93 @@ function draw(all: readonly Mutant[], count: number, seed: number): Mutant[] {
 /** `killed` by an assertion or an error; `hung` when the tests did not end. */
 type Fate = 'killed' | 'hung' | 'survived'
 
-function fateOf(mutant: Mutant, copy: string, tests: readonly string[]): Promise<Fate> {
+async function fateOf(mutant: Mutant, copy: string, suite: RoomTests, limitMs: number): Promise<Fate> {
   const path = join(copy, mutant.file)
   const text = readFileSync(path, 'utf8')
   const lines = text.split('\n')
   const old = lines[mutant.line - 1] ?? ''
   lines[mutant.line - 1] = old.slice(0, old.length - old.trimStart().length) + mutant.after
   writeFileSync(path, lines.join('\n'))
-  const args = ['--test', '--test-timeout=20000', '--test-concurrency=1', '--test-reporter=tap', ...tests]
+  const fate = await run(suite, copy, limitMs)
+  writeFileSync(path, text)
+  return fate
+}
+
+async function run({ own, around }: RoomTests, copy: string, limitMs: number): Promise<Fate> {
+  const fate = await runFiles(own, ['--test-isolation=none'], copy, limitMs)
+  if (fate !== 'survived' || around.length === 0) return fate
+  return runFiles(around, ['--test-concurrency=1'], copy, limitMs)
+}
+
+const lateWords = /test timed out|cancelledByParent/
+
+/** The first failure ends the run, unless it is a test that did not end: another one may still fail. */
+function runFiles(
+  files: readonly string[],
+  options: readonly string[],
+  cwd: string,
+  limitMs: number,
+): Promise<Fate> {
+  const args = ['--test', '--test-timeout=60000', '--test-reporter=tap', ...options, ...files]
+  const child = spawn(process.execPath, args, { cwd, stdio: ['ignore', 'pipe', 'ignore'], detached: true })
+  const onExit = (): void => signalGroup(child.pid, 'SIGKILL')
+  process.once('exit', onExit)
+  let out = ''
+  let late = false
+  const timer = setTimeout(() => {
+    late = true
+    endGroup(child.pid)
+  }, limitMs)
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    out += text
+    // The failure and its details, down to their last line.
+    if (/^ *not ok [\s\S]*?^ *\.\.\.$/m.test(out) && !lateWords.test(out)) endGroup(child.pid)
+  })
   return new Promise((resolve) => {
-    execFile(process.execPath, args, { cwd: copy, timeout: 90_000, killSignal: 'SIGKILL' }, (error, out) => {
-      writeFileSync(path, text)
-      const late = error?.killed === true || /test timed out|cancelledByParent/.test(out)
-      resolve(error === null ? 'survived' : late && !/ERR_ASSERTION/.test(out) ? 'hung' : 'killed')
+    child.once('close', (code) => {
+      clearTimeout(timer)
+      process.off('exit', onExit)
+      late ||= lateWords.test(out)
+      resolve(code === 0 ? 'survived' : late && !/ERR_ASSERTION/.test(out) ? 'hung' : 'killed')
     })
   })
+}
+
+/** SIGTERM first: it gives the tests time to end what they have started. */
+function endGroup(pid: number | undefined): void {
+  signalGroup(pid, 'SIGTERM')
+  setTimeout(() => signalGroup(pid, 'SIGKILL'), 500)
+}
+
+function signalGroup(pid: number | undefined, signal: NodeJS.Signals): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, signal)
+  } catch {
+    // It is gone already.
+  }
+}
+
+function testFiles(names: readonly string[]): string[] {
+  return names.flatMap((name) => globSync(`tests/${name}.test.ts`, { cwd: root }).sort())
+}
+
+/** It is gone when this program ends. */
+function copyOfProject(): string {
+  const copy = mkdtempSync(join(tmpdir(), 'vllm-router-mutants-'))
+  process.once('exit', () => rmSync(copy, { recursive: true, force: true }))
+  for (const name of [
+    'app',
+    'http',
+    'middleware',
+    'policies',
+    'sim',
+    'tests',
+    'package.json',
+    'tsconfig.json',
+  ])
+    cpSync(join(root, name), join(copy, name), { recursive: true })
+  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'))
+  return copy
 }
 
 async function main(): Promise<void> {
@@ -125,39 +206,30 @@ async function main(): Promise<void> {
     },
   })
   const { room } = values
-  const names = rooms[room]
-  if (names === undefined) throw new Error(`--room is one of ${Object.keys(rooms).join(', ')}`)
-  const tests = names.flatMap((name) => globSync(`tests/${name}.test.ts`, { cwd: root })).sort()
+  const tests = rooms[room]
+  if (tests === undefined) throw new Error(`--room is one of ${Object.keys(rooms).join(', ')}`)
+  const suite = { own: testFiles(tests.own), around: testFiles(tests.around) }
   const files = values.file === undefined ? globSync(`${room}/**/*.ts`, { cwd: root }).sort() : [values.file]
   const all = files.filter((file) => !/discovery|schemas/.test(file)).flatMap(mutantsOf)
   const mutants = draw(all, Number(values.sample), Number(values.seed))
-  say(`${room}: ${mutants.length} of ${all.length} mutants, against ${tests.length} files`)
+  say(
+    `${room}: ${mutants.length} of ${all.length} mutants, against ${suite.own.length + suite.around.length} files`,
+  )
 
   const counts: Record<Fate, number> = { killed: 0, hung: 0, survived: 0 }
   const next = mutants.values()
   const lanes = Array.from({ length: Math.min(2, availableParallelism()) }, async () => {
-    const copy = mkdtempSync(join(tmpdir(), 'vllm-router-mutants-'))
-    try {
-      for (const name of [
-        'app',
-        'http',
-        'middleware',
-        'policies',
-        'sim',
-        'tests',
-        'package.json',
-        'tsconfig.json',
-      ])
-        cpSync(join(root, name), join(copy, name), { recursive: true })
-      symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'))
-      for (const mutant of next) {
-        const fate = await fateOf(mutant, copy, tests)
-        counts[fate] += 1
-        if (fate !== 'killed')
-          say(`${fate} ${mutant.file}:${mutant.line}\n  - ${mutant.before}\n  + ${mutant.after}`)
-      }
-    } finally {
-      rmSync(copy, { recursive: true, force: true })
+    const copy = copyOfProject()
+    const startedAt = performance.now()
+    if ((await run(suite, copy, 600_000)) !== 'survived')
+      throw new Error('a test fails on the code as it is, or does not end')
+    // Five times as long as without a mutant: other work on the machine is no loop without an end.
+    const limitMs = Math.max(60_000, 5 * (performance.now() - startedAt))
+    for (const mutant of next) {
+      const fate = await fateOf(mutant, copy, suite, limitMs)
+      counts[fate] += 1
+      if (fate !== 'killed')
+        say(`${fate} ${mutant.file}:${mutant.line}\n  - ${mutant.before}\n  + ${mutant.after}`)
     }
   })
   await Promise.all(lanes)
@@ -165,4 +237,5 @@ async function main(): Promise<void> {
   say(`${counts.killed} killed, ${counts.hung} hung, ${counts.survived} survived: ${score}%`)
 }
 
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
 await main()

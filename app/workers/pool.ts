@@ -92,7 +92,6 @@ export class Pool {
       if (createBreaker !== undefined) worker.breaker = createBreaker(worker.url)
       if (maxInFlightPerWorker !== undefined) worker.maxInFlight = maxInFlightPerWorker
     }
-    this.#forget()
   }
 
   /** In order of registration. The array is never changed, only replaced. */
@@ -137,7 +136,7 @@ export class Pool {
   acquire(request: PoolRequest, among?: Among): Lease | undefined {
     const first = among === undefined
     const key = first ? this.#keyOf(request.model) : undefined
-    for (let looks = 0; ; looks++) {
+    for (;;) {
       let choice = first ? this.#choices.get(key) : undefined
       if (choice === undefined) {
         choice = this.#look(request, among)
@@ -148,8 +147,8 @@ export class Pool {
       const { policy } = this.#options
       const asked = policy.reads === undefined ? choice.request : withPrompt(choice.request, request)
       const worker = policy.select(candidates, asked)
-      // What was found before may be old news. Another look sees the doubt, and each can bring up but one more.
-      if (choice.lasting && worker.lookForLife() && looks < this.#workers.length) continue
+      // What was found before may be old news. The next look sees the doubt, and does not last.
+      if (choice.lasting && worker.lookForLife()) continue
       this.#slowStart.selected(worker)
       worker.recent.add('attempts')
       if (!first) worker.recent.add('retries')

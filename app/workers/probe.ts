@@ -112,7 +112,7 @@ export class Probe {
     const isWell = await this.#lookAtHealth()
     this.#worker.probed = true
     // After the verdict: metrics that hang must not hold it up.
-    if (isWell && !this.#stopped) await this.#lookAtEngine()
+    if (isWell) await this.#lookAtEngine()
   }
 
   /** Judges the worker; true when its health check is good. */

@@ -57,6 +57,5 @@ export class Prober {
 
   stop(): void {
     for (const probe of this.#probes.values()) probe.stop()
-    this.#probes.clear()
   }
 }

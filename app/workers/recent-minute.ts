@@ -26,7 +26,7 @@ export class RecentMinute {
   readonly #now: () => number
   readonly #slots = Array.from({ length: slotCount }, () => new Slot())
 
-  /** @param now milliseconds */
+  /** @param now milliseconds, monotonic and never below 0 */
   constructor(now: () => number) {
     this.#now = now
   }
@@ -42,7 +42,7 @@ export class RecentMinute {
 
   view(): RecentView {
     const newest = this.#number()
-    const live = this.#slots.filter(({ number }) => number > newest - slotCount && number <= newest)
+    const live = this.#slots.filter(({ number }) => number > newest - slotCount)
     const sum = (count: Count): number => live.reduce((all, { counts }) => all + counts[count], 0)
     const times = bounds.map((_, index) => live.reduce((all, slot) => all + slot.times[index]!, 0))
     const above = live.reduce((all, slot) => all + slot.times[bounds.length]!, 0)
@@ -62,7 +62,7 @@ export class RecentMinute {
 
   #slot(): Slot {
     const number = this.#number()
-    const slot = this.#slots[((number % slotCount) + slotCount) % slotCount]!
+    const slot = this.#slots[number % slotCount]!
     if (slot.number !== number) slot.clear(number)
     return slot
   }
@@ -76,11 +76,10 @@ function quantiles(times: readonly number[]): RecentView['first_token_ms'] {
 /** In the middle of the bounds between which it lies, which are 1.5 times apart: right to a fifth. */
 function quantile(times: readonly number[], rank: number): number {
   let seen = 0
-  for (const [index, count] of times.entries()) {
+  const index = times.findIndex((count) => {
     seen += count
-    if (seen < rank || count === 0) continue
-    const high = bounds[Math.min(index, bounds.length - 1)]!
-    return Math.round(((high / 1.5 + high) / 2) * 10) / 10
-  }
-  return bounds.at(-1)!
+    return seen >= rank
+  })
+  const high = bounds[Math.min(index, bounds.length - 1)]!
+  return Math.round(((high / 1.5 + high) / 2) * 10) / 10
 }

@@ -70,7 +70,6 @@ export class StandBack {
   end(): void {
     this.#pauseMs = 0
     this.#until = 0
-    this.#trying = false
   }
 
   #jittered(): number {

@@ -29,7 +29,10 @@ export interface WorkerOptions {
   readonly fleet?: FleetSigns
   /** It has begun to refuse work, or has room again. */
   readonly onBusy?: (worker: Worker) => void
-  /** Called when something that `unavailable` depends on has changed, except for what `steady` covers. */
+  /**
+   * Called when something that `unavailable` and `lastChoice` depend on has changed. Not called when a worker that was
+   * full or not `steady` can take requests again: what was found of such a worker is not kept.
+   */
   readonly onChange?: () => void
 }
 
@@ -159,9 +162,7 @@ export class Worker implements Candidate {
 
   /** The request is over. */
   release(lease: Lease): void {
-    const full = this.#leases.size >= this.#maxInFlight
     this.#leases.delete(lease)
-    if (full) this.#onChange()
   }
 
   /** It is known to be dead: nobody waits for it any more. */
@@ -194,16 +195,11 @@ export class Worker implements Candidate {
   }
 
   /**
-   * True while `unavailable` and `lastChoice` cannot change without `onChange` being called: breaker closed, below its
-   * cap, not standing back, not doubted. The pool may then keep what it found.
+   * Of an available worker: true while `unavailable` and `lastChoice` cannot change without `onChange` being called. Its
+   * breaker is closed, and it does not stand back and is not doubted. The pool may then keep what it found.
    */
   get steady(): boolean {
-    return (
-      this.breakerState.name === 'closed' &&
-      this.inFlight < this.#maxInFlight &&
-      !this.standBack.known &&
-      !this.#doubted
-    )
+    return this.breakerState.name === 'closed' && !this.standBack.known && !this.#doubted
   }
 
   /**
@@ -221,7 +217,6 @@ export class Worker implements Candidate {
   /** It has taken a request again. */
   hasRoom(): void {
     this.standBack.end()
-    this.#onChange()
     this.#onBusy(this)
   }
 

@@ -7,20 +7,26 @@ import {
 } from '../../app/upstream/http-client.ts'
 import type { AppClock } from './app-clock.ts'
 
-/** How a fake worker answers: a status, a status with a body, after a while, never, or not even a connection. */
+/**
+ * How a fake worker answers: a status, a status with a body, after a while, never, or not even a connection; `exhausted` is
+ * this side's own want of file descriptors.
+ */
 export type FakeAnswer =
   | number
   | { readonly status: number; readonly body: string; readonly afterMs?: number }
   | 'never'
   | 'refused'
   | 'reset'
+  | 'exhausted'
 
 export interface SentRequest {
   /** On the clock. */
   readonly at: number
   /** Origin and path. */
   readonly url: string
+  readonly method: string
   readonly headers: OutgoingRequest['headers']
+  readonly body: string | undefined
 }
 
 /** An HTTP client without network: answers by origin, by a clock that is turned by hand. */
@@ -45,13 +51,15 @@ export class FakeClient implements HttpClient {
     return this.sent.filter((one) => one.url === url).map(({ at }) => at)
   }
 
-  send({ origin, path, headers }: OutgoingRequest): PendingAnswer {
-    this.sent.push({ at: this.#clock.now(), url: origin + path, headers })
+  send({ origin, path, method, headers, body }: OutgoingRequest): PendingAnswer {
+    const text = body === undefined ? undefined : Buffer.from(body.bytes()).toString()
+    this.sent.push({ at: this.#clock.now(), url: origin + path, method, headers, body: text })
     const answer = this.#answers.get(origin)?.(path) ?? 'refused'
     let abort = (): void => {}
     const head = new Promise<WorkerResponse>((resolve, reject) => {
       abort = () => reject(new TransportError('aborted', 'ABORTED'))
       if (answer === 'refused') reject(new TransportError('unreachable', 'ECONNREFUSED'))
+      else if (answer === 'exhausted') reject(new TransportError('exhausted', 'EMFILE'))
       else if (answer === 'reset') reject(new TransportError('reset', 'ECONNRESET'))
       else if (typeof answer === 'number') resolve(incoming(answer, ''))
       else if (answer !== 'never') {

@@ -31,14 +31,19 @@ export class ManualClock {
 
   advance(ms: number): void {
     const end = this.#now + ms
-    for (;;) {
-      const due = this.#timers.filter((timer) => timer.due <= end)
-      const [next] = due.sort((a, b) => a.due - b.due || a.id - b.id)
-      if (next === undefined) break
+    for (let next = this.#nextUntil(end); next !== undefined; next = this.#nextUntil(end)) {
       this.#now = next.due
       this.clearTimeout(next.id)
       next.fn()
     }
     this.#now = end
+  }
+  /** The first of the timers due by then. They stand in the order in which they were set. */
+  #nextUntil(end: number): Timer | undefined {
+    let next: Timer | undefined
+    for (const timer of this.#timers) {
+      if (timer.due <= end && (next === undefined || timer.due < next.due)) next = timer
+    }
+    return next
   }
 }

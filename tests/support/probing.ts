@@ -40,6 +40,7 @@ export function probing(options: Partial<ProbeOptions> & { readonly createBreake
     events: {
       healthChanged: (worker, from, to) => reports.push(`${worker.url}: ${from.name} -> ${to.name}`),
       notUp: (worker) => reports.push(`${worker.url}: not up`),
+      modelsLocked: (worker) => reports.push(`${worker.url}: hides its models`),
     },
     ...rest,
   })

@@ -75,3 +75,60 @@ describe('requests on a worker', () => {
     assert.equal(gone(), 0)
   })
 })
+
+describe('the watch over a worker that has fallen', () => {
+  test('ends with its requests', async () => {
+    const { clock, worker, fall, lease } = setUp()
+    fall(worker, 'status')
+    await clock.pass(1000, 100)
+    assert.equal(clock.pending, 1)
+    lease.settle('neutral')
+    await clock.pass(1000, 100)
+    assert.equal(clock.pending, 0)
+  })
+
+  test('ends when it is well, and begins anew when it falls again', async () => {
+    const { clock, worker, fall, gone } = setUp()
+    fall(worker, 'status')
+    worker.health = { name: 'healthy' }
+    worker.badSince = undefined
+    await clock.pass(1000, 100)
+    assert.equal(clock.pending, 0)
+    fall(worker, 'refused')
+    await clock.pass(2500, 100)
+    assert.ok(gone() > 0)
+  })
+
+  test('is one, however often it is told of the fall', () => {
+    const { clock, worker, fall } = setUp()
+    for (let time = 0; time < 3; time++) fall(worker, 'status')
+    assert.equal(clock.pending, 1)
+  })
+
+  test('is none over a worker that has no requests', () => {
+    const { clock, worker, fall, lease } = setUp()
+    lease.settle('success')
+    fall(worker, 'refused')
+    assert.equal(clock.pending, 0)
+  })
+})
+
+test('requests on a worker that was well a second ago stay, however long it has been silent', async () => {
+  const { clock, worker, fall, gone } = setUp()
+  clock.advance(60_000)
+  fall(worker, 'refused')
+  await clock.pass(1400, 100)
+  assert.equal(gone(), 0)
+  await clock.pass(700, 100)
+  assert.ok(gone() > 0)
+})
+
+test('requests are let go two seconds after the last that came from their worker', async () => {
+  const { clock, worker, fall, gone } = setUp()
+  worker.noteActivity()
+  fall(worker, 'refused')
+  await clock.pass(1999, 1)
+  assert.equal(gone(), 0)
+  await clock.pass(1)
+  assert.equal(gone(), 1)
+})

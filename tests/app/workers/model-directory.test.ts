@@ -147,3 +147,61 @@ test('a worker that lists its models is taken at its word, whatever it seemed to
   assert.equal(worker.unavailable('b'), undefined)
   assert.equal(pool.knows('a'), true)
 })
+
+test('a worker that hides its models and does not have one that another lists gets no more requests for it', () => {
+  const { worker, models, addHealthy, asked } = directory()
+  worker.listModels([{ id: 'a' }])
+  const hiding = addHealthy('http://b:1')
+  models.missing(hiding, 'a')
+  assert.equal(hiding.unavailable('a'), 'other_model')
+  models.missing(worker, 'b')
+  assert.equal(asked(), 0, 'it has never listed that one')
+})
+
+test('a look at the lists leaves no timer, and those who come meanwhile wait for the same', async () => {
+  const { clock, client, worker, models, asked } = directory()
+  client.answer(worker.origin, () => ({ ...list('a', 'b'), afterMs: 300 }))
+  const looks = [models.lookAgain(), models.lookAgain()]
+  await clock.pass(300)
+  await Promise.all(looks)
+  assert.deepEqual([asked(), worker.models?.has('b'), clock.pending], [1, true, 0])
+  clock.advance(699)
+  await models.lookAgain()
+  assert.equal(asked(), 1)
+})
+
+test('a large fleet is asked less often: ten milliseconds of pause for each worker', async () => {
+  const { clock, models, addHealthy, asked } = directory()
+  for (let at = 0; at < 299; at++) addHealthy(`http://w${at}:1`)
+  await models.lookAgain()
+  clock.advance(2999)
+  await models.lookAgain()
+  assert.equal(asked(), 300)
+  clock.advance(1)
+  await models.lookAgain()
+  assert.equal(asked(), 600)
+})
+
+test('a worker is asked for its list by one question at a time', async () => {
+  const { clock, client, worker, models, asked } = directory()
+  worker.listModels([{ id: 'old' }])
+  client.answer(worker.origin, () => ({ ...list('a'), afterMs: 100 }))
+  models.served(worker.id, 'a')
+  models.served(worker.id, 'b')
+  await clock.pass(100)
+  assert.equal(asked(), 1)
+  models.served(worker.id, 'b')
+  assert.equal(asked(), 2)
+})
+
+test('an answer that is no list hides nothing and shows nothing to a client’s own key', async () => {
+  const { client, models, addHealthy } = directory()
+  const hidden = addHealthy('http://hidden:1')
+  hidden.modelsLocked = true
+  client.answer(hidden.origin, () => ({ status: 200, body: '{"data":7}' }))
+  assert.deepEqual(await models.hiddenLists([]), [undefined])
+  client.answer(hidden.origin, () => 'refused')
+  assert.deepEqual(await models.hiddenLists([]), [undefined])
+  hidden.listModels([{ id: 'a' }])
+  assert.deepEqual(await models.hiddenLists([]), [], 'it hides nothing any more')
+})

@@ -82,7 +82,7 @@ describe('after it has stopped', () => {
     ['models', '/v1/models'],
   ]) {
     test(`a prober finds nothing more, even if it was just asking for ${what}`, async () => {
-      const { add, clock, client, prober, reports } = probing()
+      const { add, clock, client, prober, reports } = probing({ readsEngine: true })
       const worker = await add(url, (path) =>
         path === slow ? { status: 200, body: '{"data":[]}', afterMs: 1000 } : well(path),
       )
@@ -92,6 +92,7 @@ describe('after it has stopped', () => {
       assert.equal(worker.health.name, 'starting')
       assert.deepEqual(reports, [])
       assert.equal(client.times(`${url}/health`).length, 1)
+      assert.equal(client.times(`${url}/metrics`).length, 0)
       assert.equal(clock.pending, 0)
     })
   }

@@ -73,3 +73,19 @@ describe('the last minute of a worker', () => {
     assert.ok((recent.view().first_token_ms?.p50 ?? 0) > 200_000)
   })
 })
+
+test('an event is in the last minute for fifty seconds after its slot of ten, and in no later one', () => {
+  const { clock, recent } = minute()
+  recent.add('retries')
+  recent.firstToken(100)
+  clock.now += 59_999
+  assert.equal(recent.view().retries, 1)
+  clock.now += 1
+  const { retries, first_token_ms } = recent.view()
+  assert.deepEqual([retries, first_token_ms], [0, null])
+  recent.add('attempts')
+  assert.deepEqual([recent.view().attempts, recent.view().retries], [1, 0])
+  clock.now += 60_000
+  recent.firstToken(3)
+  assert.deepEqual([recent.view().attempts, recent.view().first_token_ms?.p95], [0, 2.8])
+})

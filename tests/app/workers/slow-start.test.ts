@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Lease } from '../../../app/workers/lease.ts'
+import { SlowStart } from '../../../app/workers/slow-start.ts'
 import type { Worker } from '../../../app/workers/worker.ts'
 import { selectionPolicies } from '../../../policies/selection/index.ts'
 import { leastInflight } from '../../../policies/selection/least-inflight.ts'
@@ -105,4 +106,31 @@ describe('a ninth worker joins eight that have 200 requests a second', () => {
       assert.ok(Math.max(...counts) <= 1.5 * fair + chance, String(counts))
     })
   }
+})
+
+describe('a worker that has joined and is gone', () => {
+  test('costs the choice of the others nothing', () => {
+    const starts = new SlowStart(() => 0)
+    const [gone, other] = [{}, {}] as [Worker, Worker]
+    starts.begin(gone)
+    for (let request = 0; request < 3; request++) starts.selected(gone)
+    assert.deepEqual(starts.withinShare([gone, other]), [other])
+    starts.forget(gone)
+    const candidates = [gone, other]
+    assert.equal(starts.withinShare(candidates), candidates)
+  })
+
+  test('is not held back when its time is over, and the time is forgotten', () => {
+    let now = 0
+    const starts = new SlowStart(() => now)
+    const [fresh, other] = [{}, {}] as [Worker, Worker]
+    starts.begin(fresh)
+    starts.selected(fresh)
+    now = 9999
+    assert.deepEqual(starts.withinShare([fresh, other]), [other])
+    now = 10_000
+    assert.deepEqual(starts.withinShare([fresh, other]), [fresh, other])
+    const candidates = [fresh, other]
+    assert.equal(starts.withinShare(candidates), candidates)
+  })
 })

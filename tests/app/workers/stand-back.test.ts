@@ -81,3 +81,31 @@ test('what the worker asks for counts, up to a minute, and the longest of severa
   standBack.refused(3_600_000)
   assert.equal(standBack.remainingMs, 60_000)
 })
+
+test('what the worker asks for makes no pause of ours longer', () => {
+  const { clock, standBack } = setUp()
+  for (let refusal = 0; refusal < 3; refusal++) {
+    standBack.refused(1000)
+    clock.advance(1000)
+    standBack.asked()
+  }
+  standBack.refused(0)
+  assert.equal(standBack.remainingMs, 500)
+  standBack.refused(0)
+  assert.equal(standBack.remainingMs, 500, 'sent together with the one before')
+})
+
+test('a worker that has not refused stands back for nobody', () => {
+  const { clock, standBack } = setUp()
+  standBack.asked()
+  assert.deepEqual([standBack.known, standBack.active, standBack.remainingMs], [false, false, 0])
+  standBack.refused(0)
+  assert.equal(standBack.refusals, 1)
+  standBack.asked()
+  assert.equal(standBack.remainingMs, 250, 'asked within its pause, since there was nobody else')
+  standBack.end()
+  assert.equal(standBack.remainingMs, 0)
+  clock.advance(1000)
+  standBack.asked()
+  assert.ok(!standBack.active)
+})

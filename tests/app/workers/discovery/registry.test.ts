@@ -194,3 +194,82 @@ describe('--worker-url-allow', () => {
     assert.deepEqual([...registry.counts()], [['file', 1]])
   })
 })
+
+describe('TLS files of a worker', () => {
+  const tls = { ca: 'authority', cert: 'certificate', key: 'key' }
+
+  function told() {
+    const sets: string[] = []
+    const kit = registering({ setTls: (origin, files) => sets.push(`${origin} ${files?.ca ?? 'none'}`) })
+    return { ...kit, sets }
+  }
+
+  test('are told when they come, change and go, and not when they are the same', () => {
+    const { registry, sets } = told()
+    registry.assign('file', [{ ...a, tls }])
+    registry.assign('file', [{ ...a, tls: { ...tls } }])
+    assert.deepEqual(sets, ['http://a:8000 authority'])
+    registry.assign('file', [{ ...a, tls: { ...tls, ca: 'another' } }])
+    registry.assign('file', [{ ...a, tls: { ...tls, ca: 'another', cert: 'c2' } }])
+    registry.assign('file', [{ ...a, tls: { ...tls, ca: 'another', cert: 'c2', key: 'k2' } }])
+    registry.assign('file', [a])
+    assert.deepEqual(sets.slice(1), [
+      'http://a:8000 another',
+      'http://a:8000 another',
+      'http://a:8000 another',
+      'http://a:8000 none',
+    ])
+  })
+
+  test('are taken back when the worker leaves', () => {
+    const { registry, sets } = told()
+    registry.assign('file', [{ ...a, tls }, b])
+    registry.assign('file', [])
+    assert.deepEqual(sets, ['http://a:8000 authority', 'http://a:8000 none'])
+  })
+
+  test('stay for another worker behind the same origin', () => {
+    const { registry, sets } = told()
+    const [one, two] = [`${a.url}/one`, `${a.url}/two`]
+    registry.assign('file', [
+      { url: one, tls },
+      { url: two, tls: { ...tls, ca: 'another' } },
+      { ...b, tls: { ca: 'elsewhere' } },
+    ])
+    sets.length = 0
+    registry.assign('file', [
+      { url: two, tls: { ...tls, ca: 'another' } },
+      { ...b, tls: { ca: 'elsewhere' } },
+    ])
+    assert.deepEqual(sets, ['http://a:8000 another'])
+  })
+})
+
+test('a worker is found by its id, and by its URL in any spelling', () => {
+  const { registry, pool } = registering()
+  registry.assign('static', [a, b])
+  const [, second] = pool.workers
+  assert.equal(registry.find(second!.id), second)
+  assert.equal(registry.find('http://B:8000/'), second)
+  assert.equal(registry.find('http://c:8000'), undefined)
+  assert.equal(registry.find('nobody'), undefined)
+})
+
+test('what is no worker’s URL is refused, with what would be one', () => {
+  const { registry, pool } = registering()
+  for (const url of ['ftp://a', 'http://user:password@a', 'nonsense'])
+    assert.throws(() => registry.add(url), refusedWith('invalid_request'))
+  assert.deepEqual(pool.workers, [])
+})
+
+test('an operator’s drain of a worker is told once, and undone by the operator alone', () => {
+  const { registry, pool, reports } = registering()
+  registry.assign('static', [a])
+  registry.drain(pool.workers[0]!, true)
+  registry.drain(pool.workers[0]!, true)
+  registry.assign('static', [a, b])
+  assert.deepEqual(reports, ['http://a:8000 draining'])
+  assert.deepEqual(registry.operatorChanges().drained, ['http://a:8000'])
+  registry.drain(pool.workers[0]!, false)
+  assert.deepEqual(registry.operatorChanges(), { added: [], dismissed: [], drained: [] })
+})
