@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
+import { HeldBytes } from '../../http/held-bytes.ts'
 import { decodeBody } from '../../middleware/decode-body.ts'
 import { readBody } from '../../middleware/read-body.ts'
 import { errorOf, middlewareApp } from '../support/middleware-app.ts'
@@ -74,4 +75,27 @@ describe('a body in', () => {
       assert.match(error.message, /gzip, deflate, br, zstd/)
     }
   })
+})
+
+test('what a body grows by is held until the end of the response, and one that shrinks holds nothing more', async () => {
+  const held = new HeldBytes({ limit: 10_000 })
+  const { fetch, ends } = middlewareApp([readBody({ held }), decodeBody({ held })])
+  const send = (body: Uint8Array) =>
+    fetch('/', { method: 'POST', body: Uint8Array.from(body), headers: { 'content-encoding': 'gzip' } })
+  assert.equal((await send(gzipSync(Buffer.alloc(9000)))).status, 200)
+  assert.equal(held.held, 9000)
+  await errorOf(await send(gzipSync(Buffer.alloc(5000))), 503, 'buffers_full')
+  for (const end of ends.splice(0)) end()
+  assert.equal(held.held, 0)
+  const small = gzipSync(Buffer.from('ab'))
+  assert.equal((await send(small)).status, 200)
+  assert.equal(held.held, small.byteLength)
+})
+
+test('a request without a body may say that it is compressed, in a way that is known', async () => {
+  const { fetch } = middlewareApp([readBody(), decodeBody()])
+  assert.equal((await fetch('/', { headers: { 'content-encoding': 'gzip' } })).status, 200)
+  const empty = { method: 'POST', headers: { 'content-encoding': 'gzip' } }
+  assert.equal((await fetch('/', empty)).status, 200)
+  await errorOf(await fetch('/', { headers: { 'content-encoding': 'lzma' } }), 415, 'unsupported_media_type')
 })

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { HeldBytes } from '../../http/held-bytes.ts'
 import { RequestBody } from '../../http/request-body.ts'
 import { readBody } from '../../middleware/read-body.ts'
 import { errorOf, middlewareApp } from '../support/middleware-app.ts'
@@ -104,4 +105,34 @@ describe('reading the body', () => {
     })
     assert.deepEqual(await response.json(), { size: 3 })
   })
+})
+
+describe('the memory of all bodies together', () => {
+  test('is held from the first byte to the end of the response', async () => {
+    const held = new HeldBytes({ limit: 100 })
+    const { fetch, ends } = middlewareApp([readBody({ held })])
+    await fetch('/', { method: 'POST', body: 'x'.repeat(60) })
+    assert.equal(held.held, 60)
+    await errorOf(await fetch('/', { method: 'POST', body: 'x'.repeat(60) }), 503, 'buffers_full')
+    for (const end of ends) end()
+    assert.equal(held.held, 0)
+  })
+
+  test('is nothing that a request without a body would hold', async () => {
+    const held = new HeldBytes({ limit: 100 })
+    const { fetch, ends } = middlewareApp([readBody({ held })])
+    await fetch('/')
+    assert.deepEqual([held.held, ends.length], [0, 0])
+  })
+})
+
+test('a GET has a body where it announces one, by its length or by its encoding', async () => {
+  const { fetch } = sizeApp()
+  const body = async () => new RequestBody([Buffer.from('abc')])
+  for (const [name, value, size] of [
+    ['Content-Length', '3', 3],
+    ['Transfer-Encoding', 'chunked', 3],
+    ['Content-Length', '0', null],
+  ] as const)
+    assert.deepEqual(await (await fetch('/', {}, { headers: [[name, value]], body })).json(), { size })
 })

@@ -51,6 +51,12 @@ describe('workers whose probes are merely silent', () => {
     assert.equal(reports.selectedInPanic, 0)
   })
 
+  test('are the only reason to doubt the probes: workers that nobody listens on are none', () => {
+    const { workers, reached, reports } = fleet(healthy, refused, refused)
+    assert.deepEqual(reached(), workers.slice(0, 1))
+    assert.deepEqual(reports.panic, [])
+  })
+
   test('serve no longer when enough are well again, which is reported once', () => {
     const { workers, reached, reports } = fleet(healthy, silent, silent)
     reached()
