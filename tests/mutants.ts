@@ -11,6 +11,7 @@
 
 import { spawn } from 'node:child_process'
 import { cpSync, globSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { stripTypeScriptTypes } from 'node:module'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -84,13 +85,29 @@ function masked(line: string): string {
 
 function mutantsOf(file: string): Mutant[] {
   const lines = readFileSync(join(root, file), 'utf8').split('\n')
+  const code = codeOf(lines)
+  return changesOf(file, lines).filter(({ line, after }) => {
+    const mutated = codeOf(lines.with(line - 1, after))
+    return mutated !== undefined && mutated !== code
+  })
+}
+
+/** What is left of a file when it runs, without its types; undefined where it cannot run. */
+function codeOf(lines: readonly string[]): string | undefined {
+  try {
+    return stripTypeScriptTypes(lines.join('\n')).replace(/\s+/g, ' ')
+  } catch {
+    return undefined
+  }
+}
+
+function changesOf(file: string, lines: readonly string[]): Mutant[] {
   return lines.flatMap((before, index) => {
     const code = masked(before)
     return operators.flatMap(([pattern, replacement]) =>
       [...code.matchAll(pattern)].map((match) => {
         const { index: at, 0: found } = match
         const put = found.replace(new RegExp(pattern.source), replacement)
-        // A signature is no code: its types are gone when it runs.
         const after = before.slice(0, at) + put + before.slice(at + found.length)
         return { file, line: index + 1, before: before.trim(), after: after.trim() }
       }),

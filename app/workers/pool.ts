@@ -107,7 +107,7 @@ export class Pool {
       breaker: createBreaker(url),
       maxInFlight,
       now,
-      ...(random === undefined ? {} : { random }),
+      random,
       fleet: this.#fleet,
       onBusy: (changed) => events.busyChanged(changed),
       onChange: this.#forget,

@@ -24,7 +24,7 @@ export interface WorkerOptions {
   readonly maxInFlight: number
   readonly now: () => number
   /** Uniform in [0, 1). */
-  readonly random?: () => number
+  readonly random?: (() => number) | undefined
   /** Shared with the other workers of its pool. */
   readonly fleet?: FleetSigns
   /** It has begun to refuse work, or has room again. */

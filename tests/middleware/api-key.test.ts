@@ -44,6 +44,16 @@ describe('API key', () => {
     }
   })
 
+  test('who presents a key in any way hears that it is wrong, not that one is needed', async () => {
+    for (const headers of [{ authorization: 'Bearer x' }, { 'x-api-key': 'x' }, { 'api-key': 'x' }]) {
+      const error = await errorOf(await fetch('/', { headers }), 401, 'invalid_api_key')
+      assert.match(error.message, /^The API key presented is not valid here\. Send it as/)
+    }
+    const headers = { authorization: 'Basic dXNlcjpwYXNz' }
+    const error = await errorOf(await fetch('/', { headers }), 401, 'invalid_api_key')
+    assert.match(error.message, /^This route needs an API key\./)
+  })
+
   test('no other string is ever let in', async () => {
     const visible = fc.string({ unit: fc.constantFrom(...'abcdefs-k1 ') })
     await fc.assert(

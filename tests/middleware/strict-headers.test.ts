@@ -15,6 +15,10 @@ describe('ambiguous request headers', () => {
       ['host', 'b'],
     ],
     'two Host fields merged by the runtime': [['host', 'a, b']],
+    'an empty Host': [['Host', '']],
+    'a Host with a path': [['Host', 'gateway/v1']],
+    'a Host with a name before it': [['Host', 'user@gateway']],
+    'a Host whose port is none': [['Host', 'gateway:http']],
     'a transfer encoding besides chunked': [['Transfer-Encoding', 'gzip, chunked']],
     'chunked twice': [
       ['transfer-encoding', 'chunked'],

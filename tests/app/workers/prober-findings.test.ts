@@ -232,3 +232,13 @@ test('a prober that stops while a busy worker tells its metrics judges nothing b
     prober.stop()
   }
 })
+
+test('a new configuration holds for each probe from its next step on, and what it does not name stays', async () => {
+  const { add, client, clock, prober } = probing()
+  await add(url)
+  prober.reconfigure({ intervalMs: 500, headers: [['authorization', 'Bearer new']] })
+  await clock.pass(4000, 50)
+  assert.deepEqual(client.times(`${url}/health`), [0, 2000, 2500, 3000, 3500, 4000])
+  assert.deepEqual(client.sent.at(-1)?.headers, [['authorization', 'Bearer new']])
+  assert.deepEqual(client.sent[0]?.headers, [])
+})

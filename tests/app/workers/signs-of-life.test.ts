@@ -224,3 +224,13 @@ test('requests that wait are counted, and since when there has been no sign is k
   quiet.first('stream', first)
   assert.deepEqual([quiet.waiting, quiet.quietSince, quiet.heardAt], [2, start + 400, start + 400])
 })
+
+test('a worker on which nobody waits, and that nobody doubts, costs no look at the clock', () => {
+  let looks = 0
+  const signs = new SignsOfLife(() => {
+    looks += 1
+    return 0
+  }, new FleetSigns())
+  for (let choice = 0; choice < 10; choice++) assert.ok(!signs.doubtful)
+  assert.equal(looks, 0)
+})

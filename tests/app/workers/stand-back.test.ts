@@ -109,3 +109,12 @@ test('a worker that has not refused stands back for nobody', () => {
   standBack.asked()
   assert.ok(!standBack.active)
 })
+
+test('a worker that has never refused costs no look at the clock', () => {
+  const standBack = new StandBack(
+    () => assert.fail('no pause is asked about'),
+    () => 0.5,
+  )
+  assert.deepEqual([standBack.known, standBack.active], [false, false])
+  standBack.asked()
+})

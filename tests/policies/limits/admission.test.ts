@@ -8,6 +8,7 @@ import {
   type AdmissionQueueOptions,
   type Slot,
 } from '../../../policies/limits/admission-queue.ts'
+import { within } from '../../support/deadline.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import { errorOf, middlewareApp } from '../../support/middleware-app.ts'
 
@@ -129,6 +130,27 @@ describe('admission queue', () => {
     first.release()
     assert.equal(queue.inFlight, 0)
     assert.deepEqual(seen, ['depth 1', 'depth 0', 'queue_timeout after 2000'])
+  })
+
+  test('the wait has its end by the clock of the system, too', async () => {
+    const queue = new AdmissionQueue({ maxConcurrent: 1, queueTimeoutMs: 20 })
+    taken(queue)
+    const refused = within(5000, rejection(queue.enter(never), 'queue_timeout'), 'the end of the wait')
+    assert.match((await refused).message, /waited 0(\.\d)? s/)
+  })
+
+  test('a wait beyond what the runtimes take for a delay is a long one', async () => {
+    const [long, short] = [2 ** 40, 20].map(
+      (queueTimeoutMs) => new AdmissionQueue({ maxConcurrent: 1, queueTimeoutMs }),
+    )
+    const client = new AbortController()
+    taken(long!)
+    taken(short!)
+    const waiting = long!.enter(client.signal)
+    await rejection(short!.enter(never), 'queue_timeout')
+    assert.equal(long!.queueDepth, 1)
+    client.abort()
+    await rejection(waiting, 'client_closed')
   })
 
   test('a client that leaves is out of the line at once, from any place', async () => {
