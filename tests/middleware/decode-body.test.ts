@@ -99,3 +99,10 @@ test('a request without a body may say that it is compressed, in a way that is k
   assert.equal((await fetch('/', empty)).status, 200)
   await errorOf(await fetch('/', { headers: { 'content-encoding': 'lzma' } }), 415, 'unsupported_media_type')
 })
+
+test('a body that does not say that it is compressed is left alone', async () => {
+  const { fetch } = middlewareApp([readBody(), decodeBody()], async (c) =>
+    c.json([c.get('body')?.byteLength, c.get('bodyDecoded') ?? false]),
+  )
+  assert.deepEqual(await (await fetch('/', { method: 'POST', body: 'abc' })).json(), [3, false])
+})

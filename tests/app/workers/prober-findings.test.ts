@@ -181,6 +181,18 @@ describe('a worker that hides its models', () => {
   })
 })
 
+test('a worker that was idle for long is no stalled one when its next request takes its time', async () => {
+  const { add, clock, pool } = probing()
+  const worker = await add(url, telling({ status: 200, body: metrics }))
+  const first = pool.acquire(requestFor())
+  await clock.pass(15_000, 100)
+  first?.settle('success')
+  await clock.pass(600_000, 500)
+  pool.acquire(requestFor())
+  await clock.pass(60_000, 100)
+  assert.equal(worker.health.name, 'healthy')
+})
+
 describe('a stalled worker whose requests have been let go', () => {
   async function stalled(completion: FakeAnswer) {
     const all = probing()
