@@ -44,6 +44,21 @@ describe('ambiguous request headers', () => {
     })
   }
 
+  test('which field is wrong, and how, is told', async () => {
+    for (const [name, rule] of [
+      ['two Host fields', 'Host must be given once'],
+      ['an empty Host', 'Host must be a name or an address'],
+      ['chunked twice', 'Transfer-Encoding must be given once'],
+      ['an obfuscated chunked', 'Transfer-Encoding may only be chunked'],
+      ['two Content-Length fields', 'Content-Length must be given once'],
+      ['a length with a sign', 'Content-Length must be one whole number'],
+      ['Content-Length and Transfer-Encoding', 'Content-Length and Transfer-Encoding exclude each other'],
+    ] as const) {
+      const { message } = await errorOf(await send(refused[name]!), 400, 'invalid_request')
+      assert.equal(message, `The request headers are ambiguous: ${rule}.`)
+    }
+  })
+
   test('ordinary requests pass, however the names are spelled', async () => {
     for (const headers of [
       [],
