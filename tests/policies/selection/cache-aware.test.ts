@@ -302,6 +302,9 @@ describe('the index', () => {
     now = 1000
     index.learn('a', promptOf(500), capacity)
     assert.equal(index.size, 100)
+    now = 1999
+    for (let block = 700; block < 708; block++) index.learn('a', promptOf(block), capacity)
+    assert.equal(index.size, 108, 'the next one comes a second after the last')
     for (let block = 600; block < 630; block++) index.learn('a', promptOf(block), capacity)
     assert.ok(index.size <= 110)
   })

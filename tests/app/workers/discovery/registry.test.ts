@@ -257,8 +257,15 @@ test('a worker is found by its id, and by its URL in any spelling', () => {
 
 test('what is no worker’s URL is refused, with what would be one', () => {
   const { registry, pool } = registering()
-  for (const url of ['ftp://a', 'http://user:password@a', 'nonsense'])
-    assert.throws(() => registry.add(url), refusedWith('invalid_request'))
+  for (const [url, message] of [
+    ['htp://a:8000', 'not a worker URL: did you mean "http://a:8000"?'],
+    ['http://a:0', 'not a worker URL: port 0 cannot be connected to'],
+    ['', 'not a worker URL'],
+  ] as const)
+    assert.throws(
+      () => registry.add(url),
+      (error) => refusedWith('invalid_request')(error) && (error as RouterError).message === message,
+    )
   assert.deepEqual(pool.workers, [])
 })
 
