@@ -6,16 +6,8 @@ import { Ranks } from '../../../app/workers/ranks.ts'
 import type { Breaker } from '../../../policies/resilience/breaker.ts'
 import { leastInflight } from '../../../policies/selection/least-inflight.ts'
 import type { SelectionPolicy } from '../../../policies/selection/policy.ts'
-import { AppClock } from '../../support/app-clock.ts'
-import { requestFor, testPool } from '../../support/pool.ts'
-
-function fleet(size: number, options: Partial<Parameters<typeof testPool>[0]> = {}) {
-  const clock = new AppClock()
-  const kit = testPool({ clock, ...options })
-  const workers = Array.from({ length: size }, (_, at) => kit.addHealthy(`http://w${at}:1`))
-  const outcomes = () => workers.map((worker) => kit.reports.outcomes.get(worker) ?? [])
-  return { clock, ...kit, workers, outcomes }
-}
+import { requestFor } from '../../support/pool.ts'
+import { fleet } from '../../support/pool-fleet.ts'
 
 describe('a fault of a committed answer', () => {
   test('is a failure of the one worker that shows it', () => {
