@@ -194,21 +194,14 @@ function testFiles(names: readonly string[]): string[] {
   return names.flatMap((name) => globSync(`tests/${name}.test.ts`, { cwd: root }).sort())
 }
 
+/** What the tests run and read. */
+const copied = 'app docs http middleware policies sim tests package.json tsconfig.json'.split(' ')
+
 /** It is gone when this program ends. */
 function copyOfProject(): string {
   const copy = mkdtempSync(join(tmpdir(), 'vllm-router-mutants-'))
   process.once('exit', () => rmSync(copy, { recursive: true, force: true }))
-  for (const name of [
-    'app',
-    'http',
-    'middleware',
-    'policies',
-    'sim',
-    'tests',
-    'package.json',
-    'tsconfig.json',
-  ])
-    cpSync(join(root, name), join(copy, name), { recursive: true })
+  for (const name of copied) cpSync(join(root, name), join(copy, name), { recursive: true })
   symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'))
   return copy
 }
@@ -239,7 +232,7 @@ async function main(): Promise<void> {
     const copy = copyOfProject()
     const startedAt = performance.now()
     if ((await run(suite, copy, 600_000)) !== 'survived')
-      throw new Error('a test fails on the code as it is, or does not end')
+      throw new Error(`a test fails on the code as it is, or does not end: npm test -- ${room}`)
     // Five times as long as without a mutant: other work on the machine is no loop without an end.
     const limitMs = Math.max(60_000, 5 * (performance.now() - startedAt))
     for (const mutant of next) {
