@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Worker } from '../../../app/workers/worker.ts'
+import { consistentHash } from '../../../policies/selection/consistent-hash.ts'
 import { leastInflight } from '../../../policies/selection/least-inflight.ts'
 import { requestFor } from '../../support/pool.ts'
 import { fixedBreaker, fleet, refused } from '../../support/pool-fleet.ts'
@@ -66,6 +67,31 @@ describe('what was found for one request', () => {
     assert.equal(pool.acquire(requestFor()), undefined)
     leases.at(-1)?.settle('success')
     assert.ok(pool.acquire(requestFor()))
+  })
+
+  test('is forgotten when a worker has another weight: it takes sessions over', () => {
+    const { pool, workers } = fleet(2, { policy: consistentHash() })
+    const sessions = Array.from({ length: 100 }, (_, at) => `session-${at}`)
+    const ofFirst = () =>
+      sessions.filter((session) => {
+        const lease = pool.acquire({ ...requestFor(), session })
+        lease?.settle('success')
+        return lease?.worker === workers[0]
+      }).length
+    const before = ofFirst()
+    workers[0].weight = 4
+    const after = ofFirst()
+    assert.ok(after > before + 10, `${before}, ${after}`)
+  })
+
+  test('is the same for all names that clients make up, however many there are', () => {
+    const { pool, workers } = fleet(2)
+    workers[0].listModels([{ id: 'a' }])
+    const choice = (model?: string) => pool.acquire(requestFor(model))?.passedOver
+    const madeUp = choice('made-up')
+    assert.equal(choice('another'), madeUp)
+    assert.notEqual(choice('a'), madeUp)
+    assert.notEqual(choice(), madeUp)
   })
 
   test('is kept when a worker says only what it said before', () => {

@@ -174,7 +174,9 @@ describe('admission queue', () => {
   test('a client that has left already does not queue', async () => {
     const { queue } = setUp({ maxConcurrent: 1 })
     taken(queue)
-    await rejection(queue.enter(AbortSignal.abort()), 'client_closed')
+    const { message, retryAfter } = await rejection(queue.enter(AbortSignal.abort()), 'client_closed')
+    assert.match(message, /client went away/)
+    assert.equal(retryAfter, undefined, 'nobody is there to come again')
     assert.equal(queue.queueDepth, 0)
   })
 

@@ -77,6 +77,13 @@ describe("a policy of the user's own", () => {
     assert.deepEqual(said, [warning('book'), warning('counted'), warning('finish')])
   })
 
+  test('is given what it reads, and has no more functions than it was written with', () => {
+    assert.deepEqual(own({ reads: { session: true } }).reads, { session: true })
+    assert.deepEqual(Object.keys(own({})).toSorted(), ['select', 'why'])
+    assert.equal(own({}).why, 'custom')
+    assert.equal(own({ why: 'load' }).why, 'load')
+  })
+
   test('books as it wants to where nothing fails', () => {
     const told: string[] = []
     const policy = own({
