@@ -54,7 +54,6 @@ export class SilenceWatch {
 
   /** From now on so many milliseconds are waited through, those before not counted. */
   startAnew(limitMs: number): void {
-    this.#cancelTimer()
     this.#limitMs = limitMs
     if (this.#waitingSince !== undefined) this.begin()
     this.#silentMs = 0
@@ -69,6 +68,8 @@ export class SilenceWatch {
   }
 
   #arm(): void {
+    // What is told of a silence may have armed it anew.
+    this.#cancelTimer()
     if (this.#limitMs === Number.POSITIVE_INFINITY) return
     const silent = this.silentMs
     const half = this.#events.onHalf !== undefined && !this.#toldHalf && silent < this.#limitMs / 2

@@ -1,0 +1,212 @@
+/** How long a committed answer waits for a worker that is silent, works unseen, has said all, or is known to be dead. */
+
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { Patience } from '../../../app/relay/patience.ts'
+import { AppClock } from '../../support/app-clock.ts'
+import { requestFor, testPool } from '../../support/pool.ts'
+
+const idleMs = 60_000
+
+function setUp({ idle = idleMs, counts = () => undefined as number | undefined } = {}) {
+  const clock = new AppClock()
+  const { pool, addHealthy } = testPool({ clock })
+  const worker = addHealthy('http://a:1')
+  const lease = pool.acquire(requestFor())!
+  const given: string[] = []
+  /** When the engine was asked for its counters. */
+  const asked: number[] = []
+  const patience = new Patience({
+    lease,
+    idleMs: idle,
+    clock,
+    pulse: async () => {
+      asked.push(clock.now())
+      return counts()
+    },
+    giveUp: (code, fault) => {
+      given.push(`${code} ${fault} at ${clock.now()}`)
+      patience.stop()
+    },
+  })
+  /** The worker sends something now; then it is waited for again. */
+  const token = () => {
+    patience.end()
+    patience.begin()
+  }
+  return { clock, worker, lease, patience, given, asked, token }
+}
+
+describe('a worker that falls silent', () => {
+  test('is given up when it was waited for as long as the limit', async () => {
+    const { clock, patience, given } = setUp()
+    patience.begin()
+    await clock.pass(59_999, 1000)
+    assert.deepEqual(given, [])
+    await clock.pass(1000, 1)
+    assert.deepEqual(given, ['stream_idle_timeout fell_silent at 60000'])
+    assert.equal(clock.pending, 0)
+  })
+
+  test('has all of the limit again with each token', async () => {
+    const { clock, patience, given, token } = setUp()
+    patience.begin()
+    for (let time = 0; time < 5; time++) {
+      await clock.pass(50_000, 1000)
+      token()
+    }
+    await clock.pass(60_000, 1000)
+    assert.deepEqual(given, ['stream_idle_timeout fell_silent at 310000'])
+  })
+
+  test('is not blamed for a client that does not read, and a comment is no sign of life', async () => {
+    const { clock, patience, given } = setUp()
+    patience.begin()
+    await clock.pass(40_000, 1000)
+    patience.pause()
+    await clock.pass(100_000, 1000)
+    assert.deepEqual(given, [])
+    patience.begin()
+    await clock.pass(21_000, 1000)
+    assert.deepEqual(given, ['stream_idle_timeout fell_silent at 160000'])
+  })
+
+  test('is waited for without end where there is no limit', async () => {
+    const { clock, patience, given } = setUp({ idle: Number.POSITIVE_INFINITY })
+    patience.begin()
+    assert.equal(clock.pending, 0)
+    await clock.pass(10_000_000, 1_000_000)
+    assert.deepEqual(given, [])
+  })
+})
+
+describe('a silent worker whose engine counts on', () => {
+  test('is waited for five times as long', async () => {
+    let count = 0
+    const { clock, patience, given } = setUp({ counts: () => count++ })
+    patience.begin()
+    await clock.pass(310_000, 1000)
+    assert.deepEqual(given, ['stream_idle_timeout silent_at_work at 300000'])
+  })
+
+  test('is asked at half of the limit and at its end, and not after a token', async () => {
+    const { clock, patience, asked, token } = setUp({ counts: () => 7 })
+    patience.begin()
+    await clock.pass(29_000, 1000)
+    assert.deepEqual(asked, [])
+    token()
+    await clock.pass(29_000, 1000)
+    assert.deepEqual(asked, [])
+    await clock.pass(60_000, 1000)
+    assert.deepEqual(asked, [59_000, 89_000])
+  })
+
+  test('is given up at the limit where its count stands still, or is not told', async () => {
+    for (const counts of [() => 7, () => undefined]) {
+      const { clock, patience, given } = setUp({ counts })
+      patience.begin()
+      await clock.pass(65_000, 1000)
+      assert.deepEqual(given, ['stream_idle_timeout fell_silent at 60000'])
+    }
+  })
+
+  test('is given up when the count stands still in the end, as one that had worked', async () => {
+    let count = 0
+    const { clock, patience, given } = setUp({ counts: () => Math.min(2, count++) })
+    patience.begin()
+    await clock.pass(310_000, 1000)
+    assert.deepEqual(given, ['stream_idle_timeout silent_at_work at 180000'])
+  })
+})
+
+describe('a worker that is known to be dead', () => {
+  test('has five seconds for what is on its way, however often its death is told', async () => {
+    const { clock, worker, lease, patience, given } = setUp()
+    patience.begin()
+    await clock.pass(10_000, 1000)
+    worker.badSince = 9000
+    lease.onLetGo?.()
+    await clock.pass(4000, 1000)
+    lease.onLetGo?.()
+    assert.deepEqual(given, [])
+    await clock.pass(1000)
+    assert.deepEqual(given, ['worker_lost lost_within at 15000'])
+  })
+
+  test('has them again with each token, and no more than the limit', async () => {
+    const { clock, worker, lease, patience, given, token } = setUp()
+    patience.begin()
+    worker.badSince = 0
+    lease.onLetGo?.()
+    for (let time = 0; time < 3; time++) {
+      await clock.pass(4000, 1000)
+      token()
+    }
+    await clock.pass(6000, 500)
+    assert.deepEqual(given, ['worker_lost lost_within at 17000'])
+    const hasty = setUp({ idle: 2000 })
+    hasty.patience.begin()
+    hasty.worker.badSince = 0
+    hasty.lease.onLetGo?.()
+    await hasty.clock.pass(3000, 500)
+    assert.deepEqual(hasty.given, ['worker_lost lost_within at 2000'])
+  })
+
+  test('is waited for as before when a probe has found it well again, although it fell again since', async () => {
+    for (const badSince of [undefined, 3000]) {
+      const { clock, worker, lease, patience, given } = setUp()
+      patience.begin()
+      worker.badSince = 0
+      await clock.pass(1000)
+      lease.onLetGo?.()
+      worker.badSince = badSince
+      await clock.pass(64_000, 1000)
+      assert.deepEqual(given, [])
+      await clock.pass(2000, 1000)
+      assert.deepEqual(given, ['stream_idle_timeout fell_silent at 66000'])
+      assert.equal(clock.pending, 0, 'it was waited for once')
+    }
+  })
+
+  test('is not asked for its counters', async () => {
+    const { clock, worker, lease, patience, asked } = setUp()
+    patience.begin()
+    worker.badSince = 0
+    lease.onLetGo?.()
+    await clock.pass(6000, 500)
+    assert.deepEqual(asked, [])
+  })
+})
+
+describe('an answer of which all has come', () => {
+  test('has a second to end, once', async () => {
+    const { clock, patience, given, asked } = setUp()
+    patience.begin()
+    await clock.pass(10_000, 1000)
+    patience.complete()
+    await clock.pass(900, 100)
+    patience.complete()
+    assert.deepEqual(given, [])
+    await clock.pass(100)
+    assert.deepEqual(given, ['stream_idle_timeout fell_silent at 11000'])
+    assert.deepEqual(asked, [])
+  })
+
+  test('has no more than the limit', async () => {
+    const { clock, patience, given } = setUp({ idle: 500 })
+    patience.begin()
+    patience.complete()
+    await clock.pass(600, 100)
+    assert.deepEqual(given, ['stream_idle_timeout fell_silent at 500'])
+  })
+})
+
+test('an answer that is over is waited for no longer', async () => {
+  const { clock, patience, given } = setUp()
+  patience.begin()
+  await clock.pass(30_000, 1000)
+  patience.stop()
+  assert.equal(clock.pending, 0)
+  await clock.pass(100_000, 1000)
+  assert.deepEqual(given, [])
+})
