@@ -168,6 +168,18 @@ describe('a worker that is known to be dead', () => {
     }
   })
 
+  test('has them whatever silence went before', async () => {
+    const { clock, worker, lease, patience, given } = setUp()
+    patience.begin()
+    await clock.pass(3000, 1000)
+    patience.pause()
+    patience.begin()
+    worker.badSince = 0
+    lease.onLetGo?.()
+    await clock.pass(6000, 500)
+    assert.deepEqual(given, ['worker_lost lost_within at 8000'])
+  })
+
   test('is not asked for its counters', async () => {
     const { clock, worker, lease, patience, asked } = setUp()
     patience.begin()
