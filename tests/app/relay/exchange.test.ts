@@ -8,7 +8,6 @@ import { type Answer, type ExchangeOptions, exchange } from '../../../app/relay/
 import { RequestKind } from '../../../app/relay/request-kind.ts'
 import { RequestRecord } from '../../../app/request/request-record.ts'
 import {
-  type AnswerBody,
   type HeaderFields,
   type HttpClient,
   type OutgoingRequest,
@@ -16,6 +15,7 @@ import {
   type WorkerResponse,
 } from '../../../app/upstream/http-client.ts'
 import { AppClock, settled } from '../../support/app-clock.ts'
+import { HandMadeBody } from '../../support/hand-made-body.ts'
 import { requestFor, testPool } from '../../support/pool.ts'
 
 const path = '/v1/chat/completions'
@@ -24,39 +24,6 @@ const role = 'data: {"choices":[{"index":0,"delta":{"role":"assistant","content"
 const token = 'data: {"choices":[{"index":0,"delta":{"content":"x"}}]}\n\n'
 const usage = 'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":1}}\n\n'
 const done = 'data: [DONE]\n\n'
-
-/** The body of an answer, piece by piece by hand. */
-class HandMadeBody implements AnswerBody {
-  readonly #pieces: (Uint8Array | undefined | TransportError)[] = []
-  #waiting: (() => void) | undefined
-  cancelled = false
-
-  put(...texts: (string | undefined | TransportError)[]): void {
-    this.#pieces.push(...texts.map((text) => (typeof text === 'string' ? Buffer.from(text) : text)))
-    this.#waiting?.()
-  }
-
-  async read(): Promise<Uint8Array | undefined> {
-    while (this.#pieces.length === 0)
-      await new Promise<void>((resolve) => {
-        this.#waiting = resolve
-      })
-    const piece = this.#pieces.shift()
-    if (piece instanceof TransportError) throw piece
-    return piece
-  }
-
-  async readAll(): Promise<Uint8Array> {
-    const pieces: Uint8Array[] = []
-    for (let piece = await this.read(); piece !== undefined; piece = await this.read()) pieces.push(piece)
-    return Buffer.concat(pieces)
-  }
-
-  cancel(): void {
-    this.cancelled = true
-    this.put(new TransportError('aborted', 'ABORTED'))
-  }
-}
 
 interface Sent {
   readonly request: OutgoingRequest
