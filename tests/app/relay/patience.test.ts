@@ -168,6 +168,18 @@ describe('a worker that is known to be dead', () => {
     }
   })
 
+  test('and was not, has its engine looked at again, as before', async () => {
+    let count = 0
+    const { clock, worker, lease, patience, given } = setUp({ counts: () => count++ })
+    patience.begin()
+    await clock.pass(40_000, 1000)
+    worker.badSince = 0
+    lease.onLetGo?.()
+    worker.badSince = undefined
+    await clock.pass(310_000, 1000)
+    assert.deepEqual(given, ['stream_idle_timeout silent_at_work at 345000'])
+  })
+
   test('has them whatever silence went before', async () => {
     const { clock, worker, lease, patience, given } = setUp()
     patience.begin()

@@ -111,8 +111,10 @@ describe('the share of failures', () => {
     clock.advance(5000)
     await run('success', 'success')
     assert.equal(breaker.state.name, 'closed')
-    await run(...times(9, 'success', 'failure'))
+    await run(...times(19, 'failure'))
     assert.equal(breaker.state.name, 'closed', 'the failures before are forgiven')
+    await run('failure')
+    assert.equal(breaker.state.name, 'open')
   })
 })
 

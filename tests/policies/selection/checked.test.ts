@@ -84,6 +84,21 @@ describe("a policy of the user's own", () => {
     assert.equal(own({ why: 'load' }).why, 'load')
   })
 
+  test('that chooses nobody is told what it returned instead', () => {
+    for (const [returned, word] of [
+      [undefined, 'nothing'],
+      [null, 'null'],
+      [Promise.resolve(), 'a promise'],
+      [candidate(7), 'something else'],
+    ] as const) {
+      const policy = own({ select: () => returned as never })
+      assert.throws(
+        () => policy.select([candidate(0)], { model: undefined }),
+        new TypeError(`the selection policy "mine" returned ${word}; it must return one of its candidates`),
+      )
+    }
+  })
+
   test('books as it wants to where nothing fails', () => {
     const told: string[] = []
     const policy = own({

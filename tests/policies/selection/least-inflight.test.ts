@@ -34,6 +34,20 @@ test('those that have as few take turns, whatever was chosen before', () => {
   )
 })
 
+test('further attempts take turns of their own', () => {
+  const policy = leastInflight()
+  const list = candidates(3)
+  const take = (again: boolean) => policy.select(list, { ...request, again }).ordinal
+  const turns = Array.from({ length: 4 }, () => [take(false), take(true)])
+  assert.deepEqual(turns, [
+    [0, 0],
+    [1, 1],
+    [2, 2],
+    [0, 0],
+  ])
+  assert.deepEqual([take(true), take(true), take(false)], [1, 2, 1])
+})
+
 test('an idle fleet whose requests never overlap is used as a whole', () => {
   const policy = leastInflight()
   const list = candidates(5)
