@@ -86,6 +86,18 @@ describe('a stream that ends well', () => {
     }
   })
 
+  test('is over a second after its marker, although its worker leaves it open', async () => {
+    const { clock, source, next, books } = await begun()
+    source.put(done)
+    assert.equal(await next(), done)
+    const last = next()
+    await clock.pass(900, 100)
+    assert.equal(books()[0], undefined)
+    await clock.pass(100)
+    assert.equal(await last, undefined)
+    assert.deepEqual(books(), ['completed', 'success', 0])
+  })
+
   test('may lack its marker where the route has none, or where the one answer has said why it stops', async () => {
     for (const [text, endMarker, choices, reason] of [
       [token, false, 2, 'completed'],
@@ -242,9 +254,11 @@ test('tokens are counted as they pass, and are a sign of life of the worker; com
   source.put(token + token)
   await next()
   assert.equal(worker.silentMs, 0)
+  assert.equal(record.tokenEvents, 3)
   clock.advance(1000)
   source.put(': still here\n\n')
   await next()
   assert.equal(worker.silentMs, 1000)
+  assert.equal(record.tokenEvents, 3)
   assert.equal(record.endReason, undefined)
 })

@@ -194,6 +194,28 @@ describe('busy workers', () => {
   })
 })
 
+describe('a worker that shuts down', () => {
+  const body = '{"error":{"message":"cannot schedule new futures after shutdown","code":500}}'
+
+  test('stands back for a minute, is not blamed, and another serves the request', async () => {
+    const { answer, outcomes, workers, events } = kit([{ status: 500, body }, good])
+    assert.equal(statusOf(await answer()), '200 {"good":true}')
+    assert.deepEqual(events.failed, ['http://w0:8000 shutting_down'])
+    assert.deepEqual(workers.map(outcomes), [['neutral'], ['success']])
+    // The clock has gone on for two seconds.
+    assert.ok(workers[0]!.standBack.remainingMs >= 58_000)
+  })
+
+  test('stands back alone: one that fails otherwise is asked again', async () => {
+    const { answer, workers } = kit([broken, good])
+    await answer()
+    assert.deepEqual(
+      workers.map(({ standBack }) => standBack.known),
+      [false, false],
+    )
+  })
+})
+
 describe('a request that is ended from outside', () => {
   test('while it waits for a worker ends there at once, and blames nobody', async () => {
     const { run, record, outcomes, workers, idle } = kit(['never'])
