@@ -183,3 +183,15 @@ test('a field is found by its name in any spelling, the first of several', () =>
   assert.equal(firstHeader(headers, 'content-type'), 'first')
   assert.equal(firstHeader(headers, 'accept'), undefined)
 })
+
+test('what a worker allows to browsers passes, unless the router has a list of its own', () => {
+  const headers = [
+    ['Access-Control-Allow-Origin', '*'],
+    ['x-stays', '1'],
+  ] as const
+  assert.deepEqual(responseHeaders(headers), [
+    ['access-control-allow-origin', '*'],
+    ['x-stays', '1'],
+  ])
+  assert.deepEqual(responseHeaders(headers, true), [['x-stays', '1']])
+})

@@ -194,6 +194,20 @@ describe('busy workers', () => {
   })
 })
 
+describe('a request that changes its worker', () => {
+  test('is not sent to another one when it may have been seen', async () => {
+    const { answer, sent } = kit([broken, good], { call: { once: true } })
+    assert.match(statusOf(await answer()), /^500 .*boom/)
+    assert.equal(sent().length, 1)
+  })
+
+  test('is sent to another one when nobody has seen it', async () => {
+    const { answer, sent } = kit(['refused', good], { call: { once: true } })
+    assert.equal(statusOf(await answer()), '200 {"good":true}')
+    assert.equal(sent().length, 2)
+  })
+})
+
 describe('a worker that shuts down', () => {
   const body = '{"error":{"message":"cannot schedule new futures after shutdown","code":500}}'
 

@@ -132,6 +132,18 @@ describe('admission queue', () => {
     assert.deepEqual(seen, ['depth 1', 'depth 0', 'queue_timeout after 2000'])
   })
 
+  test('what would become of a request is told without counting it', async () => {
+    const { queue, seen } = setUp({ maxConcurrent: 1, queueSize: 1 })
+    assert.equal(queue.outlook(), 'admitted')
+    taken(queue)
+    assert.equal(queue.outlook(), 'waits')
+    const waiting = queue.enter(never)
+    const refused = queue.outlook()
+    assert.ok(refused instanceof RouterError && refused.code === 'queue_full')
+    assert.deepEqual([queue.inFlight, queue.queueDepth, seen], [1, 1, ['depth 1']])
+    void waiting
+  })
+
   test('the wait has its end by the clock of the system, too', async () => {
     const queue = new AdmissionQueue({ maxConcurrent: 1, queueTimeoutMs: 20 })
     taken(queue)
