@@ -212,10 +212,11 @@ describe('an event too large to be looked at', () => {
     source.put(large.slice(0, 300))
     assert.equal(await next(), large.slice(0, 300))
     assert.equal(stream.isWithinEvent, true)
-    source.put(large.slice(300) + token, done, undefined)
+    source.put(large.slice(300) + token.slice(0, 10), token.slice(10), done, undefined)
     assert.equal(await next(), large.slice(300))
     assert.equal(stream.isWithinEvent, false)
-    assert.equal(await rest(), token + done)
+    assert.equal(await next(), token, 'which is looked at as a whole again')
+    assert.equal(await rest(), done)
     assert.deepEqual(books(), ['completed', 'success', 0])
   })
 

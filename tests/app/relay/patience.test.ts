@@ -101,6 +101,15 @@ describe('a silent worker whose engine counts on', () => {
     assert.deepEqual(asked, [59_000, 89_000])
   })
 
+  test('is asked no more often for a client that does not read', async () => {
+    const { clock, patience, asked } = setUp({ counts: () => 7 })
+    patience.begin()
+    await clock.pass(31_000, 1000)
+    patience.pause()
+    await clock.pass(200_000, 1000)
+    assert.deepEqual(asked, [30_000])
+  })
+
   test('is given up at the limit where its count stands still, or is not told', async () => {
     for (const counts of [() => 7, () => undefined]) {
       const { clock, patience, given } = setUp({ counts })

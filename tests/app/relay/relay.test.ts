@@ -194,6 +194,13 @@ describe('busy workers', () => {
   })
 })
 
+test('a worker that waited too long for a request is not blamed, and another is asked', async () => {
+  const { answer, outcomes, workers, events } = kit([{ status: 408, body: '{}' }, good])
+  assert.equal(statusOf(await answer()), '200 {"good":true}')
+  assert.deepEqual(events.failed, ['http://w0:8000 waited_too_long'])
+  assert.deepEqual(outcomes(workers[1]), ['success'])
+})
+
 describe('a request that changes its worker', () => {
   test('is not sent to another one when it may have been seen', async () => {
     const { answer, sent } = kit([broken, good], { call: { once: true } })
