@@ -229,6 +229,27 @@ describe('an event too large to be looked at', () => {
     assert.deepEqual(books(), ['worker_lost', 'failure', 0])
   })
 
+  test('that ends the stream has ended it when all of it has passed, not before', async () => {
+    const end = `data: {"type":"response.completed","response":{"id":"${'x'.repeat(2 * maxEventBytes)}"}}\n\n`
+    for (const isWhole of [true, false]) {
+      const { source, next, rest, books } = await begun({ dialect: 'responses' })
+      source.put(end.slice(0, 300))
+      assert.equal(await next(), end.slice(0, 300))
+      if (isWhole) source.put(end.slice(300), undefined)
+      else source.put(undefined)
+      if (isWhole) assert.equal(await rest(), end.slice(300))
+      else await assert.rejects(rest(), TransportError)
+      assert.equal(books()[0], isWhole ? 'completed' : 'worker_lost')
+    }
+  })
+
+  test('is one from the first byte above the bound on', async () => {
+    const { source, next } = await begun()
+    const begin = 'data: '.padEnd(maxEventBytes, 'x')
+    source.put(begin, 'y')
+    assert.equal(await next(), `${begin}y`)
+  })
+
   test('is a sign of life with each piece, unless it is a comment', async () => {
     for (const [begin, isOver] of [
       [large.slice(0, 300), false],
