@@ -194,6 +194,32 @@ describe('busy workers', () => {
   })
 })
 
+describe('a request about what one worker alone has', () => {
+  function atSecond(answers: readonly FakeAnswer[]) {
+    const call: { home?: Worker } = {}
+    const all = kit(answers, { call })
+    call.home = all.workers[1]!
+    return all
+  }
+
+  test('goes to that one, and to no other when it fails', async () => {
+    const served = atSecond([broken, good])
+    assert.equal(statusOf(await served.answer()), '200 {"good":true}')
+    const failed = atSecond([good, broken])
+    assert.match(statusOf(await failed.answer()), /^500 .*boom/)
+    assert.deepEqual(failed.sent(), ['http://w1:8000'])
+  })
+
+  test('is refused when that one cannot take it', async () => {
+    const { run, workers, sent } = atSecond([good, good])
+    workers[1]!.health = { name: 'unhealthy', reason: '', cause: 'refused' }
+    const { code, message } = await errorOf(run())
+    assert.equal(code, 'no_available_worker')
+    assert.match(message, /the worker that has this response/)
+    assert.deepEqual(sent(), [])
+  })
+})
+
 test('a worker that waited too long for a request is not blamed, and another is asked', async () => {
   const { answer, outcomes, workers, events } = kit([{ status: 408, body: '{}' }, good])
   assert.equal(statusOf(await answer()), '200 {"good":true}')
