@@ -223,6 +223,7 @@ describe('an answer of which all has come', () => {
     await clock.pass(100)
     assert.deepEqual(given, ['stream_idle_timeout fell_silent at 11000'])
     assert.deepEqual(asked, [])
+    assert.equal(clock.pending, 0)
   })
 
   test('has no more than the limit', async () => {

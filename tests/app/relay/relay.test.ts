@@ -194,6 +194,14 @@ describe('busy workers', () => {
   })
 })
 
+test('a client of busy workers is told in how many seconds the first of them may have room', async () => {
+  const { answer, workers } = kit([busy, busy])
+  for (const [at, worker] of workers.entries()) worker.refuse(30_000 + at * 10_000)
+  const { headers } = await answer()
+  const told = Number(headers.find(([name]) => name === 'retry-after')?.[1])
+  assert.ok(told > 20 && told <= 30, String(told))
+})
+
 describe('a request about what one worker alone has', () => {
   function atSecond(answers: readonly FakeAnswer[]) {
     const call: { home?: Worker } = {}
