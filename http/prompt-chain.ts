@@ -1,4 +1,5 @@
 import xxhash from 'xxhash-wasm'
+import { KeyWindow, valueAt } from './json/key-window.ts'
 import type { RequestBody } from './request-body.ts'
 
 const { h64Raw, h64 } = await xxhash()
@@ -19,9 +20,10 @@ const leading = ['"tools"', '"system"', '"instructions"'].map((key) => Buffer.fr
 /** The prompt itself: the first one that is there. */
 const main = ['"messages"', '"prompt"', '"input"'].map((key) => Buffer.from(key))
 
+const keys = [...leading, ...main]
+
 const quote = 0x22
 const backslash = 0x5c
-const colon = 0x3a
 
 /** Bytes. A shorter request has no beginning that would be worth finding again. */
 const leastBody = 512
@@ -91,22 +93,14 @@ function partsOf(body: RequestBody): Part[] {
   const tailAt = Math.max(keyWindow, byteLength - keyWindow)
   const head = contiguous(body, 0, headCopy)
   const tail = contiguous(body, Math.min(tailAt, byteLength), tailCopy)
-  const windows = [
-    { bytes: head, at: 0 },
-    { bytes: tail, at: tailAt },
-  ]
+  const headKeys = new KeyWindow(head, 0, keys)
+  const windows = [headKeys, new KeyWindow(tail, tailAt, keys)]
   const before = leading.map((key) => partBehind(windows, key)).filter((part) => part !== undefined)
-  const key = mainIn(body, head)
+  const key = mainIn(body, headKeys)
   // Nothing that is known: the whole body is the prompt.
   if (key === undefined) return before.length > 0 ? before : [{ from: 0, to: byteLength }]
   const to = Math.min(byteLength, ...before.map(({ from }) => from).filter((from) => from > key))
   return [...before, { from: key, to }]
-}
-
-/** A run of bytes of the body, and where in it they are. */
-interface Window {
-  readonly bytes: Buffer
-  readonly at: number
 }
 
 const headCopy = Buffer.alloc(keyWindow)
@@ -131,10 +125,10 @@ function contiguous({ pieces, byteLength }: RequestBody, from: number, copy: Buf
 }
 
 /** Where the prompt itself begins. Nearly always near the beginning: to join a long body costs more than all of this. */
-function mainIn(body: RequestBody, head: Buffer): number | undefined {
-  const first = valueAt(head, main[0]!)
+function mainIn(body: RequestBody, head: KeyWindow): number | undefined {
+  const first = head.valueOf(main[0]!)
   if (first !== undefined) return first
-  if (body.byteLength <= head.byteLength) return firstOf((name) => valueAt(head, name))
+  if (body.byteLength <= head.bytes.byteLength) return firstOf((name) => head.valueOf(name))
   const { buffer, byteOffset, byteLength } = body.bytes()
   const bytes = Buffer.from(buffer, byteOffset, byteLength)
   return firstOf((name) => mainAt(bytes, name))
@@ -152,30 +146,11 @@ function mainAt(body: Buffer, key: Buffer): number | undefined {
   return behind === undefined ? undefined : tail + behind
 }
 
-/** Places at which a name is looked at: a client may have written it five million times, not as a key. */
-const mostPlaces = 100
-
-/** Where the value behind a key begins; undefined where there is no such key. */
-function valueAt(bytes: Buffer, key: Buffer): number | undefined {
-  let places = 0
-  for (let at = bytes.indexOf(key); at !== -1; at = bytes.indexOf(key, at + key.byteLength)) {
-    if (++places > mostPlaces) return undefined
-    const next = skipSpace(bytes, at + key.byteLength)
-    if (bytes[next] === colon) return skipSpace(bytes, next + 1)
-  }
-  return undefined
-}
-
-function skipSpace(bytes: Buffer, from: number): number {
-  let at = from
-  while (bytes[at] === 0x20 || bytes[at] === 0x0a || bytes[at] === 0x0d || bytes[at] === 0x09) at++
-  return at
-}
-
 /** A text, an object or an array behind a key near the beginning or the end of the body, as far as it is near. */
-function partBehind(windows: readonly Window[], key: Buffer): Part | undefined {
-  for (const { bytes, at } of windows) {
-    const from = valueAt(bytes, key)
+function partBehind(windows: readonly KeyWindow[], key: Buffer): Part | undefined {
+  for (const window of windows) {
+    const { bytes, at } = window
+    const from = window.valueOf(key)
     if (from === undefined) continue
     const first = bytes[from]
     if (first !== quote && first !== 0x7b && first !== 0x5b) return undefined
