@@ -85,7 +85,9 @@ describe('the documents', () => {
   })
 
   test('name only flags that exist', () => {
-    const programs = ['bench/main.ts', 'bench/policies/main.ts'].map(read).join('\n')
+    const programs = ['bench/main.ts', 'bench/policies/main.ts', 'bench/policies-live.ts']
+      .map(read)
+      .join('\n')
     const benchFlags = [...programs.matchAll(/^ {2}--([\w-]+)/gm)].map(([, flag]) => flag)
     // Of npm, git, curl, Bun, Node and Prometheus; and those of the router and its verbs that are no settings.
     const others = 'only frozen-lockfile data-binary noEmit test test-name-pattern enable-feature'.split(' ')
