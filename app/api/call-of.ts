@@ -99,7 +99,11 @@ export function callOf(
     body,
     stream: record.stream,
     kind: new RequestKind({
-      ...{ model, path, headers, stream: record.stream, body },
+      model,
+      path,
+      headers,
+      stream: record.stream,
+      body,
       session: reads?.session === true ? sessionKey(incoming, payload) : undefined,
       prompt:
         reads?.prompt === true && payload !== undefined && body !== undefined

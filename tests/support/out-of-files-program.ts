@@ -17,12 +17,12 @@ async function faultAt(host: string): Promise<string> {
 const files: number[] = []
 const without: string[] = []
 for (const host of process.argv.slice(2)) {
-  // The runtime may close files of its own at any moment: with one of these, an attempt is refused by the host.
-  let fault = ''
-  for (let attempt = 0; attempt < 5 && fault !== 'exhausted'; attempt++) {
+  let fault: string
+  do {
     while (!outOfFiles()) files.push(openSync('/dev/null', 'r'))
     fault = await faultAt(host)
-  }
+    // Again only where the runtime has closed files of its own meanwhile: such an attempt is refused by the host.
+  } while (fault !== 'exhausted' && !outOfFiles())
   without.push(fault)
 }
 for (const file of files) closeSync(file)

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { exampleWorker } from '../../../app/operations/description/examples.ts'
 import { FleetFeed } from '../../../app/operations/fleet-feed.ts'
 import type { RouterControl } from '../../../app/operations/router-control.ts'
 import type { RequestView } from '../../../app/request/request-view.ts'
@@ -13,23 +14,11 @@ import { within } from '../../support/deadline.ts'
 
 function worker(id: string, more: Partial<WorkerState> = {}): WorkerState {
   return {
+    ...exampleWorker,
     id,
     url: `http://${id}:8000`,
-    available: true,
-    weight: 1,
-    unavailable_reason: null,
-    health: 'healthy',
-    health_reason: null,
-    last_choice: null,
-    busy_until: null,
     in_flight: 0,
-    draining: false,
-    breaker: { state: 'closed', reason: null, until: null },
-    last_error: null,
-    models: ['m'],
     load: null,
-    recent: { seconds: 60, attempts: 0, retries: 0, failures: 0, refusals: 0, first_token_ms: null },
-    waiting: { requests: 0, quiet_seconds: 0 },
     ...more,
   }
 }

@@ -15,10 +15,10 @@ export interface ApiObject {
 }
 
 /** Set to `true` on a pod or an EndpointSlice: it gets nothing new and finishes what it has. */
-export const drainingAnnotation = 'vllm-router/draining'
+const drainingAnnotation = 'vllm-router/draining'
 
 /** On a pod or an EndpointSlice: how much of the work its workers should get, beside others; a number from 0.01 to 100. */
-export const weightAnnotation = 'vllm-router/weight'
+const weightAnnotation = 'vllm-router/weight'
 
 /**
  * What the annotation says: no weight without one.
