@@ -25,12 +25,16 @@ export class EnginePulse {
     this.#before = this.#ask(this.#worker)
   }
 
-  /** Whether the count has changed since it was taken the last time. */
-  async moves(): Promise<boolean> {
+  /**
+   * Whether the count has changed since it was taken the last time; undefined where this is the first one, because the
+   * worker did not tell before, or because this process was too busy to ask.
+   */
+  async moves(): Promise<boolean | undefined> {
     const before = this.#before
     this.#before = this.#ask(this.#worker)
     const [then, now] = await Promise.all([before, this.#before])
-    const moves = then !== undefined && now !== undefined && then !== now
+    if (then === undefined && now !== undefined) return undefined
+    const moves = now !== undefined && then !== now
     this.hasMoved ||= moves
     return moves
   }

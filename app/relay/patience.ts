@@ -88,9 +88,10 @@ export class Patience {
       this.#letGoAt = undefined
       this.#silence.startAnew(idleMs)
     } else {
-      const moves = await this.#pulse.moves()
+      // A first count cannot be compared: it buys another limit, like one that moves.
+      const works = (await this.#pulse.moves()) ?? true
       const { silentMs } = this.#silence
-      if (silentMs < idleMs || (moves && silentMs < timesAtWork * idleMs)) return
+      if (silentMs < idleMs || (works && silentMs < timesAtWork * idleMs)) return
       giveUp('stream_idle_timeout', this.#pulse.hasMoved ? 'silent_at_work' : 'fell_silent')
     }
   }

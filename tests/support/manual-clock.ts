@@ -32,12 +32,18 @@ export class ManualClock {
   advance(ms: number): void {
     const end = this.#now + ms
     for (let next = this.#nextUntil(end); next !== undefined; next = this.#nextUntil(end)) {
-      this.#now = next.due
+      this.#now = Math.max(this.#now, next.due)
       this.clearTimeout(next.id)
       next.fn()
     }
     this.#now = end
   }
+
+  /** Time goes by and no timer fires, as while the process is too busy: those due fire late, with the next step. */
+  stall(ms: number): void {
+    this.#now += ms
+  }
+
   /** The first of the timers due by then. They stand in the order in which they were set. */
   #nextUntil(end: number): Timer | undefined {
     let next: Timer | undefined

@@ -110,6 +110,23 @@ describe('a silent worker whose engine counts on', () => {
     assert.deepEqual(asked, [30_000])
   })
 
+  test('is not given up at the limit for a count that has nothing to be compared with', async () => {
+    let told = 0
+    // This process was too busy to ask at half of the limit.
+    const late = setUp({ counts: () => 7 })
+    late.patience.begin()
+    late.clock.stall(60_000)
+    await late.clock.pass(1)
+    assert.deepEqual(late.given, [])
+    await late.clock.pass(60_000, 1000)
+    assert.deepEqual(late.given, ['stream_idle_timeout fell_silent at 120001'])
+    // The worker did not tell in time.
+    const deaf = setUp({ counts: () => (told++ === 0 ? undefined : told) })
+    deaf.patience.begin()
+    await deaf.clock.pass(310_000, 1000)
+    assert.deepEqual(deaf.given, ['stream_idle_timeout silent_at_work at 300000'])
+  })
+
   test('is given up at the limit where its count stands still, or is not told', async () => {
     for (const counts of [() => 7, () => undefined]) {
       const { clock, patience, given } = setUp({ counts })
