@@ -1,6 +1,7 @@
 import type { Incoming } from '../http/incoming.ts'
 import type { JsonObject } from '../http/json/json.ts'
 import type { RequestBody } from '../http/request-body.ts'
+import type { Tenant } from '../http/tenant.ts'
 
 /**
  * What every middleware here may count on: the `Env` of the Hono application.
@@ -23,6 +24,8 @@ export interface GatewayEnv {
     bodyDecoded?: true
     /** Set by `validate`: the body parsed, for routing only. What is sent on are the bytes. */
     payload?: JsonObject
+    /** Who the request comes from, once its key has told; undefined where keys do not tell. */
+    tenant?: Tenant
     /**
      * Set by the application before any middleware of this room runs. The function given runs exactly once: after
      * the last byte of the response, after an error or an abort, or at once when the request has already ended.

@@ -57,6 +57,8 @@ export class RequestRecord {
   errorCode: ErrorCode | undefined
   /** As the client was told it: no prompts, no keys. */
   errorMessage: string | undefined
+  /** Name of the tenant that it comes from, from the configuration; undefined where keys do not tell. */
+  tenant: string | undefined
   /** Address of the client, or of the proxy that it came through. */
   client: string | undefined
   requestBytes: number | undefined
