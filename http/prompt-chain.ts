@@ -6,10 +6,16 @@ const { h64Raw, h64 } = await xxhash()
 
 /** Bytes and number of the blocks: small ones for the beginning, which is what prompts share, and larger ones behind. */
 const sizes = [
-  { bytes: 256, count: 64 },
-  { bytes: 2048, count: 64 },
+  { bytes: 256, count: 32 },
+  { bytes: 1024, count: 8 },
+  { bytes: 4096, count: 32 },
   { bytes: 16 * 1024, count: 64 },
 ] as const
+
+/** Bytes of each block, and of all blocks before it. */
+const bytesAt = sizes.flatMap(({ bytes, count }) => new Array<number>(count).fill(bytes))
+const bytesBefore = [0]
+for (const bytes of bytesAt) bytesBefore.push(bytesBefore.at(-1)! + bytes)
 
 /** Bytes of a body, from its beginning and its end, in which keys are looked for. */
 const keyWindow = 64 * 1024
@@ -45,14 +51,7 @@ export class PromptChain {
 
   /** Bytes of the first `count` blocks. */
   bytesOf(count: number): number {
-    let left = count
-    let bytes = 0
-    for (const size of sizes) {
-      const here = Math.min(left, size.count)
-      bytes += here * size.bytes
-      left -= here
-    }
-    return bytes
+    return bytesBefore[count]!
   }
 }
 
@@ -93,8 +92,8 @@ function partsOf(body: RequestBody): Part[] {
   const tailAt = Math.max(keyWindow, byteLength - keyWindow)
   const head = contiguous(body, 0, headCopy)
   const tail = contiguous(body, Math.min(tailAt, byteLength), tailCopy)
-  const headKeys = new KeyWindow(head, 0, keys)
-  const windows = [headKeys, new KeyWindow(tail, tailAt, keys)]
+  const headKeys = new KeyWindow(head, 0, keys, body.openingQuotes)
+  const windows = [headKeys, new KeyWindow(tail, tailAt, keys, body.openingQuotes)]
   const before = leading.map((key) => partBehind(windows, key)).filter((part) => part !== undefined)
   const key = mainIn(body, headKeys)
   // Nothing that is known: the whole body is the prompt.
@@ -186,7 +185,11 @@ function closingQuote(bytes: Buffer, opening: number): number {
 }
 
 /** A block may lie in two pieces of the body: its bytes are put together here. */
-const scratch = new Uint8Array(sizes[2].bytes)
+const scratch = new Uint8Array(sizes[3].bytes)
+
+const hashMemory = new BigUint64Array(1)
+/** Low half first, as on every machine that Bun and Node run on. */
+const hashHalves = new Uint32Array(hashMemory.buffer)
 
 class Chain {
   readonly blocks: number[] = []
@@ -204,7 +207,7 @@ class Chain {
     for (const piece of pieces) {
       const end = Math.min(to - before, piece.byteLength)
       for (let at = Math.max(0, from - before); at < end; ) {
-        const size = this.#size()
+        const size = bytesAt[this.blocks.length]
         if (size === undefined) return false
         const taken = Math.min(end - at, size - this.#begun)
         if (taken === size) this.#close(piece.subarray(at, at + taken))
@@ -217,15 +220,6 @@ class Chain {
     return true
   }
 
-  #size(): number | undefined {
-    let left = this.blocks.length
-    for (const { bytes, count } of sizes) {
-      if (left < count) return bytes
-      left -= count
-    }
-    return undefined
-  }
-
   #collect(bytes: Uint8Array, size: number): void {
     scratch.set(bytes, this.#begun)
     this.#begun += bytes.byteLength
@@ -236,7 +230,8 @@ class Chain {
 
   #close(block: Uint8Array): void {
     this.#hash = h64Raw(block, this.#hash)
-    // A map takes numbers of 53 bits.
-    this.blocks.push(Number(this.#hash >> 11n))
+    // A number holds 53 bits. Read from memory, they cost no other big integer.
+    hashMemory[0] = this.#hash
+    this.blocks.push(hashHalves[1]! * 2 ** 21 + (hashHalves[0]! >>> 11))
   }
 }

@@ -7,6 +7,11 @@ import type { HeldPart } from './held-bytes.ts'
  */
 export class RequestBody {
   readonly byteLength: number
+  /**
+   * Where the strings of its JSON begin, in bytes from its beginning; undefined until somebody has looked, and where
+   * there are too many.
+   */
+  openingQuotes: readonly number[] | undefined
   #pieces: readonly Uint8Array[]
 
   constructor(pieces: readonly Uint8Array[]) {

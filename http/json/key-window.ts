@@ -11,12 +11,17 @@ export class KeyWindow {
   #values: ReadonlyMap<Buffer, number> | undefined
   #looked = false
   readonly #keys: readonly Buffer[]
+  readonly #openings: readonly number[] | undefined
 
-  /** @param keys with their quotes */
-  constructor(bytes: Buffer, at: number, keys: readonly Buffer[]) {
+  /**
+   * @param keys with their quotes
+   * @param openings where the strings of the whole body begin, where that is known
+   */
+  constructor(bytes: Buffer, at: number, keys: readonly Buffer[], openings?: readonly number[]) {
     this.bytes = bytes
     this.at = at
     this.#keys = keys
+    this.#openings = openings
   }
 
   /**
@@ -28,14 +33,26 @@ export class KeyWindow {
   valueOf(key: Buffer): number | undefined {
     if (!this.#looked) {
       this.#looked = true
-      const quotes = findQuotes(this.bytes)
+      const quotes = this.#quotes()
       this.#values = quotes === undefined ? undefined : valuesAt(this.bytes, quotes, this.#keys)
     }
     return this.#values === undefined ? valueAt(this.bytes, key) : this.#values.get(key)
   }
+
+  #quotes(): Iterable<number> | undefined {
+    const { bytes, at } = this
+    if (this.#openings === undefined) return findQuotes(bytes)
+    return this.#openings
+      .filter((opening) => opening >= at && opening < at + bytes.length)
+      .map((opening) => opening - at)
+  }
 }
 
-function valuesAt(bytes: Buffer, quotes: Int32Array, keys: readonly Buffer[]): ReadonlyMap<Buffer, number> {
+function valuesAt(
+  bytes: Buffer,
+  quotes: Iterable<number>,
+  keys: readonly Buffer[],
+): ReadonlyMap<Buffer, number> {
   const values = new Map<Buffer, number>()
   for (const at of quotes) {
     const key = keys.find((name) => bytes[at + 1] === name[1] && isAt(bytes, at, name))

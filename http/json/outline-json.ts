@@ -4,6 +4,8 @@ import { blockBytes, findQuotes } from './find-quotes.ts'
 
 /** Bytes. A shorter body is parsed as quickly as it is. */
 const shortBody = 32 * 1024
+/** Strings whose places are kept. A prompt has a hundred; 8 bytes each, for as long as the body is held. */
+const mostOpenings = 1024
 /** Bytes. Longer strings are text for the model, not settings. */
 const longString = 1024
 
@@ -25,6 +27,7 @@ export function outlineJson(body: RequestBody): string | undefined {
       if (!outline.add(piece.subarray(at, at + blockBytes))) return undefined
     }
   }
+  body.openingQuotes = outline.openings()
   return outline.text()
 }
 
@@ -36,6 +39,7 @@ class Outline {
   /** Where the string began, in bytes of the body, that the end of the last block is in; -1 between strings. */
   #open = -1
   #shortened = false
+  readonly #openings: number[] = []
   /** Bytes of the blocks before. */
   #before = 0
   /** Backslashes at the end of the blocks before. */
@@ -53,6 +57,7 @@ class Outline {
       if (!inString) {
         open = at
         inString = true
+        if (this.#openings.length <= mostOpenings) this.#openings.push(this.#before + at)
       } else if (this.#backslashesBefore(block, at) % 2 === 0) {
         if (at - open > longString) {
           this.#kept.push(block.subarray(settled, Math.max(settled, open)), substitute)
@@ -72,6 +77,10 @@ class Outline {
     this.#backslashes = this.#backslashesBefore(block, block.length)
     this.#before += block.length
     return true
+  }
+
+  openings(): readonly number[] | undefined {
+    return this.#openings.length <= mostOpenings && this.#open === -1 ? this.#openings : undefined
   }
 
   text(): string | undefined {

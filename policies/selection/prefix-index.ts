@@ -1,4 +1,5 @@
 import type { PromptChain } from './policy.ts'
+import { RecentBlocks } from './recent-blocks.ts'
 
 export interface PrefixIndexOptions {
   /** Milliseconds between two evictions; in between, a worker's part may be a tenth too large. */
@@ -8,11 +9,10 @@ export interface PrefixIndexOptions {
   readonly maxBlocks?: number
 }
 
-/** What one worker is believed to hold: its blocks, the one used last is the last, with their bytes. */
+/** What one worker is believed to hold. */
 interface Part {
   readonly slot: number
-  readonly blocks: Map<number, number>
-  bytes: number
+  readonly blocks: RecentBlocks
   evictedAt: number
 }
 
@@ -84,12 +84,8 @@ export class PrefixIndex {
     const { blocks } = chain
     // The beginning is used last: of a chain, the end is forgotten first.
     for (let at = blocks.length - 1; at >= 0; at--) {
-      const block = blocks[at]!
       const bytes = chain.bytesOf(at + 1) - chain.bytesOf(at)
-      if (part.blocks.delete(block)) part.bytes -= bytes
-      else this.#hold(block, part.slot)
-      part.blocks.set(block, bytes)
-      part.bytes += bytes
+      if (part.blocks.use(blocks[at]!, bytes)) this.#hold(blocks[at]!, part.slot)
     }
     this.#evict(part, capacity)
   }
@@ -99,7 +95,7 @@ export class PrefixIndex {
     const part = this.#parts.get(id)
     if (part === undefined) return
     this.#parts.delete(id)
-    for (const block of part.blocks.keys()) this.#drop(block, part.slot)
+    for (const block of part.blocks.blocks()) this.#drop(block, part.slot)
     this.#depths[part.slot] = 0
     this.#freeSlots.push(part.slot)
   }
@@ -107,7 +103,7 @@ export class PrefixIndex {
   #enter(id: string): Part {
     const slot = this.#freeSlots.pop() ?? this.#depths.push(0) - 1
     this.#depths[slot] = 0
-    const part = { slot, blocks: new Map<number, number>(), bytes: 0, evictedAt: this.#options.now() }
+    const part = { slot, blocks: new RecentBlocks(), evictedAt: this.#options.now() }
     this.#parts.set(id, part)
     return part
   }
@@ -115,15 +111,15 @@ export class PrefixIndex {
   #evict(part: Part, capacity: number): void {
     const { evictionMs, now, maxBlocks = 1_000_000 } = this.#options
     const most = Math.max(1, Math.floor(maxBlocks / this.#parts.size))
-    const isOver = part.bytes > capacity || part.blocks.size > most
-    if (!isOver) return
+    const { blocks } = part
+    const isOver = (times: number) => blocks.bytes > capacity * times || blocks.size > most * times
+    if (!isOver(1)) return
     const isDue = now() - part.evictedAt >= evictionMs
-    if (!isDue && part.bytes <= capacity * 1.1 && part.blocks.size <= most * 1.1) return
+    if (!isDue && !isOver(1.1)) return
     part.evictedAt = now()
-    for (const [block, bytes] of part.blocks) {
-      if (part.bytes <= capacity && part.blocks.size <= most) break
-      part.blocks.delete(block)
-      part.bytes -= bytes
+    while (isOver(1)) {
+      const block = blocks.dropOldest()
+      if (block === undefined) return
       this.#drop(block, part.slot)
     }
   }
