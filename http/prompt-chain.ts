@@ -8,7 +8,7 @@ const { h64Raw, h64 } = await xxhash()
 const sizes = [
   { bytes: 256, count: 32 },
   { bytes: 1024, count: 8 },
-  { bytes: 4096, count: 32 },
+  { bytes: 4096, count: 12 },
   { bytes: 16 * 1024, count: 64 },
 ] as const
 
@@ -38,7 +38,12 @@ const leastBody = 512
 const mostSeeds = 1000
 const seeds = new Map<string, bigint>()
 
-/** The beginning of a prompt as numbers: equal ones mean that everything up to there is equal, for the same model. */
+/**
+ * The beginning of a prompt as numbers: equal ones mean that everything up to there is equal, for the same model. They are
+ * 31 bits of each hash, which both runtimes keep without memory of its own: maps find such a number three times as fast.
+ * Of a million blocks, one lookup in 2,000 takes an unknown block for a known one; what hangs on it is one block more
+ * or less of what a worker is believed to hold.
+ */
 export class PromptChain {
   /** Of the whole body. */
   readonly bytes: number
@@ -230,8 +235,7 @@ class Chain {
 
   #close(block: Uint8Array): void {
     this.#hash = h64Raw(block, this.#hash)
-    // A number holds 53 bits. Read from memory, they cost no other big integer.
     hashMemory[0] = this.#hash
-    this.blocks.push(hashHalves[1]! * 2 ** 21 + (hashHalves[0]! >>> 11))
+    this.blocks.push(hashHalves[0]! >>> 1)
   }
 }

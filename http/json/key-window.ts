@@ -42,9 +42,10 @@ export class KeyWindow {
   #quotes(): Iterable<number> | undefined {
     const { bytes, at } = this
     if (this.#openings === undefined) return findQuotes(bytes)
-    return this.#openings
-      .filter((opening) => opening >= at && opening < at + bytes.length)
-      .map((opening) => opening - at)
+    const here: number[] = []
+    for (const opening of this.#openings)
+      if (opening >= at && opening < at + bytes.length) here.push(opening - at)
+    return here
   }
 }
 

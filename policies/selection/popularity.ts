@@ -31,21 +31,27 @@ export class Popularity {
 
   /** It has this block. */
   add(block: number): void {
-    const count = this.count(block)
+    const hash = mix(block, 977)
+    const count = this.#countAt(hash)
     if (count === 0xffff) return
     for (let row = 0; row < rows; row++) {
-      const at = place(block, row)
+      const at = place(hash, row)
       if (this.#counts[at] === count) this.#counts[at] = count + 1
     }
   }
 
   count(block: number): number {
+    return this.#countAt(mix(block, 977))
+  }
+
+  #countAt(hash: number): number {
     let least = 0xffff
-    for (let row = 0; row < rows; row++) least = Math.min(least, this.#counts[place(block, row)]!)
+    for (let row = 0; row < rows; row++) least = Math.min(least, this.#counts[place(hash, row)]!)
     return least
   }
 }
 
-function place(block: number, row: number): number {
-  return row * width + (mix(block, 977 + row) & (width - 1))
+/** Each row has a place of its own, made from two parts of one hash. */
+function place(hash: number, row: number): number {
+  return row * width + ((hash + row * ((hash >>> 16) | 1)) & (width - 1))
 }

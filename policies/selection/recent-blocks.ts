@@ -9,7 +9,7 @@ export class RecentBlocks {
   /** Of all together. */
   bytes = 0
   readonly #places = new Map<number, number>()
-  #blocks = new Float64Array(firstRoom)
+  #blocks = new Int32Array(firstRoom)
   #sizes = new Int32Array(firstRoom)
   /** Of each place, the place used just before it, and the one used just after it. */
   #older = new Int32Array(firstRoom)
@@ -84,7 +84,7 @@ export class RecentBlocks {
   #grow(): void {
     const room = this.#used * 2
     const [blocks, sizes, older, newer] = [this.#blocks, this.#sizes, this.#older, this.#newer]
-    this.#blocks = new Float64Array(room)
+    this.#blocks = new Int32Array(room)
     this.#sizes = new Int32Array(room)
     this.#older = new Int32Array(room)
     this.#newer = new Int32Array(room)

@@ -8,11 +8,9 @@ export function hashText(text: string): number {
   return mix(hash >>> 0, text.length)
 }
 
-/** A number of 32 bits for a key of up to 53 bits and a worker's own number. */
+/** A number of 32 bits for a key of as many and a worker's own number. */
 export function mix(key: number, worker: number): number {
-  const high = Math.floor(key / 2 ** 32)
-  let hash =
-    Math.imul((key | 0) ^ 0x9e3779b9 ^ high, 0x85ebca6b) ^ Math.imul((worker + 0x7f4a7c15) | 0, 0xc2b2ae35)
+  let hash = Math.imul((key | 0) ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul((worker + 0x7f4a7c15) | 0, 0xc2b2ae35)
   hash ^= hash >>> 15
   hash = Math.imul(hash, 0x2c1b3c6d)
   hash ^= hash >>> 12

@@ -131,10 +131,10 @@ describe('the chain of a prompt', () => {
 
   test('is bounded, and says how many bytes its blocks are', () => {
     const long = chainOf({ messages: [turn('user', words(300_000))] })
-    assert.equal(long.blocks.length, 136)
+    assert.equal(long.blocks.length, 116)
     assert.deepEqual(
-      [0, 1, 32, 33, 40, 41, 72, 73, 136].map((count) => long.bytesOf(count)),
-      [0, 256, 8192, 9216, 16_384, 20_480, 147_456, 163_840, 1_196_032],
+      [0, 1, 32, 33, 40, 41, 52, 53, 116].map((count) => long.bytesOf(count)),
+      [0, 256, 8192, 9216, 16_384, 20_480, 65_536, 81_920, 1_114_112],
     )
     assert.equal(chainOf({ messages: [turn('user', 'hi')] }).blocks.length, 0)
     for (const { bytes, bytesOf, blocks } of [long].map((chain) => ({
