@@ -1,4 +1,5 @@
 import type { Context, MiddlewareHandler } from 'hono'
+import { standingOf } from '../http/priority.ts'
 import type { Admission, Slot } from '../policies/limits/admission-queue.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
@@ -8,7 +9,8 @@ export interface AdmissionOptions {
 }
 
 /**
- * Holds a slot of the queue from here to the last byte of the response: a stream counts for as long as it runs.
+ * Holds a slot of the queue from here to the last byte of the response: a stream counts for as long as it runs. Whose
+ * turn comes when is decided by the tenant, and by the header `x-priority` (`standingOf`).
  *
  * @throws RouterError `queue_full`, `queue_timeout`, `client_closed`.
  */
@@ -26,7 +28,10 @@ async function waitForTurn(
   c: Context<GatewayEnv>,
   next: () => Promise<void>,
 ): Promise<void> {
-  const slot: Slot = await queue.wait(c.get('stopSignal')())
+  const slot: Slot = await queue.wait(
+    c.get('stopSignal')(),
+    standingOf(c.get('tenant'), c.env.incoming.headers),
+  )
   c.get('onEnd')(() => slot.release())
   return next()
 }

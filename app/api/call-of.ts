@@ -3,6 +3,7 @@ import { dialectOf, RouterError } from '../../http/errors.ts'
 import type { Incoming } from '../../http/incoming.ts'
 import type { JsonObject } from '../../http/json/json.ts'
 import { withText } from '../../http/json/top-level.ts'
+import { standingOf } from '../../http/priority.ts'
 import { promptChain } from '../../http/prompt-chain.ts'
 import type { RequestBody } from '../../http/request-body.ts'
 import { laxBoolean } from '../../middleware/schemas/lax-boolean.ts'
@@ -15,6 +16,7 @@ import type { RequestRecord } from '../request/request-record.ts'
 import type { Pool } from '../workers/pool.ts'
 import { elsewhere } from './elsewhere.ts'
 import { EngineIds } from './engine-ids.ts'
+import { withPriority } from './engine-priority.ts'
 import { formField } from './form-field.ts'
 import { impliedModel } from './implied-model.ts'
 import type { InferenceOptions } from './inference.ts'
@@ -96,7 +98,9 @@ export function callOf(
     home,
     elsewhere: elsewhere({ directory: options.directory, headers, workerKey, model, seeksResponse }),
     headers,
-    body,
+    body: options.enginePriority
+      ? withPriority(body, payload, c.req.path, standingOf(c.get('tenant'), incoming.headers))
+      : body,
     stream: record.stream,
     kind: new RequestKind({
       model,

@@ -2,6 +2,7 @@ import { asRouterError } from '../../http/errors.ts'
 import type { JsonObject } from '../../http/json/json.ts'
 import { lookIntoJson } from '../../http/json/look-into-json.ts'
 import { readJson } from '../../http/json/parse-json.ts'
+import { type Standing, standingOf } from '../../http/priority.ts'
 import { RequestBody } from '../../http/request-body.ts'
 import { type BodySchema, bodySchemas } from '../../middleware/schemas/index.ts'
 import { checkPayload } from '../../middleware/validate.ts'
@@ -20,7 +21,8 @@ export interface DryRunOptions extends DryRouteOptions {
   readonly lifecycle: Lifecycle
   /** Whether all connections that the process may have are in use. */
   readonly full: () => boolean
-  readonly limits: () => LimitsView
+  /** What the limits would do with a request of that standing. */
+  readonly limits: (standing: Standing) => LimitsView
 }
 
 /** What is said of a request about which nothing is known. */
@@ -49,7 +51,7 @@ export function createDryRun(options: DryRunOptions): (request: DryRunRequest) =
   return async function dryRun(request) {
     const path = pathAndQuery(`http://router${request.path}`)
     const route = path.split('?', 1)[0] ?? ''
-    const limits = request.limits ?? options.limits()
+    const limits = request.limits ?? options.limits(standingOf(undefined, request.headers))
     const known = { ...nothing, path, limits, policy: config.policy, refused: null }
     if (ownRoutes.has(route) || isAdminRoute(route)) return { ...known, outcome: 'answered' }
     const body = new RequestBody([request.body])

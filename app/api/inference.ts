@@ -37,6 +37,8 @@ export interface InferenceOptions {
   readonly names: ModelNames
   /** Workers are asked for models that none of them lists, too. */
   readonly askUnlisted: boolean
+  /** Workers are told how soon it is the turn of a request. */
+  readonly enginePriority: boolean
   /** The router says what browsers may do, not the workers. */
   readonly ownCors: boolean
   /** Told of the page that a proxy in front of a worker sent for an answer. */

@@ -1,4 +1,5 @@
 import { RouterError } from '../../http/errors.ts'
+import { type Standing, usualStanding } from '../../http/priority.ts'
 import { rateLimited } from '../../middleware/rate-limit.ts'
 import { AdmissionQueue } from '../../policies/limits/admission-queue.ts'
 import { TokenBucket } from '../../policies/limits/token-bucket.ts'
@@ -11,8 +12,8 @@ export interface Limits {
   readonly queue: AdmissionQueue
   /** Undefined: there is no limit. */
   readonly bucket: TokenBucket | undefined
-  /** What would become of a request now. */
-  view(): LimitsView
+  /** What would become of a request now. Default: of one without a tenant. */
+  view(standing?: Standing): LimitsView
   /** Takes over other limits: those that are served or wait stay where they are. */
   reconfigure(config: Config): void
 }
@@ -26,6 +27,7 @@ export function createLimits(config: Config, observer: Observer, now: () => numb
     maxConcurrent: config.maxConcurrentRequests,
     queueSize: config.queueSize,
     queueTimeoutMs: config.queueTimeoutSecs * 1000,
+    agingMs: config.queueAgingSecs * 1000,
     observe: observer.admission,
   })
   let rate = config.rateLimitTokensPerSecond
@@ -35,9 +37,9 @@ export function createLimits(config: Config, observer: Observer, now: () => numb
     get bucket() {
       return bucket
     },
-    view() {
+    view(standing = usualStanding) {
       const waitMs = bucket?.outlook() ?? 0
-      const outlook = waitMs > 0 ? rateLimited(waitMs) : queue.outlook()
+      const outlook = waitMs > 0 ? rateLimited(waitMs) : queue.outlook(standing)
       const isRefused = outlook instanceof RouterError
       return {
         outcome: isRefused ? 'refused' : outlook,
@@ -45,12 +47,14 @@ export function createLimits(config: Config, observer: Observer, now: () => numb
         in_flight: queue.inFlight,
         max_in_flight: queue.maxConcurrent ?? null,
         waiting: queue.queueDepth,
+        priority: standing.priority,
         queue_size: queue.queueSize,
       }
     },
     reconfigure(next) {
       queue.maxConcurrent = next.maxConcurrentRequests
       queue.queueSize = next.queueSize
+      queue.agingMs = next.queueAgingSecs * 1000
       queue.queueTimeoutMs = next.queueTimeoutSecs * 1000
       if (next.rateLimitTokensPerSecond === rate) return
       rate = next.rateLimitTokensPerSecond

@@ -25,6 +25,7 @@ export function relayOptions(wiring: RelayWiring): HttpOptions['inference'] {
     metrics,
     workerKey: config.apiKey,
     dropClientKey: config.routerApiKeys.length > 0,
+    enginePriority: config.enginePriority,
     holdCommentAfterMs: milliseconds(config.holdCommentAfterSecs || undefined),
     keepAliveMs: milliseconds(config.sseKeepaliveSecs),
     relay: {

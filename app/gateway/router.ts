@@ -152,7 +152,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
         ...{ config: wanted, pool, names, lifecycle, full },
         responses: memory.responses,
         isStarting: fleet.isStarting,
-        limits: () => limits.view(),
+        limits: (standing) => limits.view(standing),
       }),
       api: createApi({
         ...{ config: wanted, accounting, lifecycle, clock, log, held, memory, names, full },

@@ -1,3 +1,4 @@
+import type { Standing } from '../../http/priority.ts'
 import type { ConfigProblem } from '../config/problem.ts'
 import type { Config } from '../config/settings.ts'
 import type { ConfigView, FlushResult, ReloadResult, Vitals } from '../operations/router-control.ts'
@@ -64,7 +65,7 @@ export interface StartOrder {
 /** What a process can ask of the supervisor. */
 export interface SupervisorCalls extends ControlCalls {
   /** Waits for a slot, by a ticket that the process makes up. */
-  enter: [number, null]
+  enter: [{ readonly ticket: number; readonly standing?: Standing | undefined }, null]
   /** Gives the slot of that ticket back, or the place in the line. */
   leave: [number, null]
   /** One more request: milliseconds to wait, 0 for none. */

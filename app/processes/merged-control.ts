@@ -20,7 +20,7 @@ export interface MergedControlOptions {
   readonly adopted: () => Promise<void>
   /** Resolves when no process finds that worker unhealthy any more, or after a while. */
   readonly untilHealthy: (url: string) => Promise<void>
-  readonly limits: () => LimitsView
+  readonly limits: (request: DryRunRequest) => LimitsView
   readonly settings: () => Promise<ConfigView>
   readonly reload: () => Promise<ReloadResult>
   readonly clock: Clock
@@ -112,7 +112,7 @@ export class MergedControl implements RouterControl {
 
   /** The view of one process; the limits are those of all together. */
   dryRun(request: DryRunRequest): Promise<DryRun> {
-    return this.#leader.dryRun({ ...request, limits: this.#options.limits() })
+    return this.#leader.dryRun({ ...request, limits: this.#options.limits(request) })
   }
 
   settings(): Promise<ConfigView> {

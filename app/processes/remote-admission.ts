@@ -1,9 +1,10 @@
+import { type Standing, usualStanding } from '../../http/priority.ts'
 import type { Admission, Slot } from '../../policies/limits/admission-queue.ts'
 import type { SupervisorCalls } from './calls.ts'
 
 /** The part of a channel that an admission needs. */
 export interface AdmissionChannel {
-  call(name: 'enter', ticket: number): Promise<SupervisorCalls['enter'][1]>
+  call(name: 'enter', order: SupervisorCalls['enter'][0]): Promise<SupervisorCalls['enter'][1]>
   tell(name: 'leave', ticket: number): void
 }
 
@@ -20,9 +21,10 @@ export class RemoteAdmission implements Admission {
     return undefined
   }
 
-  wait(signal: AbortSignal): Promise<Slot> {
+  wait(signal: AbortSignal, standing?: Standing): Promise<Slot> {
     if (signal.aborted) return Promise.reject(signal.reason)
     const ticket = this.#tickets++
+    const order = standing === usualStanding ? { ticket } : { ticket, standing }
     const release = once(() => this.#channel.tell('leave', ticket))
     return new Promise((resolve, reject) => {
       // At once, not when the supervisor has answered: others wait for that place.
@@ -32,7 +34,7 @@ export class RemoteAdmission implements Admission {
       }
       signal.addEventListener('abort', onAbort)
       this.#channel
-        .call('enter', ticket)
+        .call('enter', order)
         .then(() => resolve({ release }), reject)
         .finally(() => signal.removeEventListener('abort', onAbort))
     })

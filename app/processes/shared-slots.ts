@@ -1,3 +1,4 @@
+import type { Standing } from '../../http/priority.ts'
 import type { AdmissionQueue, Slot } from '../../policies/limits/admission-queue.ts'
 
 /** The slots of one process in the supervisor's queue, by the tickets of that process. */
@@ -11,7 +12,7 @@ export class SharedSlots {
   }
 
   /** Resolves when the ticket has its slot; rejects with the queue's RouterError. */
-  async enter(ticket: number): Promise<null> {
+  async enter(ticket: number, standing?: Standing): Promise<null> {
     const free = this.#queue.tryEnter()
     if (free !== undefined) {
       this.#held.set(ticket, free)
@@ -20,7 +21,7 @@ export class SharedSlots {
     const waiting = new AbortController()
     this.#waiting.set(ticket, waiting)
     try {
-      const slot = await this.#queue.wait(waiting.signal)
+      const slot = await this.#queue.wait(waiting.signal, standing)
       // It left in the very moment in which it got its turn.
       if (waiting.signal.aborted) slot.release()
       else this.#held.set(ticket, slot)

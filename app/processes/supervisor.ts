@@ -1,3 +1,4 @@
+import { standingOf } from '../../http/priority.ts'
 import type { Config } from '../config/settings.ts'
 import { createLimits, type Limits } from '../gateway/limits.ts'
 import { type ReadConfig, Reloader } from '../gateway/reloader.ts'
@@ -96,7 +97,7 @@ export class Supervisor {
       untilHealthy: async (url) => {
         await Promise.all(this.#group.serving.map(({ channel }) => channel.call('untilHealthy', url)))
       },
-      limits: () => this.#limits.view(),
+      limits: ({ headers }) => this.#limits.view(standingOf(undefined, headers)),
       settings: async () => this.#reloader.view(),
       reload: () => this.reload('POST /reload'),
       clock,
@@ -240,7 +241,7 @@ export class Supervisor {
     this.#slots.set(id, slots)
     return {
       ...controlHandlers(() => this.control),
-      enter: (ticket) => slots.enter(ticket),
+      enter: ({ ticket, standing }) => slots.enter(ticket, standing),
       leave: (ticket) => {
         slots.leave(ticket)
         return null

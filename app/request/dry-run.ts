@@ -1,4 +1,5 @@
 import type { RouterError } from '../../http/errors.ts'
+import type { PriorityClass } from '../../http/tenant.ts'
 import type { PassedOver } from './request-view.ts'
 
 /** A request that somebody asks about instead of sending it. */
@@ -33,6 +34,8 @@ export interface LimitsView {
   /** Requests that wait for their turn, and how many may. */
   readonly waiting: number
   readonly queue_size: number
+  /** Its class there. */
+  readonly priority: PriorityClass
 }
 
 /** A worker that the policy could choose. */

@@ -206,6 +206,23 @@ export function createMetrics() {
     streamsEnded: counter('streams_ended_total', 'Streams that had begun, by what ended them.', 'reason'),
     queueDepth: gauge('sum', 'queue_depth', 'Requests that wait for a slot.'),
     queueWait: histogram('queue_wait_seconds', 'Time that requests waited for a slot.', durations),
+    queueClassDepth: gauge(
+      'sum',
+      'queue_class_depth',
+      'Requests that wait for a slot, by their class.',
+      'class',
+    ),
+    queueClassWait: histogram(
+      'queue_class_wait_seconds',
+      'Time that requests waited for a slot, by their class.',
+      durations,
+      'class',
+    ),
+    queueShed: counter(
+      'queue_shed_total',
+      'Requests that lost their place in the full queue to another one, by their own class.',
+      'class',
+    ),
     rejected: counter('rejected_total', 'Requests that were turned away before any attempt.', 'reason'),
     bufferedBytes: gauge('sum', 'buffered_bytes', 'Bytes that the bodies of requests take up.'),
     overhead: histogram(

@@ -9,6 +9,7 @@ import type { ProbeEvents } from '../workers/probe.ts'
 import type { RegistryEvents, WorkerRegistry } from '../workers/registry.ts'
 import { remedyFor } from '../workers/remedy.ts'
 import type { Worker } from '../workers/worker.ts'
+import { admissionCounts } from './admission-counts.ts'
 import type { CounterSeries } from './bound-counter.ts'
 import { DecisionCounts } from './decision-counts.ts'
 import { EventLoopLag } from './event-loop-lag.ts'
@@ -61,15 +62,12 @@ export class Observer implements PoolEvents, ProbeEvents, RegistryEvents, Discov
     this.#decisions = new DecisionCounts(metrics, policy, cacheThreshold)
     this.#log = log
     this.#facts = new WorkerFacts(metrics)
+    this.admission = admissionCounts(metrics)
   }
 
   readonly lag = new EventLoopLag()
 
-  readonly admission: AdmissionObserver = {
-    depthChanged: (depth) => this.#metrics.queueDepth.set(depth),
-    admitted: (waitedMs) => this.#metrics.queueWait.of().observe(waitedMs / 1000),
-    rejected: (reason) => this.#metrics.rejected.of(reason).inc(),
-  }
+  readonly admission: AdmissionObserver
 
   buffersFull(): void {
     this.#metrics.rejected.of('buffers_full').inc()

@@ -37,7 +37,7 @@ export interface Payload {
 
 /** Fields that routing looks at. */
 const routingFields: ReadonlySet<string> = new Set([
-  ...['model', 'stream', 'previous_response_id', 'n', 'session_id', 'user', 'prompt_cache_key'],
+  ...['model', 'stream', 'previous_response_id', 'n', 'session_id', 'user', 'prompt_cache_key', 'priority'],
 ])
 
 /** Bytes. What so short a text can hold is parsed within some 20 ms, however it is made. */

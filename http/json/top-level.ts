@@ -3,6 +3,10 @@ import { RequestBody } from '../request-body.ts'
 const quote = 0x22
 const backslash = 0x5c
 const colon = 0x3a
+const openingBrace = 0x7b
+const closingBrace = 0x7d
+/** Signs, the point and the E of numbers. */
+const wordMarks: readonly (number | undefined)[] = Array.from('+-.E', (mark) => mark.charCodeAt(0))
 /** How a letter of a key may be written otherwise. */
 const escaped = Buffer.from('\\u00')
 
@@ -31,9 +35,55 @@ export function withText(body: RequestBody, key: string, was: string, text: stri
   // A key may be written with escapes, and be another one than it looks like.
   const isPlain = !buffer.includes(escaped)
   const span = (isPlain ? onlyOne(buffer, key, was) : undefined) ?? atTopLevel(buffer, key)
-  if (span === undefined) return undefined
-  const before = bytes.subarray(0, span.from)
-  return new RequestBody([before, Buffer.from(JSON.stringify(text)), bytes.subarray(span.to)])
+  return span === undefined || buffer[span.from] !== quote
+    ? undefined
+    : replaced(bytes, span, JSON.stringify(text))
+}
+
+/**
+ * The body with a number as the value of a key at its top level, in place of the text, number or word that is there; else
+ * undefined, as for `withText`.
+ *
+ * @param key without characters that JSON escapes
+ */
+export function withNumber(body: RequestBody, key: string, number: number): RequestBody | undefined {
+  const bytes = body.bytes()
+  const span = atTopLevel(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), key)
+  return span === undefined ? undefined : replaced(bytes, span, String(number))
+}
+
+/**
+ * The body of an object with one more key, at its end: should the key be there already, the new one counts. Nothing is
+ * copied. Undefined where the body does not end as an object does.
+ *
+ * @param key without characters that JSON escapes
+ */
+export function withMore({ pieces }: RequestBody, key: string, number: number): RequestBody | undefined {
+  const end = lastByte(pieces, closingBrace)
+  if (end === undefined) return undefined
+  const isEmpty = lastByte(end.before, openingBrace) !== undefined
+  const field = Buffer.from(`${isEmpty ? '' : ','}${JSON.stringify(key)}:${number}`)
+  return new RequestBody([...end.before, field, ...end.from])
+}
+
+/** The pieces before and from the last byte that is no space, if it is this one. */
+function lastByte(pieces: readonly Uint8Array[], wanted: number) {
+  for (let index = pieces.length - 1; index >= 0; index--) {
+    const piece = pieces[index]!
+    let at = piece.byteLength - 1
+    while (isSpace(piece[at])) at--
+    if (at < 0) continue
+    if (piece[at] !== wanted) return undefined
+    return {
+      before: [...pieces.slice(0, index), piece.subarray(0, at)],
+      from: [piece.subarray(at), ...pieces.slice(index + 1)],
+    }
+  }
+  return undefined
+}
+
+function replaced(bytes: Uint8Array, { from, to }: Span, value: string): RequestBody {
+  return new RequestBody([bytes.subarray(0, from), Buffer.from(value), bytes.subarray(to)])
 }
 
 /** Nearly every body has the key with this value once, whatever its depth: quotes within a text are escaped. */
@@ -77,6 +127,7 @@ class Steps {
   }
 }
 
+/** The value of the key, unless that is an object or an array. */
 function atTopLevel(bytes: Buffer, key: string): Span | undefined {
   const name = Buffer.from(`"${key}"`)
   const steps = new Steps()
@@ -96,12 +147,29 @@ function atTopLevel(bytes: Buffer, key: string): Span | undefined {
       at = end - 1
       continue
     }
-    const to = bytes[value] === quote ? endOfText(bytes, value, steps) : value
+    const to = endOfScalar(bytes, value, steps)
     if (to === undefined) return undefined
     found = to === value ? undefined : { from: value, to }
     at = Math.max(to, end) - 1
   }
   return found
+}
+
+/** The beginning itself where it is an object or an array, or nothing; undefined where it takes too many steps. */
+function endOfScalar(bytes: Buffer, from: number, steps: Steps): number | undefined {
+  if (bytes[from] === quote) return endOfText(bytes, from, steps)
+  let at = from
+  while (isOfWord(bytes[at])) {
+    if (steps.over) return undefined
+    at++
+  }
+  return at
+}
+
+/** Of a number, or of `true`, `false`, `null`. */
+function isOfWord(byte: number | undefined): boolean {
+  if (byte === undefined) return false
+  return (byte >= 0x30 && byte <= 0x39) || (byte >= 0x61 && byte <= 0x7a) || wordMarks.includes(byte)
 }
 
 function isText(bytes: Buffer, name: Buffer, key: string): boolean {
@@ -118,8 +186,13 @@ function valueBehind(bytes: Buffer, from: number): number | undefined {
 
 function skipSpace(bytes: Buffer, from: number): number {
   let at = from
-  while (bytes[at] === 0x20 || bytes[at] === 0x0a || bytes[at] === 0x0d || bytes[at] === 0x09) at++
+  while (isSpace(bytes[at])) at++
   return at
+}
+
+/** RFC 8259, section 2. */
+function isSpace(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
 }
 
 /** Behind the closing quote; the end of the bytes where there is none; undefined where it takes too many steps. */

@@ -1,12 +1,17 @@
 import { RouterError } from '../../http/errors.ts'
-import { WaitingLine } from './waiting-line.ts'
+import { type Standing, usualStanding } from '../../http/priority.ts'
+import type { PriorityClass } from '../../http/tenant.ts'
+import { type Seat, type Waiter, WaitingRoom } from './waiting-room.ts'
 
 /** Where slots come from: an `AdmissionQueue`, or one that lives elsewhere. */
 export interface Admission {
   /** A slot, if one is free and nobody has to be asked. */
   tryEnter(): Slot | undefined
-  /** The second half, for a request that `tryEnter` has just given none; rejects with a RouterError. */
-  wait(signal: AbortSignal): Promise<Slot>
+  /**
+   * The second half, for a request that `tryEnter` has just given none; rejects with a RouterError.
+   * @param standing what decides when its turn comes. Default: that of a request without a tenant
+   */
+  wait(signal: AbortSignal, standing?: Standing): Promise<Slot>
 }
 
 /** A place among the requests in flight. */
@@ -17,15 +22,16 @@ export interface Slot {
 
 /** Told what happens, so that the edge can count it. None of them may throw. */
 export interface AdmissionObserver {
-  /** The number of requests waiting has changed. */
-  readonly depthChanged?: (depth: number) => void
+  /** The number of requests waiting has changed: in all, and of the class. */
+  readonly depthChanged?: (depth: number, priority: PriorityClass, ofClass: number) => void
   /** A request that had to wait got its slot, after so many milliseconds. */
-  readonly admitted?: (waitedMs: number) => void
+  readonly admitted?: (waitedMs: number, priority: PriorityClass) => void
   /** A request left without a slot, after so many milliseconds (0 when the queue was full). */
-  readonly rejected?: (reason: RejectionReason, waitedMs: number) => void
+  readonly rejected?: (reason: RejectionReason, waitedMs: number, priority: PriorityClass) => void
 }
 
-export type RejectionReason = 'queue_full' | 'queue_timeout' | 'client_closed'
+/** `shed`: its place went to another request (see `WaitingRoom`); its client is told `queue_full`. */
+export type RejectionReason = 'queue_full' | 'queue_timeout' | 'client_closed' | 'shed'
 
 /** Time as a parameter; `now` in milliseconds from any fixed point. */
 export interface AdmissionClock {
@@ -41,6 +47,8 @@ export interface AdmissionQueueOptions {
   readonly queueSize?: number
   /** Longest wait in milliseconds. Default 60 000. */
   readonly queueTimeoutMs?: number
+  /** Milliseconds after which a request that waits is overdue: see `WaitingRoom`. Default 10 000. */
+  readonly agingMs?: number
   readonly observe?: AdmissionObserver
   readonly clock?: AdmissionClock
 }
@@ -55,19 +63,17 @@ const systemClock: AdmissionClock = {
 }
 
 /**
- * A true cap on requests in flight, with a bounded waiting room, first come first served.
+ * A true cap on requests in flight, with a bounded waiting room: see `WaitingRoom` for whose turn it is.
  *
  * A slot is passed from one request straight to the next, so nobody can slip in between. A waiter whose client leaves,
  * or whose time is up, is out of the line at once.
  */
 export class AdmissionQueue {
-  /** Requests that may wait; a smaller number turns away none of those already waiting. */
-  queueSize: number
   /** Longest wait in milliseconds, for those that come from now on. */
   queueTimeoutMs: number
   readonly #observe: AdmissionObserver
   readonly #clock: AdmissionClock
-  readonly #line = new WaitingLine()
+  readonly #room: WaitingRoom<Waiting>
   #maxConcurrent: number
   #inFlight = 0
 
@@ -75,11 +81,12 @@ export class AdmissionQueue {
     maxConcurrent,
     queueSize = 100,
     queueTimeoutMs = 60_000,
+    agingMs = 10_000,
     observe = {},
     clock = systemClock,
   }: AdmissionQueueOptions = {}) {
     this.#maxConcurrent = atLeastOne(maxConcurrent)
-    this.queueSize = queueSize
+    this.#room = new WaitingRoom({ size: queueSize, agingMs })
     this.queueTimeoutMs = queueTimeoutMs
     this.#observe = observe
     this.#clock = clock
@@ -90,7 +97,21 @@ export class AdmissionQueue {
   }
 
   get queueDepth(): number {
-    return this.#line.length
+    return this.#room.length
+  }
+
+  /** Requests that may wait; a smaller number turns away none of those already waiting. */
+  get queueSize(): number {
+    return this.#room.size
+  }
+
+  set queueSize(value: number) {
+    this.#room.size = value
+  }
+
+  /** Milliseconds after which one that waits is overdue. */
+  set agingMs(value: number) {
+    this.#room.agingMs = value
   }
 
   /** `undefined` means unlimited. A higher cap admits waiters at once; under a lower one, those in flight finish. */
@@ -109,8 +130,8 @@ export class AdmissionQueue {
    * @param signal aborts when the client has left; a RouterError as its reason becomes the rejection.
    * @throws RouterError (as a rejection) `queue_full`, `queue_timeout`, `client_closed`.
    */
-  enter(signal: AbortSignal): Slot | Promise<Slot> {
-    return this.tryEnter() ?? this.wait(signal)
+  enter(signal: AbortSignal, standing?: Standing): Slot | Promise<Slot> {
+    return this.tryEnter() ?? this.wait(signal, standing)
   }
 
   /**
@@ -123,39 +144,25 @@ export class AdmissionQueue {
   }
 
   /** The second half of `enter`, only for a request that `tryEnter` has just given no slot. */
-  wait(signal: AbortSignal): Promise<Slot> {
-    if (signal.aborted) return Promise.reject(this.#refuse('client_closed', 0))
-    if (this.#line.length >= this.queueSize) return Promise.reject(this.#refuse('queue_full', 0))
-    return new Promise((resolve, reject) => {
-      const since = this.#clock.now()
-      const stopWaiting = () => {
-        this.#clock.clearTimeout(timer)
-        signal.removeEventListener('abort', onAbort)
-        leaveLine()
-        this.#observe.depthChanged?.(this.#line.length)
-      }
-      const giveUp = (reason: RejectionReason) => {
-        stopWaiting()
-        const error = this.#refuse(reason, this.#clock.now() - since)
-        reject(signal.reason instanceof RouterError ? signal.reason : error)
-      }
-      const admit = () => {
-        stopWaiting()
-        resolve(this.#take())
-        this.#observe.admitted?.(this.#clock.now() - since)
-      }
-      const onAbort = () => giveUp('client_closed')
-      const timer = this.#clock.setTimeout(() => giveUp('queue_timeout'), this.queueTimeoutMs)
-      signal.addEventListener('abort', onAbort)
-      const leaveLine = this.#line.join({ admit, since })
-      this.#observe.depthChanged?.(this.#line.length)
-    })
+  wait(signal: AbortSignal, standing: Standing = usualStanding): Promise<Slot> {
+    if (signal.aborted) return Promise.reject(this.#refuse('client_closed', standing, 0))
+    const place = this.#room.placeFor(standing)
+    if (place === false) return Promise.reject(this.#refuse('queue_full', standing, 0))
+    if (place !== true) this.#giveUp(place.of, 'shed')
+    const turn = Promise.withResolvers<Slot>()
+    const waiting = new Waiting(standing, this.#clock.now(), signal, turn)
+    waiting.seat = this.#room.join(waiting)
+    waiting.timer = this.#clock.setTimeout(() => this.#giveUp(waiting, 'queue_timeout'), this.queueTimeoutMs)
+    waiting.onAbort = () => this.#giveUp(waiting, 'client_closed')
+    signal.addEventListener('abort', waiting.onAbort)
+    this.#depthChanged(standing)
+    return turn.promise
   }
 
   /** What would become of a request now: it goes on, it waits, or this error is its answer. Nothing is counted. */
-  outlook(): 'admitted' | 'waits' | RouterError {
+  outlook(standing: Standing = usualStanding): 'admitted' | 'waits' | RouterError {
     if (this.#inFlight < this.#maxConcurrent) return 'admitted'
-    return this.#line.length < this.queueSize ? 'waits' : this.#errorFor('queue_full', 0)
+    return this.#room.placeFor(standing) === false ? this.#errorFor('queue_full', standing, 0) : 'waits'
   }
 
   #take(): Slot {
@@ -170,32 +177,79 @@ export class AdmissionQueue {
 
   #admitWaiting(): void {
     while (this.#inFlight < this.#maxConcurrent) {
-      const { first } = this.#line
-      if (first === undefined) return
-      first.admit()
+      const now = this.#clock.now()
+      const next = this.#room.takeTurn(now)
+      if (next === undefined) return
+      this.#disarm(next)
+      next.turn.resolve(this.#take())
+      this.#observe.admitted?.(now - next.since, next.standing.priority)
     }
   }
 
-  #refuse(reason: RejectionReason, waitedMs: number): RouterError {
-    this.#observe.rejected?.(reason, waitedMs)
-    return this.#errorFor(reason, waitedMs)
+  /** It leaves without a slot. */
+  #giveUp(waiting: Waiting, reason: RejectionReason): void {
+    this.#room.leave(waiting.seat)
+    this.#disarm(waiting)
+    const error = this.#refuse(reason, waiting.standing, this.#clock.now() - waiting.since)
+    const { reason: stopped } = waiting.signal
+    waiting.turn.reject(stopped instanceof RouterError ? stopped : error)
   }
 
-  #errorFor(reason: RejectionReason, waitedMs: number): RouterError {
-    if (reason === 'client_closed') {
+  /** It has left the room. */
+  #disarm({ timer, signal, onAbort, standing }: Waiting): void {
+    this.#clock.clearTimeout(timer)
+    signal.removeEventListener('abort', onAbort)
+    this.#depthChanged(standing)
+  }
+
+  #depthChanged({ priority }: Standing): void {
+    this.#observe.depthChanged?.(this.#room.length, priority, this.#room.lengthOf(priority))
+  }
+
+  #refuse(reason: RejectionReason, standing: Standing, waitedMs: number): RouterError {
+    this.#observe.rejected?.(reason, waitedMs, standing.priority)
+    return this.#errorFor(reason, standing, waitedMs)
+  }
+
+  #errorFor(reason: RejectionReason, standing: Standing, waitedMs: number): RouterError {
+    if (reason === 'client_closed')
       return new RouterError(reason, 'The client went away while its request was waiting.')
-    }
-    const seconds = Math.round(waitedMs / 100) / 10
-    const fault = reason === 'queue_full' ? 'its queue is full' : `this one waited ${seconds} s for its turn`
-    const message = `The router is at its limit of requests in flight, and ${fault}.`
-    return new RouterError(reason, message, { retryAfter: this.#retryAfter(waitedMs) })
+    const code = reason === 'shed' ? 'queue_full' : reason
+    const message = `The router is at its limit of requests in flight, and ${this.#fault(reason, waitedMs)}.`
+    return new RouterError(code, message, { retryAfter: this.#retryAfter(standing) })
   }
 
-  /** Seconds. As long as this one waited, or the first in line waits already: how long a turn takes now. */
-  #retryAfter(waitedMs: number): number {
-    const { first } = this.#line
-    const oldest = first === undefined ? 0 : this.#clock.now() - first.since
-    return Math.max(1, Math.ceil(Math.max(waitedMs, oldest) / 1000))
+  #fault(reason: RejectionReason, waitedMs: number): string {
+    const seconds = Math.round(waitedMs / 100) / 10
+    if (reason === 'queue_timeout') return `this one waited ${seconds} s for its turn`
+    if (reason === 'queue_full') return 'its queue is full'
+    return 'the place of this one in its queue went to one of a higher class, or of whom fewer wait'
+  }
+
+  /**
+   * Seconds. By the pace of the turns, those that go first have had theirs by then; and none of those that wait now waits
+   * longer than it may.
+   */
+  #retryAfter(standing: Standing): number {
+    const ms = Math.min(this.#room.waitOf(standing, this.#clock.now()), this.queueTimeoutMs)
+    return Math.max(1, Math.ceil(ms / 1000))
+  }
+}
+
+class Waiting implements Waiter {
+  readonly standing: Standing
+  readonly since: number
+  readonly signal: AbortSignal
+  readonly turn: PromiseWithResolvers<Slot>
+  declare seat: Seat<Waiting>
+  declare onAbort: () => void
+  timer: unknown
+
+  constructor(standing: Standing, since: number, signal: AbortSignal, turn: PromiseWithResolvers<Slot>) {
+    this.standing = standing
+    this.since = since
+    this.signal = signal
+    this.turn = turn
   }
 }
 

@@ -1,45 +1,48 @@
-/** One who waits. Kept by whoever may have to leave the line early. */
-export interface Waiter {
-  /** Gives this one what it waits for. */
-  readonly admit: () => void
-  /** When it joined, in milliseconds of the queue's clock. */
-  readonly since: number
+/** A place in a line: whoever has it can leave from anywhere. */
+export interface Place<T> {
+  readonly of: T
 }
 
-interface Node extends Waiter {
-  previous: Node | undefined
-  next: Node | undefined
+interface Node<T> extends Place<T> {
+  previous: Node<T> | undefined
+  next: Node<T> | undefined
 }
 
-/** First come, first served, and anyone may leave from the middle: a doubly linked list, every step O(1). */
-export class WaitingLine {
-  #first: Node | undefined
-  #last: Node | undefined
+/** In the order of arrival, and anyone may leave from the middle: a doubly linked list, every step O(1). */
+export class WaitingLine<T> {
+  #first: Node<T> | undefined
+  #last: Node<T> | undefined
   #length = 0
 
   get length(): number {
     return this.#length
   }
 
-  get first(): Waiter | undefined {
-    return this.#first
+  get first(): T | undefined {
+    return this.#first?.of
   }
 
-  /** Joins at the end. The function returned leaves the line; call it once. */
-  join(waiter: Waiter): () => void {
-    const node: Node = { ...waiter, previous: this.#last, next: undefined }
+  get last(): T | undefined {
+    return this.#last?.of
+  }
+
+  /** Joins at the end. */
+  join(one: T): Place<T> {
+    const node: Node<T> = { of: one, previous: this.#last, next: undefined }
     if (this.#last === undefined) this.#first = node
     else this.#last.next = node
     this.#last = node
     this.#length++
-    return () => this.#remove(node)
+    return node
   }
 
-  #remove(node: Node): void {
-    if (node.previous === undefined) this.#first = node.next
-    else node.previous.next = node.next
-    if (node.next === undefined) this.#last = node.previous
-    else node.next.previous = node.previous
+  /** @param place of this line; to be given up once */
+  leave(place: Place<T>): void {
+    const { previous, next } = place as Node<T>
+    if (previous === undefined) this.#first = next
+    else previous.next = next
+    if (next === undefined) this.#last = previous
+    else next.previous = previous
     this.#length--
   }
 }

@@ -89,9 +89,9 @@ describe('the documents', () => {
       .map(read)
       .join('\n')
     const benchFlags = [...programs.matchAll(/^ {2}--([\w-]+)/gm)].map(([, flag]) => flag)
-    // Of npm, git, curl, Bun, Node and Prometheus; and those of the router and its verbs that are no settings.
+    // Of npm, git, curl, Bun, Node, Prometheus and vLLM; and those of the router and its verbs that are no settings.
     const others = 'only frozen-lockfile data-binary noEmit test test-name-pattern enable-feature'.split(' ')
-    others.push('help', 'version', 'no-enable-trace', ...Object.keys(ownFlags))
+    others.push('scheduling-policy', 'help', 'version', 'no-enable-trace', ...Object.keys(ownFlags))
     for (const page of pages) {
       for (const [, flag = ''] of read(page).matchAll(/(?<![\w-])--([a-zA-Z][\w-]*)(?!\*)/g)) {
         if (others.includes(flag) || benchFlags.includes(flag) || flag.endsWith('-')) continue

@@ -1,6 +1,7 @@
 import { optional } from '../kinds/kind.ts'
 import { decimal, seconds, wholeNumber } from '../kinds/number-kinds.ts'
 import { setting } from '../kinds/setting.ts'
+import { onOff } from '../kinds/switch-kinds.ts'
 
 const requests = wholeNumber({ min: 1, max: 1_000_000 })
 
@@ -30,6 +31,18 @@ export const admission = {
     default: 60,
     unit: 's',
     help: 'longest wait in it; then 408',
+  }),
+  queueAgingSecs: setting({
+    kind: seconds({ min: 0 }),
+    default: 10,
+    unit: 's',
+    help: 'a request that has waited so long there gets one of 25 turns, ahead of higher classes',
+  }),
+  enginePriority: setting({
+    kind: onOff(),
+    default: false,
+    help: "set vLLM's own priority by class: high -100, normal 0, low 100; a client may only choose a later one",
+    danger: 'vLLM without --scheduling-policy priority refuses such requests',
   }),
   rateLimitTokensPerSecond: setting({
     kind: optional(decimal({ min: 0.001, max: 1_000_000 }), 'off'),

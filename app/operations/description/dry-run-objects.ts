@@ -23,6 +23,7 @@ const limits = object<LimitsView>('the limits of the router, of all processes to
   max_in_flight: orNull(count('how many may be; null: any number')),
   waiting: count('requests that wait for their turn'),
   queue_size: count('how many may'),
+  priority: word('its class in the queue', { high: '', normal: '', low: 'by its header `x-priority`' }),
 })
 
 const candidateFields = {
@@ -104,7 +105,7 @@ export const exampleDryRun: DryRun = {
   },
   limits: {
     ...{ outcome: 'admitted', refused: null, in_flight: 4, max_in_flight: null },
-    ...{ waiting: 0, queue_size: 100 },
+    ...{ waiting: 0, queue_size: 100, priority: 'normal' },
   },
   notes: [],
 }

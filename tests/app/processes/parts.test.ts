@@ -15,6 +15,7 @@ import { shareConfig } from '../../../app/processes/share-config.ts'
 import { SharedSlots } from '../../../app/processes/shared-slots.ts'
 import type { WorkerState } from '../../../app/workers/worker-state.ts'
 import { RouterError } from '../../../http/errors.ts'
+import type { Standing } from '../../../http/priority.ts'
 import { AdmissionQueue } from '../../../policies/limits/admission-queue.ts'
 import { within } from '../../support/deadline.ts'
 
@@ -236,11 +237,15 @@ describe('the channel', () => {
 })
 
 describe('slots that are asked for', () => {
-  function setUp(maxConcurrent: number) {
-    const queue = new AdmissionQueue({ maxConcurrent, queueSize: 10 })
+  function setUp(of: number | AdmissionQueue) {
+    const queue = typeof of === 'number' ? new AdmissionQueue({ maxConcurrent: of, queueSize: 10 }) : of
     const slots = new SharedSlots(queue)
     const admission = new RemoteAdmission({
-      call: (_, ticket) => slots.enter(ticket),
+      // As it comes through a pipe.
+      call: (_, order) => {
+        const { ticket, standing } = JSON.parse(JSON.stringify(order)) as typeof order
+        return slots.enter(ticket, standing)
+      },
       tell: (_, ticket) => slots.leave(ticket),
     })
     return { queue, slots, admission }
@@ -274,6 +279,30 @@ describe('slots that are asked for', () => {
     slots.leave(99)
     await late
     assert.equal(queue.inFlight, 0)
+  })
+
+  test('go by class and tenant, whichever process asks', async () => {
+    const queue = new AdmissionQueue({ maxConcurrent: 1, queueSize: 10 })
+    const [one, other] = [setUp(queue), setUp(queue)]
+    const order: string[] = []
+    const ask = async (from: typeof one, name: string, standing: Standing) => {
+      const slot = await from.admission.wait(client().signal, standing)
+      order.push(name)
+      slot.release()
+    }
+    const held = await one.admission.wait(client().signal)
+    const by = (tenant: string, priority: Standing['priority'], weight = 1) => ({ tenant, priority, weight })
+    const asked = [
+      ask(one, 'low', by('a', 'low')),
+      ask(one, 'first of a', by('a', 'normal')),
+      ask(other, 'second of a', by('a', 'normal')),
+      ask(other, 'first of b', by('b', 'normal', 2)),
+      ask(one, 'second of b', by('b', 'normal', 2)),
+      ask(other, 'high', by('c', 'high')),
+    ]
+    held.release()
+    await within(1000, Promise.all(asked), 'all turns')
+    assert.deepEqual(order, ['high', 'first of a', 'first of b', 'second of b', 'second of a', 'low'])
   })
 
   test('of a process that is gone are free at once', async () => {
