@@ -1,3 +1,4 @@
+import type { ClientCertificate } from './client-certificate.ts'
 import { RouterError } from './errors.ts'
 import type { HeldPart } from './held-bytes.ts'
 import { BodyCollector, type RequestBody } from './request-body.ts'
@@ -28,6 +29,11 @@ export interface Incoming {
   /** Aborts when the client's connection closes before the response has ended. */
   readonly signal: AbortSignal
   readonly remoteAddress: string | undefined
+  /**
+   * The certificate that the client has shown and an authority has vouched for. Undefined where clients need none, and
+   * on Bun, which does not tell.
+   */
+  readonly clientCertificate?: ClientCertificate | undefined
 }
 
 /**

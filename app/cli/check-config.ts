@@ -1,7 +1,7 @@
 import { loadConfig } from '../config/load-config.ts'
 import { printConfig } from '../config/print-config.ts'
 import { formatProblems } from '../config/problem.ts'
-import { workerTlsFaults } from '../config/worker-tls.ts'
+import { tlsFaults } from '../config/tls-faults.ts'
 import type { Command, CommandContext } from './cli.ts'
 
 /** Says whether the configuration is right, or what it is; exit code 2 when it is wrong. */
@@ -19,7 +19,7 @@ export async function checkConfig(
     out(printConfig(loaded.config, loaded.origins))
     return 0
   }
-  const wrongFiles = workerTlsFaults(loaded.config)
+  const wrongFiles = tlsFaults(loaded.config)
   if (wrongFiles.length > 0) err(`${formatProblems(wrongFiles)}\n`)
   else out('ok\n')
   return wrongFiles.length > 0 ? 2 : 0

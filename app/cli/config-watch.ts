@@ -1,11 +1,11 @@
 import { readFile, stat } from 'node:fs/promises'
 import type { ReadFile } from '../config/config-file.ts'
 
-/** Milliseconds between two looks at the file. */
+/** Milliseconds between two looks at the files. */
 const everyMs = 2000
 
 export interface WatchOptions {
-  /** Of the file as it was read: what was written since then is a change. Undefined: as it is now. */
+  /** Of the files as they were read: what was written since then is a change. Undefined: as they are now. */
   readonly readVersion?: string | undefined
   readonly intervalMs?: number
 }
@@ -16,30 +16,31 @@ export interface WatchOptions {
  */
 export function readNoting(note: (version: string) => void): ReadFile {
   return async (path) => {
-    note(await versionOf(path))
+    note(await versionOf([path]))
     return await readFile(path, 'utf8')
   }
 }
 
 /**
- * Calls `onChange` when a file has changed and two looks in a row have found it alike: a file that is being written is not
- * read half. Looked at rather than watched, so that the swapped link of a mounted ConfigMap and a network file system are
- * seen like an editor's save. Returns what ends it.
+ * Calls `onChange` when one of the files has changed and two looks in a row have found all of them alike: a file that is
+ * being written is not read half, nor a certificate without its new key. Looked at rather than watched, so that the
+ * swapped link of a mounted ConfigMap and a network file system are seen like an editor's save. Returns what ends it.
  */
-export function watchFile(
-  path: string,
+export function watchFiles(
+  paths: readonly string[],
   onChange: () => void,
   { intervalMs = everyMs, readVersion }: WatchOptions = {},
 ): () => void {
+  if (paths.length === 0) return () => {}
   let used = readVersion
   let seen: string | undefined
   const look = async (): Promise<void> => {
-    const now = await versionOf(path)
+    const now = await versionOf(paths)
     used ??= now
     const settled = now === seen
     seen = now
     // A file that is gone is about to come back: what was read last stays.
-    if (!settled || now === used || now === gone) return
+    if (!settled || now === used || now.includes(gone)) return
     used = now
     onChange()
   }
@@ -51,8 +52,12 @@ export function watchFile(
 
 const gone = 'gone'
 
-/** Follows links. */
-async function versionOf(path: string): Promise<string> {
+/** Of all of them together. Follows links. */
+export async function versionOf(paths: readonly string[]): Promise<string> {
+  return (await Promise.all(paths.map(versionOfOne))).join(', ')
+}
+
+async function versionOfOne(path: string): Promise<string> {
   try {
     const { mtimeMs, size, ino, dev } = await stat(path)
     return `${dev} ${ino} ${size} ${mtimeMs}`

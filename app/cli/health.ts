@@ -1,6 +1,7 @@
 import { loadConfig } from '../config/load-config.ts'
 import { type ConfigProblem, formatProblems, quoted } from '../config/problem.ts'
 import type { CommandContext } from './cli.ts'
+import { routerFetch } from './router-fetch.ts'
 import { addressOf, reasonOf } from './running-router.ts'
 import { splitArguments } from './verbs.ts'
 
@@ -8,23 +9,30 @@ const timeoutMs = 5000
 
 /** Exit code 1 for everything but a healthy router, a wrong configuration included: container runtimes reserve 2. */
 export async function askHealth(argv: readonly string[], context: CommandContext): Promise<number> {
-  const { out, err, fetch = globalThis.fetch } = context
+  const { out, err, fetch } = context
   const { words, own, settings } = splitArguments('health', argv)
   const loaded = await loadConfig({ ...context, argv: [...words, ...settings] })
   const asked = own.url === undefined ? undefined : parseUrl(own.url)
-  const faults = [...(loaded.ok ? [] : loaded.faults), ...(asked && 'fault' in asked ? [asked.fault] : [])]
-  if (!loaded.ok || (asked && 'fault' in asked)) {
+  const shown = loaded.ok && asked === undefined ? loaded.config.tlsCertFile : undefined
+  const reached = routerFetch({ own, shown, fetch })
+  const faults = [
+    ...(loaded.ok ? [] : loaded.faults),
+    ...(asked && 'fault' in asked ? [asked.fault] : []),
+    ...('faults' in reached ? reached.faults : []),
+  ]
+  if (!loaded.ok || (asked && 'fault' in asked) || 'faults' in reached) {
     err(`${formatProblems(faults)}\n`)
     return 1
   }
-  const { host, port } = loaded.config
-  const target = asked?.url ?? `${addressOf(host, port)}/health`
+  const { host, port, tlsCertFile } = loaded.config
+  const target = asked?.url ?? `${addressOf(host, port, tlsCertFile !== undefined)}/health`
   try {
-    const response = await fetch(target, { redirect: 'manual', signal: AbortSignal.timeout(timeoutMs) })
+    const response = await reached.fetch(target, { signal: AbortSignal.timeout(timeoutMs) })
     const text = (await response.text()).trim()
-    const write = response.ok ? out : err
+    const isOk = response.status >= 200 && response.status < 300
+    const write = isOk ? out : err
     write(`${response.status} ${text}\n`)
-    return response.ok ? 0 : 1
+    return isOk ? 0 : 1
   } catch (error) {
     err(`no answer from ${target}: ${reasonOf(error)}\n`)
     return 1

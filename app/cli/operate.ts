@@ -8,6 +8,7 @@ import { followRequests, requestPath } from './follow-requests.ts'
 import type { Terminal } from './live/terminal.ts'
 import { top } from './live/top.ts'
 import { watchWorkers } from './live/watch-workers.ts'
+import { routerFetch } from './router-fetch.ts'
 import { RunningRouter } from './running-router.ts'
 import { textTable } from './text-table.ts'
 import { type Arguments, splitArguments, type VerbName, verbOf } from './verbs.ts'
@@ -57,9 +58,15 @@ export async function operate(options: OperateOptions): Promise<number> {
     err(`${formatProblems(loaded.faults)}\n`)
     return 2
   }
+  const shown = own.url === undefined ? loaded.config.prometheusTlsCertFile : undefined
+  const reached = routerFetch({ own, shown, fetch })
+  if ('faults' in reached) {
+    err(`${formatProblems(reached.faults)}\n`)
+    return 2
+  }
   const timeoutMs = operation === 'top' || own.watch || own.follow ? liveTimeoutMs : undefined
   const router = new RunningRouter({
-    ...{ url: own.url, config: loaded.config, fetch },
+    ...{ url: own.url, config: loaded.config, fetch: reached.fetch },
     ...(timeoutMs !== undefined && { timeoutMs }),
   })
   try {

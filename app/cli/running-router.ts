@@ -1,4 +1,5 @@
 import type { Config } from '../config/settings.ts'
+import type { RouterFetch } from './router-fetch.ts'
 
 /** Milliseconds that a router may take to answer; adding a worker may take a while. */
 const usualTimeoutMs = 15_000
@@ -31,7 +32,7 @@ export interface RunningRouterOptions {
   readonly url?: string | undefined
   readonly config: Config
   readonly timeoutMs?: number
-  readonly fetch?: typeof globalThis.fetch | undefined
+  readonly fetch: RouterFetch
 }
 
 /** The operations listener of a router that runs, in this process or anywhere. */
@@ -39,10 +40,10 @@ export class RunningRouter {
   readonly url: string
   readonly #key: string | undefined
   readonly #timeoutMs: number
-  readonly #fetch: typeof globalThis.fetch
+  readonly #fetch: RouterFetch
 
-  constructor({ url, config, timeoutMs = usualTimeoutMs, fetch = globalThis.fetch }: RunningRouterOptions) {
-    this.url = (url ?? addressOf(config.prometheusHost, config.prometheusPort)).replace(/\/+$/, '')
+  constructor({ url, config, timeoutMs = usualTimeoutMs, fetch }: RunningRouterOptions) {
+    this.url = (url ?? operationsOf(config)).replace(/\/+$/, '')
     this.#key = config.adminApiKey
     this.#timeoutMs = timeoutMs
     this.#fetch = fetch
@@ -69,7 +70,7 @@ export class RunningRouter {
     const signal = AbortSignal.timeout(this.#timeoutMs)
     try {
       const response = await this.#fetch(this.url + path, {
-        ...{ method, headers, signal, redirect: 'manual' },
+        ...{ method, headers, signal },
         ...(body !== undefined && { body: JSON.stringify(body) }),
       })
       return { status: response.status, text: await response.text() }
@@ -82,10 +83,15 @@ export class RunningRouter {
   }
 }
 
+/** Where the operations listener of the settings is reached from its own machine. */
+function operationsOf({ prometheusHost, prometheusPort, prometheusTlsCertFile: cert }: Config): string {
+  return addressOf(prometheusHost, prometheusPort, cert !== undefined)
+}
+
 /** Where a listener is reached from its own machine. */
-export function addressOf(host: string, port: number): string {
+export function addressOf(host: string, port: number, secure: boolean): string {
   const name = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
-  return `http://${name.includes(':') ? `[${name}]` : name}:${port}`
+  return `http${secure ? 's' : ''}://${name.includes(':') ? `[${name}]` : name}:${port}`
 }
 
 /** `fetch` hides the cause on Node. */

@@ -1,6 +1,6 @@
 import { loadConfig } from '../config/load-config.ts'
 import { formatProblems } from '../config/problem.ts'
-import { workerTlsFaults } from '../config/worker-tls.ts'
+import { tlsFaults } from '../config/tls-faults.ts'
 import { readNoting } from './config-watch.ts'
 import { type ServeOptions, serve } from './serve.ts'
 
@@ -12,7 +12,7 @@ export async function serveProgram(options: Omit<ServeOptions, 'readVersion'>): 
     readVersion = noted
   })
   const loaded = await loadConfig({ argv, env, readFile })
-  const faults = loaded.ok ? workerTlsFaults(loaded.config) : loaded.faults
+  const faults = loaded.ok ? tlsFaults(loaded.config) : loaded.faults
   if (loaded.ok && faults.length === 0) return serve(loaded.config, { ...options, readVersion })
   process.stderr.write(`${formatProblems(faults)}\n`)
   return 2

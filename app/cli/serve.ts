@@ -3,11 +3,11 @@ import type { Environment } from '../config/environment.ts'
 import { loadConfig } from '../config/load-config.ts'
 import { ConfigError, formatProblems } from '../config/problem.ts'
 import type { Config } from '../config/settings.ts'
+import { tlsFaults, tlsFiles } from '../config/tls-faults.ts'
 import { version } from '../config/version.ts'
-import { workerTlsFaults } from '../config/worker-tls.ts'
 import type { ReadConfig } from '../gateway/reloader.ts'
 import { createRouter } from '../gateway/router.ts'
-import type { RouterControl } from '../operations/router-control.ts'
+import type { ReloadResult, RouterControl } from '../operations/router-control.ts'
 import { processCount } from '../processes/process-count.ts'
 import { ListenError } from '../runtime/runtime.ts'
 import { isOrder, type Signals } from '../runtime/signals.ts'
@@ -15,7 +15,8 @@ import { guardProcess } from '../telemetry/guard-process.ts'
 import { createLog, type Log } from '../telemetry/log.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
 import { banner } from './banner.ts'
-import { watchFile } from './config-watch.ts'
+import { watchCertificates } from './certificate-watch.ts'
+import { versionOf, watchFiles } from './config-watch.ts'
 
 /** Milliseconds that the banner waits for the first probes, so that it can show states and models. */
 const firstProbesMs = 1000
@@ -26,7 +27,7 @@ export interface ServeOptions {
   /** The flags of the command line. */
   readonly argv: readonly string[]
   readonly signals: Signals
-  /** Of the configuration file as `config` has it; see `watchFile`. */
+  /** Of the configuration file as `config` has it; see `watchFiles`. */
   readonly readVersion: string | undefined
 }
 
@@ -36,7 +37,9 @@ interface Router {
   start(options: { readonly ready: boolean }): Promise<{ readonly api: string; readonly operations: string }>
   stop(options: { readonly settle: boolean }): Promise<void>
   /** Reads the configuration anew. */
-  reload(cause: string): Promise<unknown>
+  reload(cause: string): Promise<ReloadResult>
+  /** Reads certificates and keys anew. */
+  renew(cause: string): Promise<ReloadResult>
   /** Leaves nothing behind when this process exits. */
   abandon(): void
 }
@@ -61,9 +64,11 @@ export async function serve(config: Config, options: ServeOptions): Promise<numb
     const readConfig: ReadConfig = async () => {
       const loaded = await loadConfig({ argv, env })
       if (!loaded.ok) return loaded
-      const faults = [...restartNeeded(config, loaded.config), ...workerTlsFaults(loaded.config)]
+      const faults = [...restartNeeded(config, loaded.config), ...tlsFaults(loaded.config)]
       return faults.length > 0 ? { ok: false, faults } : { ok: true, config: serving(loaded.config) }
     }
+    const certificates = tlsFiles(config)
+    const certificatesVersion = await versionOf(certificates)
     const router = await startRouter(serving(config), { processes, argv, log, readConfig })
     ending.abandon = () => router.abandon()
     ending.hangUp = () => void router.reload('SIGHUP')
@@ -81,12 +86,14 @@ export async function serve(config: Config, options: ServeOptions): Promise<numb
     log.info({ ...urls, version, policy: config.policy, workers, processes }, 'listening')
     if (workers === 0 && !looksForWorkers(config)) log.warn(noWorkers)
     const file = config.config
-    const unwatch =
-      file !== undefined && isData(file)
-        ? watchFile(file, () => void router.reload(file), { readVersion })
-        : () => {}
+    const watched = file !== undefined && isData(file) ? [file] : []
+    const unwatch = watchFiles(watched, () => void router.reload(watched.join()), { readVersion })
+    const unwatchCertificates = watchCertificates(certificates, (cause) => router.renew(cause), {
+      readVersion: certificatesVersion,
+    })
     const signal = await ending.order
     unwatch()
+    unwatchCertificates()
     log.info({ signal }, 'draining')
     // A person's Ctrl-C: no load balancer has to notice first.
     await router.stop({ settle: signal !== 'SIGINT' && !early })
@@ -114,10 +121,16 @@ async function startRouter(config: Config, options: RouterOptions): Promise<Rout
   const { processes, argv, log, readConfig } = options
   if (processes === 1) {
     const router = await createRouter(config, { log, readConfig })
-    return { ...router, reload: (cause) => router.reloader.reload(cause), abandon: () => {} }
+    const { reloader } = router
+    return {
+      ...router,
+      reload: (cause) => reloader.reload(cause),
+      renew: (cause) => reloader.renew(cause),
+      abandon: () => {},
+    }
   }
   // Only loaded where it is wanted: it costs start-up time and memory.
-  const { supervise } = await import('../processes/supervisor.ts')
+  const { supervise } = await import('../processes/supervise.ts')
   return supervise(config, { count: processes, argv, log, readConfig })
 }
 

@@ -7,6 +7,15 @@ export interface OwnFlag {
 
 export const ownFlags = {
   url: { argument: '<url>', help: 'another listener than the one that the settings name' },
+  'ca-file': {
+    argument: '<file>',
+    help: 'authorities (PEM) that vouch for the certificate of that listener',
+  },
+  'client-cert': {
+    argument: '<file>',
+    help: 'certificate (PEM) to show to that listener, where it asks for one',
+  },
+  'client-key': { argument: '<file>', help: 'private key (PEM) of that certificate' },
   json: { argument: '', help: 'JSON instead of a table' },
   watch: { argument: '', help: 'show it anew every 2 s until Ctrl-C' },
   follow: { argument: '', help: 'go on with each request that ends, until Ctrl-C' },
@@ -34,7 +43,8 @@ export interface Verb {
   readonly common?: true
 }
 
-const ask = ['url', 'json'] as const
+const reach = ['url', 'ca-file', 'client-cert', 'client-key'] as const
+const ask = [...reach, 'json'] as const
 
 /** Every verb for people: parsing, help and completion follow from this table. All of them take the settings as flags. */
 export const verbs = {
@@ -46,8 +56,8 @@ export const verbs = {
     flags: ask,
     common: true,
   },
-  health: { help: 'ask a running router: exit 0 when healthy, else 1', flags: ['url'] },
-  top: { help: 'the fleet, live: which worker is out, slow or failing, and why', flags: ['url'] },
+  health: { help: 'ask a running router: exit 0 when healthy, else 1', flags: reach },
+  top: { help: 'the fleet, live: which worker is out, slow or failing, and why', flags: reach },
   workers: { help: 'the workers of a running router, and how each is', flags: [...ask, 'watch'] },
   drain: { takes: '<worker>', help: 'a worker gets nothing new; what it has goes on', flags: ask },
   undrain: { takes: '<worker>', help: 'it gets requests again', flags: ask },

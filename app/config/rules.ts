@@ -1,7 +1,9 @@
 import { selectionPolicies } from '../../policies/selection/index.ts'
 import { nearest } from './kinds/nearest.ts'
+import { kebabCase } from './kinds/setting.ts'
 import { canonicalUrl } from './kinds/worker-url.ts'
 import { got } from './problem.ts'
+import type { tls } from './settings/tls.ts'
 import type { Config, SettingKey } from './settings.ts'
 
 /** What a rule found: the setting to name, and the words of the fault. */
@@ -17,6 +19,8 @@ export interface Rule {
   readonly keys: readonly SettingKey[]
   check(config: Config): Iterable<Finding>
 }
+
+type FileKey = keyof typeof tls | 'workerClientCert' | 'workerClientKey'
 
 const wildcards = ['0.0.0.0', '::', '']
 const loopback = ['127.0.0.1', 'localhost', '::1', ...wildcards]
@@ -149,15 +153,9 @@ export const rules: readonly Rule[] = [
       if (config.processes !== 'auto') yield* sharedCap(config, config.processes)
     },
   },
-  {
-    keys: ['workerClientCert', 'workerClientKey'],
-    *check({ workerClientCert: cert, workerClientKey: key }) {
-      if (cert !== undefined && key === undefined)
-        yield { key: 'workerClientKey', problem: 'it is missing, and --worker-client-cert needs it' }
-      if (cert === undefined && key !== undefined)
-        yield { key: 'workerClientCert', problem: 'it is missing, and --worker-client-key needs it' }
-    },
-  },
+  together('workerClientCert', 'workerClientKey'),
+  together('tlsCertFile', 'tlsKeyFile', 'tlsClientCaFile'),
+  together('prometheusTlsCertFile', 'prometheusTlsKeyFile', 'prometheusTlsClientCaFile'),
   {
     keys: ['adminApiKey', 'routerApiKeys'],
     *check({ adminApiKey, routerApiKeys }) {
@@ -167,6 +165,21 @@ export const rules: readonly Rule[] = [
     },
   },
 ]
+
+/** A certificate and its key, and what stands for nothing without them. */
+function together(cert: FileKey, key: FileKey, clientCa?: FileKey): Rule {
+  return {
+    keys: clientCa === undefined ? [cert, key] : [cert, key, clientCa],
+    *check(config) {
+      const [withCert, withKey] = [config[cert] !== undefined, config[key] !== undefined]
+      const flag = (name: FileKey) => `--${kebabCase(name)}`
+      if (withCert && !withKey) yield { key, problem: `it is missing, and ${flag(cert)} needs it` }
+      if (!withCert && withKey) yield { key: cert, problem: `it is missing, and ${flag(key)} needs it` }
+      if (clientCa !== undefined && config[clientCa] !== undefined && !withCert && !withKey)
+        yield { key: cert, problem: `it is missing, and ${flag(clientCa)} needs it` }
+    },
+  }
+}
 
 /** Each process gets its share of the cap: a worker is chosen without asking anybody. */
 export function* sharedCap(

@@ -9,6 +9,7 @@ import { listeners } from './settings/listeners.ts'
 import { logging } from './settings/logging.ts'
 import { breaker, retries } from './settings/resilience.ts'
 import { selection } from './settings/selection.ts'
+import { tls } from './settings/tls.ts'
 import { tracing } from './settings/tracing.ts'
 import { workers } from './settings/workers.ts'
 
@@ -18,6 +19,7 @@ import { workers } from './settings/workers.ts'
  */
 export const groups = [
   { title: 'Listeners', settings: listeners },
+  { title: 'TLS of the listeners', settings: tls },
   { title: 'Workers', settings: workers },
   { title: 'Selection', settings: selection },
   { title: 'Admission', settings: admission },
@@ -32,6 +34,7 @@ export const groups = [
 
 const table = {
   ...listeners,
+  ...tls,
   ...workers,
   ...selection,
   ...admission,

@@ -17,7 +17,7 @@ const tlsKeys = { ca: 'ca_file', cert: 'client_cert', key: 'client_key' } as con
 
 /**
  * Reads a list of workers in YAML, or in JSON, which is YAML too: each entry a URL, or
- * `{ url, draining, weight, ca_file, client_cert, client_key }`. The files that an entry names are read too.
+ * `{ url, draining, weight, ca_file, client_cert, client_key, server_name }`. The files that an entry names are read too.
  *
  * An empty list is `[]`; a text without any list is a mistake, because a file that is being written looks like that.
  *
@@ -52,6 +52,7 @@ function parseEntry(entry: unknown, index: number): ListedWorker {
     ca_file,
     client_cert,
     client_key,
+    server_name,
     ...rest
   } = entry as Record<string, unknown>
   const [unknown] = Object.keys(rest)
@@ -60,7 +61,9 @@ function parseEntry(entry: unknown, index: number): ListedWorker {
   if (typeof draining !== 'boolean') throw new Error(`${place}: draining is neither true nor false`)
   if (weight !== undefined && !isWeight(weight))
     throw new Error(`${place}: weight is no number from 0.01 to 100`)
-  const tls = parseTls({ ca_file, client_cert, client_key }, place)
+  if (server_name !== undefined && (typeof server_name !== 'string' || server_name === ''))
+    throw new Error(`${place}: server_name is not a host name`)
+  const tls = parseTls({ ca_file, client_cert, client_key }, place, server_name)
   return { url: parseUrl(url, place), draining, ...(weight !== undefined && { weight }), ...(tls && { tls }) }
 }
 
@@ -69,7 +72,11 @@ export function isWeight(value: unknown): value is number {
   return typeof value === 'number' && value >= 0.01 && value <= 100
 }
 
-function parseTls(written: Record<string, unknown>, place: string): TlsFiles | undefined {
+function parseTls(
+  written: Record<string, unknown>,
+  place: string,
+  serverName: string | undefined,
+): TlsFiles | undefined {
   const { ca_file: ca, client_cert: cert, client_key: key } = written
   for (const [name, path] of Object.entries(written)) {
     if (path !== undefined && (typeof path !== 'string' || path === ''))
@@ -77,7 +84,7 @@ function parseTls(written: Record<string, unknown>, place: string): TlsFiles | u
   }
   if ((cert === undefined) !== (key === undefined))
     throw new Error(`${place}: client_cert and client_key belong together`)
-  const { tls, faults } = readTlsFiles({ ca, cert, key } as TlsPaths)
+  const { tls, faults } = readTlsFiles({ ca, cert, key } as TlsPaths, serverName)
   const [fault] = faults
   if (fault !== undefined) throw new Error(`${place}: ${tlsKeys[fault.part]} ${fault.path}: ${fault.problem}`)
   return tls

@@ -6,7 +6,7 @@ import { changedSettings } from '../config/changes.ts'
 import { discovery as discoverySettings } from '../config/settings/discovery.ts'
 import { breaker as breakerSettings } from '../config/settings/resilience.ts'
 import type { Config, SettingKey } from '../config/settings.ts'
-import { readWorkerTls } from '../config/worker-tls.ts'
+import { changedParts, readWorkerTls } from '../config/worker-tls.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Observer } from '../telemetry/observer.ts'
@@ -46,10 +46,11 @@ export interface Fleet {
   isStarting(): boolean
   /**
    * Checks another configuration and makes what it needs; the function that is returned takes it over, and cannot fail.
+   * It says which settings name files that are others than before.
    *
    * @throws ConfigError, TypeError where the configuration cannot be had
    */
-  prepare(next: Config): () => void
+  prepare(next: Config): () => readonly SettingKey[]
   /** Starts to look for workers and to probe them. */
   start(): void
   /** Stops that, and closes the connections when `idle` resolves. */
@@ -65,11 +66,12 @@ export interface Fleet {
 export function createFleet(options: FleetOptions): Fleet {
   const { clock, random, runtime, observer } = options
   const now = () => clock.now()
+  let workerTls = readWorkerTls(options.config)
   const client = runtime.createClient({
     connectTimeoutMs: options.config.connectTimeoutMs,
     idleSocketMs,
     maxHeadBytes,
-    tls: readWorkerTls(options.config),
+    tls: workerTls,
   })
   let config = options.config
   let headers = workerHeaders(config)
@@ -131,7 +133,9 @@ export function createFleet(options: FleetOptions): Fleet {
     observer.follow(discovery, registry)
   }
 
-  function prepare(next: Config): () => void {
+  function prepare(next: Config): () => readonly SettingKey[] {
+    const nextTls = readWorkerTls(next)
+    const renewed = changedParts(workerTls, nextTls)
     const changed = new Set(changedSettings(config, next))
     const any = (keys: Iterable<SettingKey>): boolean => [...keys].some((key) => changed.has(key))
     const createPolicy = any(selectionKeys) ? policyFactory(next, { random, now }) : undefined
@@ -139,6 +143,8 @@ export function createFleet(options: FleetOptions): Fleet {
     const nextDiscovery = any(discoveryKeys) ? createDiscovery({ ...parts, config: next }) : undefined
     return () => {
       config = next
+      workerTls = nextTls
+      if (renewed.length > 0) client.setTls(undefined, nextTls)
       headers = workerHeaders(next)
       prober.reconfigure({ ...probeTimes(next), headers })
       registry.allow = next.workerUrlAllow
@@ -149,6 +155,7 @@ export function createFleet(options: FleetOptions): Fleet {
       })
       if (nextPolicy !== undefined) prober.reconfigure({ readsEngine: nextPolicy.reads?.engine })
       if (nextDiscovery !== undefined) rediscover(nextDiscovery)
+      return renewed
     }
   }
 

@@ -1,6 +1,6 @@
 import { changedSettings, restartNeeded } from '../config/changes.ts'
 import { ConfigError, type ConfigProblem } from '../config/problem.ts'
-import { type Config, settingOf, settings } from '../config/settings.ts'
+import { type Config, type SettingKey, settingOf, settings } from '../config/settings.ts'
 import type { ConfigView, ReloadResult } from '../operations/router-control.ts'
 import type { Log } from '../telemetry/logger.ts'
 
@@ -10,7 +10,8 @@ export type ReadConfig = () => Promise<
   | { readonly ok: false; readonly faults: readonly ConfigProblem[] }
 >
 
-type Apply = () => void | Promise<void>
+/** Says which settings name files that are others than before. */
+type Apply = () => readonly SettingKey[] | Promise<readonly SettingKey[]>
 
 export interface ReloaderOptions {
   /** In force at the start. */
@@ -59,19 +60,32 @@ export class Reloader {
 
   /** @param cause what has led to it, for the log */
   reload(cause: string): Promise<ReloadResult> {
-    const result = this.#queue.then(() => this.#reload(cause))
+    return this.#next(cause, () => this.#readAnew())
+  }
+
+  /** Reads the files anew that the configuration in force names; the configuration itself stays. */
+  renew(cause: string): Promise<ReloadResult> {
+    return this.#next(cause, () => this.#takeOver(this.#config))
+  }
+
+  #next(cause: string, make: () => Promise<ReloadResult>): Promise<ReloadResult> {
+    const result = this.#queue.then(async () => this.#tell(cause, await make()))
     this.#queue = result.catch(() => {})
     return result
   }
 
-  async #reload(cause: string): Promise<ReloadResult> {
-    const { read, log, onResult } = this.#options
+  async #readAnew(): Promise<ReloadResult> {
+    const { read } = this.#options
     const loaded = await read?.().catch((error: unknown) => ({
       ok: false as const,
       faults: [unexpected(error)],
     }))
-    const result =
-      loaded === undefined || !loaded.ok ? failed(loaded?.faults ?? []) : await this.#takeOver(loaded.config)
+    if (loaded === undefined || !loaded.ok) return failed(loaded?.faults ?? [])
+    return this.#takeOver(loaded.config)
+  }
+
+  #tell(cause: string, result: ReloadResult): ReloadResult {
+    const { log, onResult } = this.#options
     this.#last = result
     onResult(result.ok)
     const { ok, changed, problems } = result
@@ -86,14 +100,16 @@ export class Reloader {
     const { check = () => [], prepare } = this.#options
     const problems = [...restartNeeded(before, next), ...check(before, next)]
     if (problems.length > 0) return failed(problems)
+    let renewed: readonly SettingKey[]
     try {
       const apply = await prepare(next)
-      await apply()
+      renewed = await apply()
     } catch (error) {
       return failed(error instanceof ConfigError ? error.faults : [unexpected(error)])
     }
     this.#config = next
-    const changed = changedSettings(before, next).map((key) => `--${settingOf(key).flag}`)
+    const keys = new Set([...changedSettings(before, next), ...renewed])
+    const changed = [...keys].map((key) => `--${settingOf(key).flag}`)
     return { at: new Date().toISOString(), ok: true, changed, problems: [] }
   }
 }

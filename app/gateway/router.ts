@@ -7,7 +7,8 @@ import { createMemory } from '../api/call-of.ts'
 import { createDryRun } from '../api/dry-run.ts'
 import { ModelNames } from '../api/model-names.ts'
 import { connectionsFull } from '../api/spare-connections.ts'
-import type { Config } from '../config/settings.ts'
+import type { ListenerName } from '../config/listener-tls.ts'
+import type { Config, SettingKey } from '../config/settings.ts'
 import { version } from '../config/version.ts'
 import { FleetFeed } from '../operations/fleet-feed.ts'
 import { Lifecycle } from '../operations/lifecycle.ts'
@@ -18,7 +19,7 @@ import type { RouterControl } from '../operations/router-control.ts'
 import { bufferBound } from '../runtime/available-memory.ts'
 import { type Clock, systemClock } from '../runtime/clock.ts'
 import { detectRuntime } from '../runtime/detect.ts'
-import type { FetchHandler, Listener, Runtime } from '../runtime/runtime.ts'
+import type { FetchHandler, Listener, ListenOptions, Runtime } from '../runtime/runtime.ts'
 import { Accounting } from '../telemetry/accounting.ts'
 import { createTracer } from '../telemetry/create-tracer.ts'
 import { exposition, type Samples, samplesOf, wantsOpenMetrics } from '../telemetry/exposition.ts'
@@ -26,7 +27,9 @@ import { figureNames, figuresOf } from '../telemetry/figures.ts'
 import { type Log, silentLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { Observer } from '../telemetry/observer.ts'
+import { shownCertificates } from '../telemetry/shown-certificates.ts'
 import type { WorkerRegistry } from '../workers/registry.ts'
+import { Certificates } from './certificates.ts'
 import { createFleet } from './fleet.ts'
 import { createLimits } from './limits.ts'
 import { relayOptions } from './relay-options.ts'
@@ -67,8 +70,8 @@ export interface Router {
   readonly registry: WorkerRegistry
   readonly control: RouterControl
   readonly reloader: Reloader
-  /** See `Fleet.prepare`; of the whole router. */
-  prepare(next: Config): () => void
+  /** See `Fleet.prepare`; of the whole router. The function says which settings name files that have changed. */
+  prepare(next: Config): () => readonly SettingKey[]
   readonly serveApi: FetchHandler
   readonly serveOperations: FetchHandler
   /**
@@ -111,6 +114,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
     onOperatorChange: shared?.onOperatorChange,
   })
   const { registry, pool } = fleet
+  const certificates = new Certificates({ config, onShown: shownCertificates(metrics, log) })
   let current = config
   const lifecycle = new Lifecycle({ ...{ accounting, clock }, ...drainTimes(config) })
   const limits = createLimits(config, observer, now)
@@ -175,12 +179,15 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
   const serveOperations: FetchHandler = (request, env) => applications.operations.fetch(request, env)
   let applications = createApplications(config)
 
-  function prepare(next: Config): () => void {
+  function prepare(next: Config): () => readonly SettingKey[] {
     const applyFleet = fleet.prepare(next)
+    const renew = certificates.prepare(next)
     return () => {
+      // The only one that can fail, where the system has no descriptor left: nothing has changed then.
+      const renewed = renew()
       if (next.adminApiKey !== current.adminApiKey) feed.disconnect()
       current = next
-      applyFleet()
+      renewed.push(...applyFleet())
       limits.reconfigure(next)
       budget.reconfigure(budgetOf(next))
       held.limit = bufferBound(next.maxBufferedBytes)
@@ -190,6 +197,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
       if (parts.log !== undefined) log.level = next.logLevel
       // Requests under way go on in the applications that they have come to.
       applications = createApplications(next)
+      return renewed
     }
   }
 
@@ -210,11 +218,16 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
 
   async function listen(): Promise<void> {
     const { host, port, prometheusHost, prometheusPort } = config
-    listeners.push(await runtime.listen({ host, port, fetch: serveApi, shared: shared !== undefined }))
-    if (shared !== undefined) return
-    listeners.push(
-      await runtime.listen({ host: prometheusHost, port: prometheusPort, fetch: serveOperations }),
-    )
+    const isShared = shared !== undefined
+    await open('api', { host, port, fetch: serveApi, shared: isShared })
+    if (!isShared)
+      await open('operations', { host: prometheusHost, port: prometheusPort, fetch: serveOperations })
+  }
+
+  async function open(name: ListenerName, options: Omit<ListenOptions, 'tls'>): Promise<void> {
+    const listener = await runtime.listen({ ...options, tls: certificates.of(name) })
+    listeners.push(listener)
+    certificates.serve(name, listener)
   }
 
   async function close(graceMs = 0): Promise<void> {

@@ -1,12 +1,17 @@
 import { RouterError } from '../../http/errors.ts'
 import type { FetchHandler, Runtime } from '../runtime/runtime.ts'
 import { urlOf } from '../runtime/runtime.ts'
+import type { ServerTls } from '../runtime/server-tls.ts'
 import type { HeaderFields, HttpClient } from '../upstream/http-client.ts'
 
 export interface OwnApiOptions {
   readonly runtime: Runtime
   /** Where the processes listen. */
-  readonly address: () => { readonly host: string; readonly port: number }
+  readonly address: () => {
+    readonly host: string
+    readonly port: number
+    readonly tls: ServerTls | undefined
+  }
   /** Bytes. */
   readonly maxBodyBytes: () => number
 }
@@ -28,11 +33,14 @@ export class OwnApi {
 
   readonly fetch: FetchHandler = async (request, { incoming }) => {
     const { runtime, address, maxBodyBytes } = this.#options
-    this.#client ??= runtime.createClient({ connectTimeoutMs, idleSocketMs, maxHeadBytes })
-    const { host, port } = address()
+    const { host, port, tls } = address()
+    if (tls?.clientCa !== undefined) throw new RouterError('forbidden', wantsCertificate)
+    // Whoever has the port is this router itself, by whatever name its certificate has.
+    const own = { unchecked: true }
+    this.#client ??= runtime.createClient({ connectTimeoutMs, idleSocketMs, maxHeadBytes, tls: own })
     const body = await incoming.body(maxBodyBytes())
     const pending = this.#client.send({
-      origin: urlOf(reachable(host), port),
+      origin: urlOf(reachable(host), port, tls !== undefined),
       path: new URL(request.url).pathname,
       method: request.method,
       headers: incoming.headers.filter(([name]) => !framing.has(name)),
@@ -55,6 +63,9 @@ export class OwnApi {
     await this.#client?.close()
   }
 }
+
+const wantsCertificate =
+  'the API asks its clients for a certificate, and with several processes this page has none: use a client of your own'
 
 /** The client writes its own. */
 const framing: ReadonlySet<string> = new Set(['content-length', 'transfer-encoding'])

@@ -40,7 +40,7 @@ export class OwnProcess {
   /** What of the configuration is code: it stays as it was at the start. */
   #code: Partial<Pick<Config, 'middleware' | 'selectionPolicies'>> = {}
   /** What takes the configuration over that came last. */
-  #prepared: { readonly reload: number; readonly apply: Promise<() => void> } | undefined
+  #prepared: { readonly reload: number; readonly apply: Promise<() => unknown> } | undefined
   /** The takeover that was begun last: the next configuration is compared with what it leaves. */
   #committed: Promise<void> = Promise.resolve()
   #stopping = false
@@ -96,7 +96,7 @@ export class OwnProcess {
         const prepared = this.#prepared
         this.#prepared = undefined
         if (prepared?.reload !== reload) throw new Error('this configuration was not prepared')
-        const committed = prepared.apply.then((apply) => apply())
+        const committed = prepared.apply.then((apply) => void apply())
         this.#committed = committed.catch(() => {})
         await committed
         return null
@@ -134,7 +134,7 @@ export class OwnProcess {
     if (!this.#stopping) await router.start({ ready: false })
   }
 
-  async #prepare(config: Partial<Config>): Promise<() => void> {
+  async #prepare(config: Partial<Config>): Promise<() => unknown> {
     const committed = this.#committed
     const router = await this.#ready.promise
     await committed

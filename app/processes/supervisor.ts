@@ -1,21 +1,22 @@
 import { standingOf } from '../../http/priority.ts'
-import type { Config } from '../config/settings.ts'
+import type { Config, SettingKey } from '../config/settings.ts'
+import { Certificates } from '../gateway/certificates.ts'
 import { createLimits, type Limits } from '../gateway/limits.ts'
 import { type ReadConfig, Reloader } from '../gateway/reloader.ts'
 import { FleetFeed } from '../operations/fleet-feed.ts'
 import { createOperations } from '../operations/operations.ts'
-import { type PageFiles, readPage } from '../operations/page-files.ts'
+import type { PageFiles } from '../operations/page-files.ts'
 import type { ReloadResult, RouterControl } from '../operations/router-control.ts'
 import { claimPort } from '../runtime/claim-port.ts'
-import { type Clock, systemClock, within } from '../runtime/clock.ts'
-import { detectRuntime } from '../runtime/detect.ts'
-import { type OwnCommand, ownCommand } from '../runtime/own-command.ts'
+import { type Clock, within } from '../runtime/clock.ts'
+import type { OwnCommand } from '../runtime/own-command.ts'
 import { type FetchHandler, type Listener, type Runtime, urlOf } from '../runtime/runtime.ts'
 import { tracesEndpoint } from '../telemetry/create-tracer.ts'
 import { wantsOpenMetrics } from '../telemetry/exposition.ts'
 import type { Log } from '../telemetry/log.ts'
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts'
 import { Observer } from '../telemetry/observer.ts'
+import { shownCertificates } from '../telemetry/shown-certificates.ts'
 import type { OperatorChanges } from '../workers/registry.ts'
 import type { StartOrder, SupervisorCalls } from './calls.ts'
 import type { Handlers } from './channel.ts'
@@ -72,6 +73,8 @@ export class Supervisor {
   /** In force; processes that are started later get it too. */
   #config: Config
   #serveOperations: FetchHandler
+  /** Those of the API are read here too: what is wrong with them is said once, before any process is asked. */
+  readonly #certificates: Certificates
   readonly #reloader: Reloader
   #reloads = 0
 
@@ -80,6 +83,8 @@ export class Supervisor {
     this.#options = options
     this.#config = config
     this.#observer = new Observer({ metrics: this.#metrics, log, policy: config.policy })
+    const onShown = shownCertificates(this.#metrics, log)
+    this.#certificates = new Certificates({ config, onShown })
     this.#limits = createLimits(config, this.#observer, () => clock.now())
     this.#group = this.#createGroup()
     this.#reloader = new Reloader({
@@ -108,7 +113,7 @@ export class Supervisor {
     this.#feed = new FleetFeed({ control: this.control, clock, figures })
     this.#api = new OwnApi({
       runtime,
-      address: () => ({ host: config.host, port: this.#port }),
+      address: () => ({ host: config.host, port: this.#port, tls: this.#certificates.of('api') }),
       maxBodyBytes: () => this.#config.maxPayloadSize,
     })
     this.#serveOperations = this.#createOperations(config)
@@ -117,6 +122,11 @@ export class Supervisor {
   /** Reads the configuration anew; see `Reloader`. */
   reload(cause: string): Promise<ReloadResult> {
     return this.#reloader.reload(cause)
+  }
+
+  /** Reads the files anew that the configuration names; see `Reloader`. */
+  renew(cause: string): Promise<ReloadResult> {
+    return this.#reloader.renew(cause)
   }
 
   /** @throws ListenError, ConfigError, as a single process does */
@@ -128,7 +138,9 @@ export class Supervisor {
       host,
       port,
       fetch: (request, env) => this.#serveOperations(request, env),
+      tls: this.#certificates.of('operations'),
     })
+    this.#certificates.serve('operations', this.#operations)
     this.#observer.lag.start()
     try {
       await this.#group.start()
@@ -136,7 +148,8 @@ export class Supervisor {
       await this.#close()
       throw error
     }
-    return { api: urlOf(config.host, this.#port), operations: this.#operations.url }
+    const secure = this.#certificates.of('api') !== undefined
+    return { api: urlOf(config.host, this.#port, secure), operations: this.#operations.url }
   }
 
   /** Drains all processes at once; resolves when they are gone and everything is closed. */
@@ -169,8 +182,9 @@ export class Supervisor {
   }
 
   /** When all processes have prepared it, all take it over, and so do those that are started from then on. */
-  async #prepare(next: Config): Promise<() => Promise<void>> {
+  async #prepare(next: Config): Promise<() => Promise<readonly SettingKey[]>> {
     const { clock, log } = this.#options
+    const renew = this.#certificates.prepare(next)
     const serveOperations = this.#createOperations(next)
     const group = new GroupReload({
       ...{ clock, log, reload: ++this.#reloads },
@@ -178,14 +192,16 @@ export class Supervisor {
       share: (number) => this.#shared(next, number),
     })
     await group.prepare()
-    return () => {
+    return async () => {
+      const renewed = renew()
       if (next.adminApiKey !== this.#config.adminApiKey) this.#feed.disconnect()
       this.#config = next
       this.#limits.reconfigure(next)
       this.#observer.policyChanged(next.policy, next.cacheThreshold)
       log.level = next.logLevel
       this.#serveOperations = serveOperations
-      return group.commit()
+      await group.commit()
+      return renewed
     }
   }
 
@@ -270,20 +286,4 @@ export class Supervisor {
   #soon<T>(answer: Promise<T>): Promise<T | undefined> {
     return within(this.#options.clock, answerMs, answer).catch(() => undefined)
   }
-}
-
-export interface SuperviseOptions {
-  readonly count: number
-  /** The flags that the router was started with. */
-  readonly argv: readonly string[]
-  readonly log: Log
-  /** Reads the configuration anew. */
-  readonly readConfig?: ReadConfig | undefined
-}
-
-/** A router of several processes, as the program runs it. */
-export async function supervise(config: Config, options: SuperviseOptions): Promise<Supervisor> {
-  const runtime = await detectRuntime()
-  const page = await readPage()
-  return new Supervisor({ ...options, config, page, command: ownCommand(), runtime, clock: systemClock })
 }

@@ -4,9 +4,12 @@ import { payloadTooLarge, RequestBody } from '../../http/request-body.ts'
 import type { ByteSource, HeaderFields } from '../upstream/http-client.ts'
 import { endOfTurn } from '../upstream/turn.ts'
 import { workerClient } from '../upstream/worker-client.ts'
+import { BunListener, type BunServer, keepAliveSeconds, type OpenServer } from './bun-server.ts'
+import { claimPort } from './claim-port.ts'
 import {
   type ClientRequest,
   type FetchHandler,
+  ListenError,
   type Listener,
   type ListenOptions,
   listenError,
@@ -14,9 +17,7 @@ import {
   type StreamBody,
   urlOf,
 } from './runtime.ts'
-
-/** Seconds a kept-alive connection may be silent between requests; above the 60 s of common load balancers. */
-const keepAliveSeconds = 75
+import type { ServerTls } from './server-tls.ts'
 
 /** Bytes. A declared body of no more is read in one piece, which costs less than a stream. */
 const atOnceBytes = 256 * 1024
@@ -24,51 +25,65 @@ const atOnceBytes = 256 * 1024
 export const bun: Runtime = {
   name: 'bun',
   version: process.versions.bun ?? '',
+  tellsClientCertificates: false,
   createClient: workerClient,
   listen,
 }
 
-async function listen({ host, port, fetch, shared = false }: ListenOptions): Promise<Listener> {
+async function listen({ host, port, fetch, shared = false, tls }: ListenOptions): Promise<Listener> {
   try {
-    const server = Bun.serve({
-      hostname: host,
-      port,
-      reusePort: shared,
-      // The longest header (16 KiB) is a flag of Bun's, not an option here; beyond, Bun itself answers with a bare 431.
-      // Bun closes a connection that is quiet for 10 s, a prefill included. The limit below is for the time between
-      // requests only: it is lifted as long as one is under way.
-      idleTimeout: keepAliveSeconds,
-      // The router's own limit answers with 413; Bun's would close the connection without a word.
-      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-      fetch: (request, bunServer) => serve(fetch, request, bunServer),
-      // A body that fails on purpose ends here: the connection is reset, and there is nothing to add.
-      error: () => new Response(null, { status: 500 }),
-    })
+    const secure = tls !== undefined
+    // A port that several servers are to share is claimed before: none of them notices a stranger's that shares too.
+    const ownPort = secure && !shared ? await claimPort(host, port) : port
+    const open: OpenServer = (own, isRetired) =>
+      Bun.serve({
+        hostname: host,
+        port: ownPort,
+        reusePort: shared || secure,
+        // The longest header (16 KiB) is a flag of Bun's, not an option here; beyond, Bun itself answers with a bare 431.
+        // Bun closes a connection that is quiet for 10 s, a prefill included. The limit below is for the time between
+        // requests only: it is lifted as long as one is under way.
+        idleTimeout: keepAliveSeconds,
+        // The router's own limit answers with 413; Bun's would close the connection without a word.
+        maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+        fetch: secure
+          ? async (request, bunServer) => lastAnswer(await serve(fetch, request, bunServer), isRetired)
+          : (request, bunServer) => serve(fetch, request, bunServer),
+        // A body that fails on purpose ends here: the connection is reset, and there is nothing to add.
+        error: () => new Response(null, { status: 500 }),
+        ...(own !== undefined && { tls: tlsOptions(own) }),
+      })
+    const listener = new BunListener(open, tls)
+    const foundPort = listener.port ?? ownPort
     return {
-      url: urlOf(host, server.port ?? port),
-      port: server.port ?? port,
+      url: urlOf(host, foundPort, secure),
+      port: foundPort,
       // Bun does not tell how many connections wait for a request.
       get connections() {
-        return server.pendingRequests
+        return listener.pendingRequests
       },
-      stopAccepting: () => void server.stop(false),
-      async close(graceMs) {
-        const timer = setTimeout(() => void server.stop(true), graceMs)
-        await server.stop(graceMs === 0)
-        clearTimeout(timer)
-        await server.stop(true)
-      },
+      renew: (next) => listener.renew(next),
+      stopAccepting: () => listener.stopAccepting(),
+      close: (graceMs) => listener.close(graceMs),
     }
   } catch (error) {
-    throw listenError(error, host, port)
+    throw error instanceof ListenError ? error : listenError(error, host, port)
   }
 }
 
-async function serve(
-  fetch: FetchHandler,
-  request: Request,
-  server: Bun.Server<undefined>,
-): Promise<Response> {
+/** TLS 1.2 is the least that Bun speaks. */
+function tlsOptions({ cert, key, clientCa }: ServerTls): Bun.TLSOptions {
+  if (clientCa === undefined) return { cert, key }
+  return { cert, key, ca: clientCa, requestCert: true, rejectUnauthorized: true }
+}
+
+/** A connection with a certificate that was replaced ends with the answer. */
+function lastAnswer(response: Response, isRetired: () => boolean): Response {
+  if (isRetired()) response.headers.set('connection', 'close')
+  return response
+}
+
+async function serve(fetch: FetchHandler, request: Request, server: BunServer): Promise<Response> {
   // HTTP/1.0 without Host: Bun's URL is then a bare path, which everything behind this would misread. 400, as on Node.
   if (request.url.startsWith('/'))
     return new Response(null, { status: 400, headers: { connection: 'close' } })
@@ -82,12 +97,12 @@ async function serve(
 
 class BunRequest implements ClientRequest {
   readonly #request: Request
-  readonly #server: Bun.Server<undefined>
+  readonly #server: BunServer
   #headers: HeaderFields | undefined
   /** The body outlives the handler. */
   streams = false
 
-  constructor(request: Request, server: Bun.Server<undefined>) {
+  constructor(request: Request, server: BunServer) {
     this.#request = request
     this.#server = server
     // With a body still to come, the limit on silence stays: a stalled upload must not hold the connection for ever.

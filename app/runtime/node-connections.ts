@@ -1,4 +1,5 @@
 import type { Server } from 'node:http'
+import type { Server as SecureServer } from 'node:https'
 import type { Socket } from 'node:net'
 
 /** Counts the connections of a server, those that wait for a request included. */
@@ -17,13 +18,15 @@ const freshMs = 1000
  *
  * Nor is one idle that was opened a moment ago, or on which something has arrived that has not been read yet: on a busy
  * machine, a hundred requests may wait so when a router stops.
+ *
+ * @param secure the server speaks TLS: a connection counts once its handshake is over
  */
-export function spareUnsentAnswers(server: Server): ConnectionCount {
+export function spareUnsentAnswers(server: Server | SecureServer, secure = false): ConnectionCount {
   /** Open connections, each with the number of its requests that are not over: more than one when they are pipelined. */
   const requests = new Map<Socket, number>()
   /** When those were opened that have not had a request yet. */
   const fresh = new WeakMap<Socket, number>()
-  server.on('connection', (socket) => {
+  server.on(secure ? 'secureConnection' : 'connection', (socket: Socket) => {
     requests.set(socket, 0)
     fresh.set(socket, performance.now())
     socket.once('close', () => requests.delete(socket))

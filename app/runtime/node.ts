@@ -1,7 +1,9 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { TLSSocket } from 'node:tls'
 import { getRequestListener, RequestError } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
+import { type ClientCertificate, clientCertificateOf } from '../../http/client-certificate.ts'
 import { RouterError } from '../../http/errors.ts'
 import type { UploadBounds } from '../../http/incoming.ts'
 import { BodyCollector, type RequestBody } from '../../http/request-body.ts'
@@ -9,7 +11,7 @@ import { defaultUploadSilenceMs, UploadSilence } from '../../http/upload-silence
 import type { ByteSource, HeaderFields } from '../upstream/http-client.ts'
 import { endOfTurn } from '../upstream/turn.ts'
 import { workerClient } from '../upstream/worker-client.ts'
-import { spareUnsentAnswers } from './node-connections.ts'
+import { createNodeServer } from './node-server.ts'
 import { openStream } from './open-stream.ts'
 import {
   type ClientRequest,
@@ -24,29 +26,19 @@ import {
 export const node: Runtime = {
   name: 'node',
   version: process.versions.node,
+  tellsClientCertificates: true,
   createClient: (options) => workerClient({ ...options, corked: true }),
   listen,
 }
 
-async function listen({ host, port, fetch, shared = false }: ListenOptions): Promise<Listener> {
-  const server = createServer(
-    {
-      headersTimeout: 10_000,
-      // An upload may take as long as it likes: it is limited by its silence.
-      requestTimeout: 0,
-      connectionsCheckingInterval: 1_000,
-      // Above the 60 s of common load balancers, so that they close idle connections, not we under their hands.
-      keepAliveTimeout: 75_000,
-      // Bytes. Beyond, Node's parser itself answers with a bare 431: no middleware and no log line sees the request.
-      maxHeaderSize: 64 * 1024,
-      noDelay: true,
-    },
+async function listen({ host, port, fetch, shared = false, tls }: ListenOptions): Promise<Listener> {
+  const { server, connections, renew } = createNodeServer(
+    tls,
     getRequestListener((_, env) => handle(fetch, _, env as NodeEnv), {
       overrideGlobalObjects: true,
       errorHandler: refused,
     }),
   )
-  const connections = spareUnsentAnswers(server)
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(listenError(error, host, port)))
     server.listen({ host, port, backlog: 4096, reusePort: shared }, resolve)
@@ -60,11 +52,12 @@ async function listen({ host, port, fetch, shared = false }: ListenOptions): Pro
   }
 
   return {
-    url: urlOf(host, address.port),
+    url: urlOf(host, address.port, tls !== undefined),
     port: address.port,
     get connections() {
       return connections.size
     },
+    renew,
     stopAccepting,
     async close(graceMs) {
       stopAccepting()
@@ -152,6 +145,12 @@ class NodeRequest implements ClientRequest {
 
   get remoteAddress(): string | undefined {
     return this.#incoming.socket.remoteAddress
+  }
+
+  get clientCertificate(): ClientCertificate | undefined {
+    const socket = this.#incoming.socket as Partial<TLSSocket>
+    if (socket.authorized !== true) return undefined
+    return clientCertificateOf(socket.getPeerCertificate!())
   }
 
   async body(

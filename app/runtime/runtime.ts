@@ -1,10 +1,13 @@
 import type { Incoming } from '../../http/incoming.ts'
 import type { ByteSource, HttpClient, HttpClientOptions } from '../upstream/http-client.ts'
+import type { ServerTls } from './server-tls.ts'
 
 /** What the router needs of the runtime that it runs on, and nothing else: one implementation each for Bun and Node. */
 export interface Runtime {
   readonly name: 'bun' | 'node'
   readonly version: string
+  /** Whether a listener tells which certificate a client has shown: `Incoming.clientCertificate`. */
+  readonly tellsClientCertificates: boolean
   createClient(options: HttpClientOptions): HttpClient
   listen(options: ListenOptions): Promise<Listener>
 }
@@ -35,6 +38,8 @@ export interface ListenOptions {
   readonly fetch: FetchHandler
   /** Other processes of this router listen on the same port; the kernel spreads the connections. */
   readonly shared?: boolean
+  /** Undefined: the listener speaks plain HTTP. */
+  readonly tls?: ServerTls | undefined
 }
 
 export interface Listener {
@@ -43,6 +48,11 @@ export interface Listener {
   readonly port: number
   /** Connections that are open now, as far as the runtime tells. */
   readonly connections: number
+  /**
+   * Shows another certificate from now on, and asks other authorities about clients. Connections that are open keep
+   * theirs. Only for a listener that speaks TLS.
+   */
+  renew(tls: ServerTls): void
   /** Stops accepting connections and drops idle ones; requests under way go on. */
   stopAccepting(): void
   /** Lets answers that are being written reach their clients, for `graceMs` at most; then drops every connection. */
@@ -75,6 +85,6 @@ export function listenError(error: unknown, host: string, port: number): ListenE
 }
 
 /** How a host is written within a URL: IPv6 addresses stand in brackets. */
-export function urlOf(host: string, port: number): string {
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+export function urlOf(host: string, port: number, secure = false): string {
+  return `http${secure ? 's' : ''}://${host.includes(':') ? `[${host}]` : host}:${port}`
 }

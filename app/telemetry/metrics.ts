@@ -48,6 +48,12 @@ export function createMetrics() {
       'config_reload_timestamp_seconds',
       'When a configuration was last taken over, or the start.',
     ),
+    certificateExpiry: gauge(
+      'min',
+      'tls_certificate_expiry_timestamp_seconds',
+      'When the certificate expires that the listener shows.',
+      'listener',
+    ),
     processed: counter(
       'processed_requests_total',
       'Requests sent to the worker, each attempt counted.',

@@ -55,18 +55,24 @@ export interface HttpClient {
   /**
    * What new connections to an origin use in place of `HttpClientOptions.tls`; undefined takes it back. Idle connections
    * that were made with something else are dropped.
+   *
+   * @param origin undefined: all for which nothing else was said
    */
-  setTls(origin: string, tls: TlsFiles | undefined): void
+  setTls(origin: string | undefined, tls: TlsFiles | undefined): void
   /** Drops every connection. */
   close(): Promise<void>
 }
 
-/** PEM texts for connections to workers over TLS. */
+/** PEM texts for connections to workers over TLS, and the name that is expected there. */
 export interface TlsFiles {
   /** Authorities that are trusted; default: those that the runtime knows. */
   readonly ca?: string
   readonly cert?: string
   readonly key?: string
+  /** Asked for (SNI), and to be in the certificate; default: the host of the URL. */
+  readonly serverName?: string
+  /** Whoever answers is believed. Only for a listener of this very process or its children. */
+  readonly unchecked?: boolean
 }
 
 export interface HttpClientOptions {

@@ -16,8 +16,11 @@ export interface TlsFault {
   readonly problem: string
 }
 
-/** Reads the files and tries each; `tls` is undefined when no path is given. */
-export function readTlsFiles(paths: TlsPaths): {
+/** Reads the files and tries each; `tls` is undefined when no path is given, and no name. */
+export function readTlsFiles(
+  paths: TlsPaths,
+  serverName?: string,
+): {
   readonly tls: TlsFiles | undefined
   readonly faults: TlsFault[]
 } {
@@ -37,5 +40,6 @@ export function readTlsFiles(paths: TlsPaths): {
       faults.push({ part, path, problem: code === 'ENOENT' ? 'there is no such file' : message })
     }
   }
-  return { tls: Object.keys(read).length === 0 ? undefined : read, faults }
+  const tls: TlsFiles = { ...read, ...(serverName !== undefined && { serverName }) }
+  return { tls: Object.keys(tls).length === 0 ? undefined : tls, faults }
 }

@@ -23,7 +23,7 @@ export function workerClient(options: HttpClientOptions): HttpClient {
 }
 
 class PooledClient implements HttpClient, ConnectionEvents {
-  readonly #options: HttpClientOptions
+  #options: HttpClientOptions
   readonly #targets = new Map<string, Target>()
   readonly #connections = new Set<WorkerConnection>()
   /** By origin, in place of the option for all. */
@@ -49,10 +49,14 @@ class PooledClient implements HttpClient, ConnectionEvents {
     return exchange
   }
 
-  setTls(origin: string, tls: TlsFiles | undefined): void {
-    if (tls === undefined) this.#tls.delete(origin)
+  setTls(origin: string | undefined, tls: TlsFiles | undefined): void {
+    if (origin === undefined) this.#options = { ...this.#options, tls }
+    else if (tls === undefined) this.#tls.delete(origin)
     else this.#tls.set(origin, tls)
-    for (const stale of this.#targets.get(origin)?.idle.splice(0) ?? []) stale.destroy()
+    for (const [key, { idle }] of this.#targets) {
+      const concerned = origin === undefined ? !this.#tls.has(key) : key === origin
+      if (concerned) for (const stale of idle.splice(0)) stale.destroy()
+    }
   }
 
   get connections(): number {

@@ -267,12 +267,11 @@ function open(
     }
     return connect({ host: hostname, port, onread: { buffer: landing, callback } })
   }
-  // RFC 6066, section 3: addresses are not sent as a server name.
+  const { serverName: servername = hostname, unchecked = false, ...files } = tls ?? {}
   const socket = connectTls({
-    host: hostname,
-    port,
-    ...tls,
-    ...(isIP(hostname) === 0 && { servername: hostname }),
+    ...{ host: hostname, port, ...files, rejectUnauthorized: !unchecked },
+    // RFC 6066, section 3: addresses are not sent as a server name.
+    ...(isIP(servername) === 0 && { servername }),
   })
   return socket.on('data', onData)
 }

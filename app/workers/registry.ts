@@ -234,8 +234,7 @@ export class WorkerRegistry {
 
   #protect(entry: Entry, tls: TlsFiles | undefined): void {
     const { tls: before } = entry
-    const same = before?.ca === tls?.ca && before?.cert === tls?.cert && before?.key === tls?.key
-    if (same) return
+    if (isSame(before, tls)) return
     entry.tls = tls
     // Workers of one origin, behind unlike paths, share its connections.
     const { origin } = entry.worker
@@ -267,6 +266,10 @@ export class WorkerRegistry {
     const address = canonicalUrl(worker.url)
     return this.#entries.get(address)?.worker === worker ? address : undefined
   }
+}
+
+function isSame(a: TlsFiles | undefined, b: TlsFiles | undefined): boolean {
+  return a?.ca === b?.ca && a?.cert === b?.cert && a?.key === b?.key && a?.serverName === b?.serverName
 }
 
 function counts({ dismissed, refused }: Claim): boolean {

@@ -17,7 +17,13 @@ const remedies: readonly Remedy[] = [
   { met: /CERT_HAS_EXPIRED|CERT_NOT_YET_VALID/, advice: 'its certificate is out of date' },
   {
     met: /ALTNAME|HOSTNAME_MISMATCH/,
-    advice: 'its certificate is for another name: use the name that it is for',
+    advice:
+      'its certificate is for another name: use the name that it is for, or say it with --worker-server-name',
+  },
+  {
+    met: /ALERT_(?:CERTIFICATE|BAD_CERTIFICATE|UNKNOWN_CA|HANDSHAKE_FAILURE)/,
+    advice:
+      'it wants a certificate of the router, and another than it gets, if any: --worker-client-cert, --worker-client-key',
   },
   {
     met: /SELF_SIGNED|UNABLE_TO_|CERT|ERR_TLS/,
@@ -41,7 +47,11 @@ const remedies: readonly Remedy[] = [
     met: /no answer|CONNECT_TIMEOUT|ETIMEDOUT/,
     advice: 'nothing answers: is a firewall or a network policy in between?',
   },
-  { met: /ECONNRESET|EPIPE/, advice: 'it closes the connection: is it vLLM, or does it expect https://?' },
+  {
+    met: /ECONNRESET|EPIPE/,
+    advice:
+      'it closes the connection: is it vLLM, does it expect https://, or a certificate of the router (--worker-client-cert)?',
+  },
 ]
 
 /** @param error what the probe met, as `lastError` has it */

@@ -5,7 +5,7 @@ import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { readNoting, watchFile } from '../../app/cli/config-watch.ts'
+import { readNoting, watchFiles } from '../../app/cli/config-watch.ts'
 import { loadConfig } from '../../app/config/load-config.ts'
 import { eventually, within } from '../support/deadline.ts'
 import { residentMegabytes } from '../support/process-status.ts'
@@ -169,7 +169,7 @@ describe('a file that is looked at', () => {
     const file = join(home, 'a.yaml')
     await writeFile(file, 'a')
     const seen: string[] = []
-    t.after(watchFile(file, async () => seen.push(await readFile(file, 'utf8')), { intervalMs: 30 }))
+    t.after(watchFiles([file], async () => seen.push(await readFile(file, 'utf8')), { intervalMs: 30 }))
     await new Promise((resolve) => setTimeout(resolve, 100))
     return { file, seen }
   }
@@ -197,7 +197,7 @@ describe('a file that is looked at', () => {
     assert.equal(loaded.ok && loaded.config.policy, 'random')
     await writeFile(file, 'policy: round_robin')
     const told = Promise.withResolvers<void>()
-    t.after(watchFile(file, told.resolve, { readVersion, intervalMs: 10 }))
+    t.after(watchFiles([file], told.resolve, { readVersion, intervalMs: 10 }))
     await within(10_000, told.promise, 'a word')
   })
 

@@ -4,6 +4,7 @@
  */
 
 import { connect, type Socket } from 'node:net'
+import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 import { type Head, headerOf, MessageReader, type RawHeader } from './http-reader.ts'
 import { type RawRequestOptions, requestBytes } from './request-bytes.ts'
 import { resetSocket } from './sockets.ts'
@@ -17,6 +18,8 @@ export interface RawAddress {
   readonly host?: string
   /** Address that the client is to have; default: the system's choice. */
   readonly localAddress?: string | undefined
+  /** Over TLS, with these options of `node:tls`. */
+  readonly tls?: ConnectionOptions | undefined
 }
 
 export interface RawHead {
@@ -113,15 +116,19 @@ class SocketConnection implements RawConnection {
   readonly closed: Promise<Closed>
   readonly #host: string
   readonly #socket: Socket
+  /** Below TLS: only this one can be reset. */
+  readonly #wire: Socket
   #exchange: SocketExchange | undefined
   #stray: Buffer[] = []
 
-  constructor({ port, host = '127.0.0.1', localAddress }: RawAddress) {
+  constructor({ port, host = '127.0.0.1', localAddress, tls }: RawAddress) {
     this.#host = `${host}:${port}`
-    const socket = connect({ port, host, noDelay: true, ...(localAddress !== undefined && { localAddress }) })
+    const wire = connect({ port, host, noDelay: true, ...(localAddress !== undefined && { localAddress }) })
+    const socket = tls === undefined ? wire : connectTls({ ...tls, socket: wire })
+    this.#wire = wire
     this.#socket = socket
     this.opened = new Promise((resolve, reject) => {
-      socket.once('connect', resolve)
+      socket.once(tls === undefined ? 'connect' : 'secureConnect', resolve)
       socket.once('error', reject)
       socket.once('close', () => reject(new Error('closed before it was open')))
     })
@@ -175,7 +182,7 @@ class SocketConnection implements RawConnection {
   }
 
   abort({ reset = false } = {}): void {
-    if (reset) resetSocket(this.#socket)
+    if (reset) resetSocket(this.#wire)
     else this.#socket.destroy()
   }
 

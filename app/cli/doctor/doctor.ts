@@ -1,9 +1,10 @@
 import { loadConfig } from '../../config/load-config.ts'
-import { workerTlsFaults } from '../../config/worker-tls.ts'
+import { tlsFaults } from '../../config/tls-faults.ts'
 import type { CommandContext } from '../cli.ts'
+import { routerFetch } from '../router-fetch.ts'
 import { plain } from '../text-table.ts'
-import { splitArguments } from '../verbs.ts'
-import type { Check, Facts, Finding, Verdict } from './facts.ts'
+import { type OwnFlags, splitArguments } from '../verbs.ts'
+import type { Check, Finding, Verdict } from './facts.ts'
 import { models, sources, twice, workerVersions } from './fleet-checks.ts'
 import { gatherFacts } from './gather.ts'
 import { openFiles, podAddresses, ports, runtime } from './host-checks.ts'
@@ -25,21 +26,23 @@ interface Result {
 
 /** Looks for the usual faults, before a start or beside a router that runs; exit code 1 when there are any. */
 export async function doctor(argv: readonly string[], context: CommandContext): Promise<number> {
-  const { out, env, version, fetch } = context
+  const { out } = context
   const { words, own, settings } = splitArguments('doctor', argv)
-  const results = await examine({ ...context, argv: [...words, ...settings] }, (config) =>
-    gatherFacts({ config, env, version, fetch, url: own.url }),
-  )
+  const results = await examine({ ...context, argv: [...words, ...settings] }, own)
   out(own.json === undefined ? report(results) : `${JSON.stringify(results.map(asJson), undefined, 2)}\n`)
   return results.some(({ verdict }) => isWrong(verdict)) ? 1 : 0
 }
 
 async function examine(
   context: CommandContext & { readonly argv: readonly string[] },
-  gather: (config: Facts['config']) => Promise<Facts>,
+  own: OwnFlags,
 ): Promise<Result[]> {
+  const { env, version } = context
   const loaded = await loadConfig(context)
-  const faults = loaded.ok ? workerTlsFaults(loaded.config) : loaded.faults
+  const shown = loaded.ok && own.url === undefined ? loaded.config.prometheusTlsCertFile : undefined
+  const reached = routerFetch({ own, shown, fetch: context.fetch })
+  const unread = 'faults' in reached ? reached.faults : []
+  const faults = [...(loaded.ok ? tlsFaults(loaded.config) : loaded.faults), ...unread]
   const findings = faults.map(({ name, origin, problem, allowed, hint }): Finding => {
     const remedy = [allowed === undefined ? undefined : `allowed: ${allowed}`, hint]
       .filter(Boolean)
@@ -52,8 +55,9 @@ async function examine(
     verdict: findings,
   }
   // Nobody knows what is meant: there is nothing else to look at.
-  if (!loaded.ok || faults.length > 0) return [configuration]
-  const facts = await gather(loaded.config)
+  if (!loaded.ok || 'faults' in reached || faults.length > 0) return [configuration]
+  const { config } = loaded
+  const facts = await gatherFacts({ config, env, version, fetch: reached.fetch, url: own.url })
   return [
     configuration,
     ...checks.map(({ name, right, look }) => ({ check: name, right, verdict: look(facts) })),

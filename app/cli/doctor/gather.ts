@@ -12,6 +12,7 @@ import { type AskResult, ask } from '../../workers/ask.ts'
 import { type CreateDiscoveryOptions, createDiscovery } from '../../workers/discovery/index.ts'
 import type { Member } from '../../workers/source.ts'
 import type { WorkerState } from '../../workers/worker-state.ts'
+import { type RouterFetch, routerFetch } from '../router-fetch.ts'
 import { addressOf, NoAnswer, Refused, RunningRouter } from '../running-router.ts'
 import type { Facts, Finding, PortFacts, RouterFacts, WorkerFacts } from './facts.ts'
 
@@ -21,7 +22,7 @@ export interface GatherOptions {
   readonly version: string
   /** Of the router that is asked; default: the one that the settings name. */
   readonly url: string | undefined
-  readonly fetch?: typeof globalThis.fetch | undefined
+  readonly fetch: RouterFetch
 }
 
 /** Milliseconds for each answer. */
@@ -119,33 +120,45 @@ function sourceRemedy(source: string): string {
   return 'the API of Kubernetes must be reached from here, and its rights let the router list pods or endpoints'
 }
 
-function listenersOf({ host, port, prometheusHost, prometheusPort }: Config) {
+function listenersOf(config: Config) {
+  const { host, port, prometheusHost, prometheusPort } = config
   return [
-    { flag: 'port', host, port },
-    { flag: 'prometheus-port', host: prometheusHost, port: prometheusPort },
+    { flag: 'port', host, port, shown: config.tlsCertFile },
+    {
+      flag: 'prometheus-port',
+      host: prometheusHost,
+      port: prometheusPort,
+      shown: config.prometheusTlsCertFile,
+    },
   ] as const
 }
 
 async function portFacts(listener: ReturnType<typeof listenersOf>[number]): Promise<PortFacts> {
-  const { flag, host, port } = listener
+  const { flag, host, port, shown } = listener
   const address = `${host.includes(':') ? `[${host}]` : host}:${port}`
   try {
     await claimPort(host, port)
     return { flag, address, fault: undefined, isRouter: false }
   } catch (error) {
     const fault = (error as Error).message.replace(/^cannot listen on \S+: /, '')
-    return { flag, address, fault, isRouter: await isRouter(addressOf(host, port)) }
+    return {
+      flag,
+      address,
+      fault,
+      isRouter: await isRouter(addressOf(host, port, shown !== undefined), shown),
+    }
   }
 }
 
 /** Readiness says how many workers there are on both listeners of a router, and nowhere else. */
-async function isRouter(url: string): Promise<boolean> {
+async function isRouter(url: string, shown: string | undefined): Promise<boolean> {
+  const reached = routerFetch({ own: {}, shown })
+  if ('faults' in reached) return false
   try {
-    const response = await fetch(`${url}/readiness`, {
-      signal: AbortSignal.timeout(nearMs),
-      redirect: 'manual',
-    })
-    return typeof ((await response.json()) as { total_workers?: unknown }).total_workers === 'number'
+    const response = await reached.fetch(`${url}/readiness`, { signal: AbortSignal.timeout(nearMs) })
+    return (
+      typeof (JSON.parse(await response.text()) as { total_workers?: unknown }).total_workers === 'number'
+    )
   } catch {
     return false
   }

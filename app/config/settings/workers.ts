@@ -35,19 +35,29 @@ export const workers = {
   workerCaFile: setting({
     kind: optional(text('the path of a file', undefined, '<file>'), 'none'),
     default: undefined,
-    help: "authorities (PEM) that vouch for the workers' https certificates, instead of the usual ones",
+    help: "authorities (PEM) that vouch for the workers' https certificates, instead of the usual ones; read anew when it changes",
     restart: true,
+  }),
+  workerServerName: setting({
+    kind: optional(
+      text('a host name, without scheme and port', (name) =>
+        /^[a-z0-9]([a-z0-9_.-]*[a-z0-9])?$/i.test(name) ? { value: name.toLowerCase() } : { hint: undefined },
+      ),
+      'none',
+    ),
+    default: undefined,
+    help: "name that the workers' https certificates must bear, instead of the host of each URL: for workers that are called by address",
   }),
   workerClientCert: setting({
     kind: optional(text('the path of a file', undefined, '<file>'), 'none'),
     default: undefined,
-    help: 'certificate (PEM) that the router shows to https workers',
+    help: 'certificate (PEM) that the router shows to https workers; read anew when it changes',
     restart: true,
   }),
   workerClientKey: setting({
     kind: optional(text('the path of a file', undefined, '<file>'), 'none'),
     default: undefined,
-    help: 'private key (PEM) of that certificate',
+    help: 'private key (PEM) of that certificate; read anew when it changes',
     restart: true,
   }),
   intraNodeDataParallelSize: setting({

@@ -16,6 +16,7 @@ import { remedyFor } from '../../../app/workers/remedy.ts'
 import { startProgram } from '../../support/child.ts'
 import { eventually, within } from '../../support/deadline.ts'
 import { registering } from '../../support/discovering.ts'
+import { mountedCertificate } from '../../support/listener-tls.ts'
 import { rawRequest } from '../../support/raw-client.ts'
 import type { Scope } from '../../support/scope.ts'
 
@@ -31,16 +32,17 @@ async function httpsWorker(t: Scope, options: ServerOptions = {}): Promise<strin
     response.setHeader('content-type', 'application/json')
     response.end(request.url === '/v1/models' ? models : '{}')
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  await new Promise<void>((resolve) => server.listen(0, resolve))
   t.after(() => server.close())
   return `https://localhost:${(server.address() as AddressInfo).port}`
 }
 
 async function gatewayOver(t: Scope, url: string, options: object = {}) {
-  const gateway = await createGateway({ port: 0, prometheusPort: 0, workerUrls: [url], ...options })
+  const given = { port: 0, prometheusPort: 0, workerUrls: [url], ...options }
+  const gateway = await createGateway(given)
   t.after(() => gateway.close())
   const { api } = await gateway.start()
-  return { gateway, port: Number(new URL(api).port) }
+  return { gateway, given, port: Number(new URL(api).port) }
 }
 
 describe('a worker behind https', () => {
@@ -72,6 +74,45 @@ describe('a worker behind https', () => {
     })
     const without = await gatewayOver(t, url, trusting)
     assert.equal((await without.gateway.control.vitals()).available, 0)
+    const told = async () => remedyFor((await without.gateway.control.workers())[0]?.last_error?.message)
+    assert.match((await told()) ?? '', /--worker-client-cert/)
+  })
+
+  test('may bear another name than its host, where that is said', { timeout }, async (t) => {
+    const files = await Promise.all(['listener-a.key', 'listener-a.crt'].map((name) => readFile(file(name))))
+    const url = await httpsWorker(t, { key: files[0], cert: files[1] })
+    const byAddress = url.replace('localhost', '127.0.0.2')
+    const trusting = { workerCaFile: file('listener-ca.crt') }
+    const { gateway } = await gatewayOver(t, byAddress, trusting)
+    assert.equal((await gateway.control.vitals()).available, 0)
+    for (const [workerServerName, available] of [
+      ['other.example.com', 0],
+      ['router.example.com', 1],
+    ] as const) {
+      const named = await gatewayOver(t, byAddress, { ...trusting, workerServerName })
+      await eventually(async () => (await named.gateway.control.vitals()).available === available, {
+        what: `${available} with ${workerServerName}`,
+      })
+    }
+  })
+
+  test('gets another certificate of the router when its file has changed', { timeout }, async (t) => {
+    const [ca, key, cert] = await Promise.all(
+      ['listener-ca.crt', 'listener-a.key', 'listener-a.crt'].map((name) => readFile(file(name))),
+    )
+    const url = await httpsWorker(t, { key, cert, ca, requestCert: true, rejectUnauthorized: true })
+    const mounted = await mountedCertificate(t)
+    await mounted.use('self-signed.crt', 'self-signed.key')
+    const { gateway, given } = await gatewayOver(t, url, {
+      ...{ workerCaFile: file('listener-ca.crt'), workerStartupCheckInterval: 0.05 },
+      ...{ workerClientCert: mounted.cert, workerClientKey: mounted.key },
+    })
+    assert.equal((await gateway.control.vitals()).available, 0)
+    await mounted.use('team.crt', 'team.key')
+    gateway.reconfigure(given)
+    await eventually(async () => (await gateway.control.vitals()).available === 1, {
+      what: 'it is available',
+    })
   })
 })
 
@@ -142,6 +183,8 @@ describe('a worker with files of its own', () => {
     )
     assert.throws(entry({ client_cert: '/a' }), /client_cert and client_key belong together/)
     assert.throws(entry({ ca_file: 3 }), /ca_file is not the path of a file/)
+    assert.throws(entry({ server_name: 3 }), /server_name is not a host name/)
+    assert.deepEqual(parseWorkerList('[{"url":"https://a","server_name":"b"}]')[0]?.tls, { serverName: 'b' })
   })
 
   test('shares them with the worker behind another path of its origin', () => {
@@ -162,6 +205,9 @@ describe('what a person is told to do about a worker that is not up', () => {
     ['ENOTFOUND', /no such host/],
     ['DEPTH_ZERO_SELF_SIGNED_CERT', /--worker-ca-file/],
     ['CERT_HAS_EXPIRED', /out of date/],
+    ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', /--worker-client-cert/],
+    ['ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE', /--worker-client-cert/],
+    ['ECONNRESET', /--worker-client-cert/],
     ['ERR_TLS_CERT_ALTNAME_INVALID', /another name/],
     ['ERR_SSL_WRONG_VERSION_NUMBER', /http:\/\//],
     ['BAD_STATUS_LINE', /https:\/\//],
