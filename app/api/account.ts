@@ -1,6 +1,7 @@
 import type { MiddlewareHandler } from 'hono'
 import { RouterError } from '../../http/errors.ts'
 import { headerOf } from '../../http/incoming.ts'
+import type { TrustedProxies } from '../../http/trusted-proxies.ts'
 import type { Lifecycle } from '../operations/lifecycle.ts'
 import type { GatewayContext } from '../request/context.ts'
 import { errorResponse } from '../request/render-error.ts'
@@ -18,6 +19,7 @@ export interface AccountOptions {
   readonly log: Log
   /** Longest time a request may take in all, in milliseconds; undefined: no limit. */
   readonly longestMs: number | undefined
+  readonly proxies: TrustedProxies
   /** Undefined where nobody may know the way of a request. */
   readonly explain: Explain | undefined
 }
@@ -32,6 +34,7 @@ export function account({
   clock,
   log,
   longestMs,
+  proxies,
   explain,
 }: AccountOptions): MiddlewareHandler<GatewayContext> {
   /** The client's own limit or the router's, whichever is shorter; the time in the queue is part of it. */
@@ -50,7 +53,7 @@ export function account({
     const path = c.req.path
     const record = accounting.open(c.req.method, path, incoming.headers)
     record.requestId = c.get('requestId')
-    record.client = incoming.remoteAddress
+    record.client = proxies.clientOf(incoming)
     if (knownRoutes.has(path)) record.route = path
     c.set('record', record)
     c.set('onEnd', (listener) => record.onEnd(listener))

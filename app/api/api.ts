@@ -2,6 +2,7 @@ import { type Handler, Hono } from 'hono'
 import { cors } from 'hono/cors'
 import { RouterError } from '../../http/errors.ts'
 import type { HeldBytes } from '../../http/held-bytes.ts'
+import { TrustedProxies } from '../../http/trusted-proxies.ts'
 import { admission } from '../../middleware/admission.ts'
 import { apiKey } from '../../middleware/api-key.ts'
 import { decodeBody } from '../../middleware/decode-body.ts'
@@ -16,6 +17,7 @@ import { validateByPath } from '../../middleware/validate.ts'
 import type { Admission } from '../../policies/limits/admission-queue.ts'
 import type { Config } from '../config/settings.ts'
 import { adminRoutes } from '../operations/admin.ts'
+import { admit, audit } from '../operations/audit.ts'
 import type { Lifecycle } from '../operations/lifecycle.ts'
 import { probes } from '../operations/operations.ts'
 import type { RouterControl } from '../operations/router-control.ts'
@@ -52,7 +54,7 @@ export interface HttpOptions {
   readonly full: () => boolean
   readonly inference: Omit<
     InferenceOptions,
-    'memory' | 'directory' | 'names' | 'askUnlisted' | 'ownCors' | 'onProxyPage'
+    'memory' | 'directory' | 'names' | 'proxies' | 'askUnlisted' | 'ownCors' | 'onProxyPage'
   >
 }
 
@@ -67,8 +69,10 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
     onKeyRefused: ({ url, lastError }) =>
       options.log.warn({ worker: url, reason: lastError?.message }, 'worker refuses the key of the router'),
   })
+  const proxies = new TrustedProxies(config.trustedProxies, config.trustedProxiesHeader)
   const requestTimeoutMs =
     config.requestTimeoutSecs === undefined ? undefined : config.requestTimeoutSecs * 1000
+  const audited = audit({ log: options.log, listener: 'api', proxies })
   // A slash at the end makes no other route.
   const app = new Hono<GatewayContext>({ strict: false })
   const own = config.middleware.map((entry) =>
@@ -81,7 +85,7 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
       // Cannot fail, and comes before everything that can: error answers carry the id too.
       widen(requestId({ headers: config.requestIdHeaders })),
       // Whatever happens from here on is in the books.
-      account({ ...options, longestMs: requestTimeoutMs, explain: explainFor(config) }),
+      account({ ...options, proxies, longestMs: requestTimeoutMs, explain: explainFor(config) }),
       widen(strictHeaders()),
     ),
   )
@@ -94,13 +98,17 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
   // Before admission and bodies, with a key of their own.
   app.route(
     '/',
-    adminRoutes({ control, access: [adminAccess(config)], maxPayloadSize: config.maxPayloadSize }),
+    adminRoutes({
+      control,
+      access: [audited, adminAccess(config), admit(true)],
+      maxPayloadSize: config.maxPayloadSize,
+    }),
   )
   for (const { middleware } of placed('before')) app.use(widen(middleware))
   if (config.routerApiKeys.length > 0) app.use(widen(apiKey({ keys: config.routerApiKeys })))
   app.use(
     sequence(
-      guardDevelopmentRoutes(config.adminApiKey),
+      guardDevelopmentRoutes(config.adminApiKey, audited),
       widen(refuseWebSocket()),
       ...(config.relayWorkerPages ? [] : [refuseWorkerPages()]),
       // Before admission: a request waits with its body read, so that an upload does not hold a slot.
@@ -133,7 +141,7 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
       widen(admission({ queue: options.queue })),
       inference({
         ...options.inference,
-        ...{ directory, names, memory: options.memory },
+        ...{ directory, names, proxies, memory: options.memory },
         askUnlisted: config.askUnlistedModels,
         ownCors: config.corsAllowedOrigins.length > 0,
         onProxyPage: ({ requestId, workerId }, page) =>

@@ -1,13 +1,16 @@
 import type { Context } from 'hono'
 import { dialectOf, RouterError } from '../../http/errors.ts'
+import { plainAddress } from '../../http/forwarded.ts'
 import type { Incoming } from '../../http/incoming.ts'
 import type { JsonObject } from '../../http/json/json.ts'
 import { withText } from '../../http/json/top-level.ts'
 import { standingOf } from '../../http/priority.ts'
 import { promptChain } from '../../http/prompt-chain.ts'
 import type { RequestBody } from '../../http/request-body.ts'
+import type { TrustedProxies } from '../../http/trusted-proxies.ts'
 import { laxBoolean } from '../../middleware/schemas/lax-boolean.ts'
 import type { Call, StreamFacts } from '../relay/call.ts'
+import type { Forwarding } from '../relay/forwarding.ts'
 import { firstHeader, requestHeaders } from '../relay/headers.ts'
 import { LongHold } from '../relay/long-hold.ts'
 import { RequestKind } from '../relay/request-kind.ts'
@@ -79,6 +82,7 @@ export function callOf(
     workerKey,
     dropClientKey: dropClientKey || c.get('keyConsumed') === true,
     bodyDecoded: c.get('bodyDecoded') === true,
+    forwarding: forwardingOf(c, options.proxies),
   })
   const seeksResponse = responseId !== undefined && home === undefined
   const path = pathAndQuery(c.req.url)
@@ -116,6 +120,15 @@ export function callOf(
     }),
     longHold: longHold({ dialect, endMarker, choices, record }, options),
   }
+}
+
+/** What workers are told of the client's connection; undefined where there is none. */
+function forwardingOf(c: Context<GatewayContext>, proxies: TrustedProxies): Forwarding | undefined {
+  const { incoming } = c.env
+  const { remoteAddress } = incoming
+  if (remoteAddress === undefined) return undefined
+  const secure = c.req.url.startsWith('https:')
+  return { peer: plainAddress(remoteAddress), secure, trusted: proxies.sent(incoming) }
 }
 
 /** A call, and the name that its JSON body gives to the model; undefined where no other model may answer it. */

@@ -74,8 +74,15 @@ const reasons: Readonly<Record<Kind, string>> = {
 /** Stays here, see requestHeaders. */
 const keyField = 'x-admin-api-key'
 
-/** Routes by which a client could put a worker to sleep, change its weights or look into it need the admin's key. */
-export function guardDevelopmentRoutes(adminApiKey: string | undefined): MiddlewareHandler<GatewayContext> {
+/**
+ * Routes by which a client could put a worker to sleep, change its weights or look into it need the admin's key.
+ *
+ * @param audited stands around each request for one of them
+ */
+export function guardDevelopmentRoutes(
+  adminApiKey: string | undefined,
+  audited: MiddlewareHandler<GatewayContext>,
+): MiddlewareHandler<GatewayContext> {
   const check =
     adminApiKey === undefined
       ? undefined
@@ -84,12 +91,15 @@ export function guardDevelopmentRoutes(adminApiKey: string | undefined): Middlew
     const kind = developmentKind(c.req.path)
     if (kind === undefined) return next()
     if (kind === 'changing') c.set('changesWorker', true)
-    if (check !== undefined) {
+    return audited(c, async () => {
+      if (check === undefined) throw developmentFault(kind)
       // With the admin's key in a field of its own, `Authorization` is the worker's.
       if (c.env.incoming.header(keyField) === undefined) c.set('keyConsumed', true)
-      return check(c, next)
-    }
-    throw developmentFault(kind)
+      return check(c, () => {
+        c.set('operator', 'admin key')
+        return next()
+      }) as Promise<void>
+    })
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Context, Handler } from 'hono'
 import { modelNotFound, routeNotFound } from '../../http/errors.ts'
+import type { TrustedProxies } from '../../http/trusted-proxies.ts'
 import type { Call } from '../relay/call.ts'
 import { type Answer, bodiless } from '../relay/exchange.ts'
 import { firstHeader } from '../relay/headers.ts'
@@ -26,6 +27,8 @@ export interface InferenceOptions {
   readonly workerKey: string | undefined
   /** The client's key is one for the router: workers do not get to see it. */
   readonly dropClientKey: boolean
+  /** Whose word on their clients is passed on to workers. */
+  readonly proxies: TrustedProxies
   /** Milliseconds after which the head of a stream and comments go out ahead of its content; infinite: never. */
   readonly holdCommentAfterMs: number
   /** Milliseconds of silence of a committed stream after which a comment is put in; infinite: never. */

@@ -7,6 +7,7 @@ import { tlsFaults, tlsFiles } from '../config/tls-faults.ts'
 import { version } from '../config/version.ts'
 import type { ReadConfig } from '../gateway/reloader.ts'
 import { createRouter } from '../gateway/router.ts'
+import { auditReload } from '../operations/audit.ts'
 import type { ReloadResult, RouterControl } from '../operations/router-control.ts'
 import { processCount } from '../processes/process-count.ts'
 import { ListenError } from '../runtime/runtime.ts'
@@ -71,7 +72,11 @@ export async function serve(config: Config, options: ServeOptions): Promise<numb
     const certificatesVersion = await versionOf(certificates)
     const router = await startRouter(serving(config), { processes, argv, log, readConfig })
     ending.abandon = () => router.abandon()
-    ending.hangUp = () => void router.reload('SIGHUP')
+    const audited = async (cause: string, result: Promise<ReloadResult>): Promise<ReloadResult> => {
+      auditReload(log, cause, await result)
+      return result
+    }
+    ending.hangUp = () => void audited('SIGHUP', router.reload('SIGHUP'))
     const urls = await router.start({ ready: false })
     // Not before: what goes wrong up to here must end the process.
     guardProcess(log)
@@ -87,10 +92,16 @@ export async function serve(config: Config, options: ServeOptions): Promise<numb
     if (workers === 0 && !looksForWorkers(config)) log.warn(noWorkers)
     const file = config.config
     const watched = file !== undefined && isData(file) ? [file] : []
-    const unwatch = watchFiles(watched, () => void router.reload(watched.join()), { readVersion })
-    const unwatchCertificates = watchCertificates(certificates, (cause) => router.renew(cause), {
-      readVersion: certificatesVersion,
+    const unwatch = watchFiles(watched, () => void audited(watched.join(), router.reload(watched.join())), {
+      readVersion,
     })
+    const unwatchCertificates = watchCertificates(
+      certificates,
+      (cause) => audited(cause, router.renew(cause)),
+      {
+        readVersion: certificatesVersion,
+      },
+    )
     const signal = await ending.order
     unwatch()
     unwatchCertificates()

@@ -1,6 +1,6 @@
 import { changedSettings, restartNeeded } from '../config/changes.ts'
 import { ConfigError, type ConfigProblem } from '../config/problem.ts'
-import { type Config, type SettingKey, settingOf, settings } from '../config/settings.ts'
+import { type Config, type NamedSetting, type SettingKey, settingOf, settings } from '../config/settings.ts'
 import type { ConfigView, ReloadResult } from '../operations/router-control.ts'
 import type { Log } from '../telemetry/logger.ts'
 
@@ -50,11 +50,7 @@ export class Reloader {
   }
 
   view(): ConfigView {
-    const shown = settings.map(({ key, flag, kind, secret }) => {
-      const value = this.#config[key]
-      const isSet = Array.isArray(value) ? value.length > 0 : value !== undefined
-      return [flag, secret === true && isSet ? 'set, not shown' : kind.show(value)] as const
-    })
+    const shown = settings.map((entry) => [entry.flag, shownValue(entry, this.#config)] as const)
     return { settings: Object.fromEntries(shown), last_reload: this.#last }
   }
 
@@ -109,9 +105,20 @@ export class Reloader {
     }
     this.#config = next
     const keys = new Set([...changedSettings(before, next), ...renewed])
-    const changed = [...keys].map((key) => `--${settingOf(key).flag}`)
-    return { at: new Date().toISOString(), ok: true, changed, problems: [] }
+    const changes = [...keys].map(settingOf).map((entry) => ({
+      setting: `--${entry.flag}`,
+      before: shownValue(entry, before),
+      after: shownValue(entry, next),
+    }))
+    const changed = changes.map(({ setting }) => setting)
+    return { at: new Date().toISOString(), ok: true, changed, changes, problems: [] }
   }
+}
+
+function shownValue({ key, kind, secret }: NamedSetting, config: Config): string {
+  const value = config[key]
+  const isSet = Array.isArray(value) ? value.length > 0 : value !== undefined
+  return secret === true && isSet ? 'set, not shown' : kind.show(value)
 }
 
 function failed(faults: readonly ConfigProblem[]): ReloadResult {
@@ -120,7 +127,7 @@ function failed(faults: readonly ConfigProblem[]): ReloadResult {
       .filter((part) => part !== undefined && part !== '')
       .join('; '),
   )
-  return { at: new Date().toISOString(), ok: false, changed: [], problems }
+  return { at: new Date().toISOString(), ok: false, changed: [], changes: [], problems }
 }
 
 function unexpected(error: unknown): ConfigProblem {

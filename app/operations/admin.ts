@@ -3,6 +3,8 @@ import { RouterError } from '../../http/errors.ts'
 import type { GatewayContext } from '../request/context.ts'
 import { methodNotAllowed } from '../request/render-error.ts'
 import type { RequestFilter } from '../request/request-view.ts'
+import type { WorkerState } from '../workers/worker-state.ts'
+import { reloadChange } from './audit.ts'
 import { dryRunRequest } from './dry-run-request.ts'
 import type { RouterControl } from './router-control.ts'
 
@@ -42,12 +44,21 @@ export function adminRoutes({ control, access, maxPayloadSize }: AdminOptions): 
   const app = new Hono<GatewayContext>()
   for (const route of routes) for (const check of access) app.use(route, check)
 
+  async function remove(c: C, idOrUrl: string): Promise<string> {
+    const before = brief(await control.worker(idOrUrl))
+    const url = await control.remove(idOrUrl)
+    c.set('change', { action: 'remove worker', worker: url, before, after: null })
+    return url
+  }
+
   app.post('/add_worker', async (c) => {
-    const { url } = await control.addAndAwait(urlParameter(c), c.env.incoming.signal)
+    const added = await control.addAndAwait(urlParameter(c), c.env.incoming.signal)
+    const { url } = added
+    c.set('change', { action: 'add worker', worker: url, before: null, after: brief(added) })
     return c.text(`Successfully added worker: ${url}`)
   })
   app.post('/remove_worker', async (c) =>
-    c.text(`Successfully removed worker: ${await control.remove(urlParameter(c))}`),
+    c.text(`Successfully removed worker: ${await remove(c, urlParameter(c))}`),
   )
   app.get('/list_workers', async (c) => c.json({ urls: (await control.workers()).map(({ url }) => url) }))
   app.get('/get_loads', async (c) =>
@@ -55,17 +66,27 @@ export function adminRoutes({ control, access, maxPayloadSize }: AdminOptions): 
   )
   app.post('/flush_cache', async (c) => {
     const results = await control.flushCaches()
+    c.set('change', { action: 'flush caches', after: results })
     return c.json({ workers: results }, results.every(({ ok }) => ok) ? 200 : 502)
   })
 
   app.get('/workers', async (c) => c.json({ workers: await control.workers() }))
-  app.post('/workers', async (c) => c.json(await control.add(await urlOfBody(c)), 201))
+  app.post('/workers', async (c) => {
+    const added = await control.add(await urlOfBody(c))
+    c.set('change', { action: 'add worker', worker: added.url, before: null, after: brief(added) })
+    return c.json(added, 201)
+  })
   app.get('/workers/:id', async (c) => c.json(await control.worker(c.req.param('id'))))
-  app.patch('/workers/:id', async (c) =>
-    c.json(await control.setDraining(c.req.param('id'), await drainOfBody(c))),
-  )
+  app.patch('/workers/:id', async (c) => {
+    const draining = await drainOfBody(c)
+    const before = brief(await control.worker(c.req.param('id')))
+    const after = await control.setDraining(c.req.param('id'), draining)
+    const action = draining ? 'drain worker' : 'undrain worker'
+    c.set('change', { action, worker: after.url, before, after: brief(after) })
+    return c.json(after)
+  })
   app.delete('/workers/:id', async (c) => {
-    await control.remove(c.req.param('id'))
+    await remove(c, c.req.param('id'))
     return c.body(null, 204)
   })
 
@@ -74,6 +95,7 @@ export function adminRoutes({ control, access, maxPayloadSize }: AdminOptions): 
   app.get('/config', async (c) => c.json(await control.settings()))
   app.post('/reload', async (c) => {
     const result = await control.reload()
+    c.set('change', { action: 'reload', ...reloadChange(result) })
     return c.json(result, result.ok ? 200 : 409)
   })
 
@@ -84,6 +106,11 @@ export function adminRoutes({ control, access, maxPayloadSize }: AdminOptions): 
   app.all('/workers', methodNotAllowed('GET, POST'))
   app.all('/workers/:id', methodNotAllowed('GET, PATCH, DELETE'))
   return app
+}
+
+/** Of a worker, for the audit. */
+function brief({ id, health, draining, in_flight }: WorkerState) {
+  return { id, health, draining, in_flight }
 }
 
 const filters = ['worker', 'model', 'status', 'slower_than_ms', 'ended_within_ms', 'failed', 'limit'] as const

@@ -1,4 +1,5 @@
 import { Hono } from 'hono'
+import { TrustedProxies } from '../../http/trusted-proxies.ts'
 import { apiKey } from '../../middleware/api-key.ts'
 import { webGuard } from '../../middleware/web-guard.ts'
 import type { Config } from '../config/settings.ts'
@@ -7,6 +8,7 @@ import { errorResponse, methodNotAllowed } from '../request/render-error.ts'
 import type { Exposition } from '../telemetry/exposition.ts'
 import type { Log } from '../telemetry/log.ts'
 import { adminRoutes } from './admin.ts'
+import { admit, audit } from './audit.ts'
 import { openApiDocument } from './description/openapi.ts'
 import { type PageOptions, pageRoutes } from './page-routes.ts'
 import type { RouterControl } from './router-control.ts'
@@ -80,11 +82,17 @@ export function createOperations(options: OperationsOptions): Hono<GatewayContex
   })
   for (const path of ['/metrics', '/openapi.json']) app.all(path, methodNotAllowed('GET'))
   const { adminApiKey, adminHosts, maxPayloadSize } = config
-  const access = [webGuard({ hosts: adminHosts, keyed: adminApiKey !== undefined })]
-  if (adminApiKey !== undefined) access.push(apiKey({ keys: [adminApiKey], what: 'admin key' }))
-  app.route('/', adminRoutes({ control, access: access.map(widen), maxPayloadSize }))
+  const keyed = adminApiKey !== undefined
+  const proxies = new TrustedProxies(config.trustedProxies, config.trustedProxiesHeader)
+  const access = [
+    audit({ log, listener: 'operations', proxies }),
+    widen(webGuard({ hosts: adminHosts, keyed })),
+  ]
+  if (keyed) access.push(widen(apiKey({ keys: [adminApiKey], what: 'admin key' })))
+  access.push(admit(keyed))
+  app.route('/', adminRoutes({ control, access, maxPayloadSize }))
   const { page, feed, api } = options
-  app.route('/', pageRoutes({ page, feed, api, access: access.map(widen) }))
+  app.route('/', pageRoutes({ page, feed, api, access }))
   app.notFound((c) =>
     c.json(
       {

@@ -25,6 +25,13 @@ export interface ConfigView {
   readonly last_reload: ReloadResult | null
 }
 
+export interface SettingChange {
+  /** Its flag. */
+  readonly setting: string
+  readonly before: string
+  readonly after: string
+}
+
 /** What came of reading the configuration anew. */
 export interface ReloadResult {
   readonly at: string
@@ -32,6 +39,8 @@ export interface ReloadResult {
   readonly ok: boolean
   /** Flags whose values have changed. */
   readonly changed: readonly string[]
+  /** Their values before and after, in the same order; those of keys are not shown. */
+  readonly changes: readonly SettingChange[]
   /** Why it was not taken over, one sentence each; the one before stays in force. */
   readonly problems: readonly string[]
 }

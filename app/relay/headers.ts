@@ -1,4 +1,5 @@
 import type { HeaderFields } from '../upstream/http-client.ts'
+import { addForwarding, type Forwarding, isExtended, tellsOfClients } from './forwarding.ts'
 
 /** Fields that belong to one connection (RFC 9110, section 7.6.1), not to the message. */
 const hopByHop: ReadonlySet<string> = new Set([
@@ -59,6 +60,8 @@ export interface RequestHeaderOptions {
   readonly dropClientKey: boolean
   /** The body is sent on decoded: what the client says of its encoding is no longer true. */
   readonly bodyDecoded: boolean
+  /** Undefined where there is no connection: then the fields of proxies are somebody else's affair. */
+  readonly forwarding?: Forwarding | undefined
 }
 
 /** Those that carry a key. */
@@ -67,7 +70,7 @@ export const keyFields: ReadonlySet<string> = new Set(['authorization', 'x-api-k
 /** The header of a request to a worker: the client's, less what was between the client and the router. */
 export function requestHeaders(
   headers: HeaderFields,
-  { requestId, workerKey, dropClientKey, bodyDecoded }: RequestHeaderOptions,
+  { requestId, workerKey, dropClientKey, bodyDecoded, forwarding }: RequestHeaderOptions,
 ): HeaderFields {
   let list: Field[] = []
   let namesMore = false
@@ -76,11 +79,14 @@ export function requestHeaders(
     if (name === 'connection') namesMore ||= namesFields(field[1])
     if (keptFromWorkers.has(name) || (dropClientKey && keyFields.has(name))) continue
     if (bodyDecoded && name === 'content-encoding') continue
+    if (forwarding !== undefined && tellsOfClients(name) && (!forwarding.trusted || isExtended(name)))
+      continue
     list.push(field)
   }
   if (namesMore) list = withoutNamed(list, headers)
   const authorized = workerKey === undefined || firstHeader(list, 'authorization') !== undefined
   list.push(['x-request-id', requestId], ['accept-encoding', 'identity'])
+  if (forwarding !== undefined) addForwarding(list, headers, forwarding)
   if (!authorized) list.push(['authorization', `Bearer ${workerKey}`])
   return list
 }

@@ -12,6 +12,15 @@ export interface GatewayContext {
     keyConsumed?: true
     /** The route changes the worker: the request is sent to one only. */
     changesWorker?: true
+    /** By what an operator was let in. */
+    operator?: string
+    /** What an operator has changed with this request. */
+    change?: {
+      readonly action: string
+      readonly worker?: string
+      readonly before?: unknown
+      readonly after?: unknown
+    }
   }
 }
 

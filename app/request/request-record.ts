@@ -59,7 +59,7 @@ export class RequestRecord {
   errorMessage: string | undefined
   /** Name of the tenant that it comes from, from the configuration; undefined where keys do not tell. */
   tenant: string | undefined
-  /** Address of the client, or of the proxy that it came through. */
+  /** Address of the client, or of the proxy that it came through, where that is none that is believed. */
   client: string | undefined
   requestBytes: number | undefined
   attempts = 0

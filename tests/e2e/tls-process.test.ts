@@ -138,7 +138,7 @@ describe('certificates that are watched', () => {
       async (cause) => {
         causes.push(cause)
         if (causes.length === 3) done.resolve()
-        return { at: '', ok: causes.length >= 3, changed: [], problems: [] }
+        return { at: '', ok: causes.length >= 3, changed: [], changes: [], problems: [] }
       },
       { intervalMs: 20, againMs: 30 },
     )

@@ -10,6 +10,9 @@ const word = fc.constantFrom('alpha', 'beta-1', 'gamma', 'delta')
 const several = (item: fc.Arbitrary<string>) =>
   fc.uniqueArray(item, { minLength: 1, maxLength: 4 }).map((items) => items.join(','))
 
+/** Of settings that only stand together with others: tests/app/gateway/certificates.test.ts. */
+const none = fc.constant('none')
+
 /** Valid text for each setting whose kind does not already say what is valid. */
 const texts: Partial<Record<SettingKey, fc.Arbitrary<string>>> = {
   host,
@@ -44,6 +47,10 @@ const texts: Partial<Record<SettingKey, fc.Arbitrary<string>>> = {
   workerUrlsFile: fc.constantFrom('workers.yaml', '/etc/vllm-router/workers.json', 'none'),
   maxBufferedBytes: fc.constantFrom('auto', '1', '512MiB', '2Gi'),
   workerCaFile: fc.constantFrom('ca.pem', '/etc/ssl/own.pem', 'none'),
+  ...{ tlsCertFile: none, tlsKeyFile: none, tlsClientCaFile: none },
+  ...{ prometheusTlsCertFile: none, prometheusTlsKeyFile: none, prometheusTlsClientCaFile: none },
+  workerServerName: fc.constantFrom('vllm.ml.svc', 'none'),
+  trustedProxies: several(fc.constantFrom('10.0.0.0/8', '192.0.2.7', '2001:db8::/32', '::1')),
   // Only together: tests/app/upstream/worker-tls.test.ts.
   workerClientCert: fc.constant('none'),
   workerClientKey: fc.constant('none'),

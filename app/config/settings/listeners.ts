@@ -1,8 +1,10 @@
 import { isIPv6 } from 'node:net'
+import { type ForwardedField, forwardedFields } from '../../../http/forwarded.ts'
+import { parseIpRange } from '../kinds/ip-range.ts'
 import { optional, type Parsed } from '../kinds/kind.ts'
 import { bytes, bytesOr, seconds, wholeNumber, wholeNumberOr } from '../kinds/number-kinds.ts'
 import { setting } from '../kinds/setting.ts'
-import { list, text } from '../kinds/text-kinds.ts'
+import { list, oneOf, text } from '../kinds/text-kinds.ts'
 
 const anyPort = wholeNumber({ min: 0, max: 65535 })
 const address = text('a host name or an IP address, without scheme and port', parseHost, '<host>')
@@ -96,6 +98,19 @@ export const listeners = {
     kind: list('origins such as https://chat.example.com, or *', parseOrigin),
     default: [],
     help: 'browser origins that may call the API',
+  }),
+  trustedProxies: setting({
+    kind: list('addresses and ranges of them such as 10.0.0.0/8', parseIpRange),
+    default: [],
+    help: 'proxies in front of the router whose word on the address of a client is believed',
+    danger:
+      'who connects from there can pass for any address: name the proxies, not the network of the clients',
+  }),
+  trustedProxiesHeader: setting({
+    kind: oneOf(forwardedFields),
+    default: 'x-forwarded-for' as ForwardedField,
+    help: 'the header in which they say it',
+    danger: 'one that they do not write themselves is the word of the client',
   }),
   shutdownSettleSecs: setting({
     kind: seconds({ min: 0 }),

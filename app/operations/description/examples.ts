@@ -57,6 +57,7 @@ export const exampleReload: ReloadResult = {
   at: '2026-11-28T09:21:00.310Z',
   ok: true,
   changed: ['--retry-max-retries'],
+  changes: [{ setting: '--retry-max-retries', before: '3', after: '2' }],
   problems: [],
 }
 
@@ -64,6 +65,7 @@ export const exampleFailedReload: ReloadResult = {
   at: '2026-11-28T09:21:00.310Z',
   ok: false,
   changed: [],
+  changes: [],
   problems: [
     '--log-level (file router.yaml:1:12 (log-level)): got "loud"; allowed: trace, debug, info, warn, error, fatal, silent',
   ],

@@ -9,7 +9,7 @@ import type {
   WaitingView,
   WorkerState,
 } from '../../workers/worker-state.ts'
-import type { ConfigView, FlushResult, ReloadResult } from '../router-control.ts'
+import type { ConfigView, FlushResult, ReloadResult, SettingChange } from '../router-control.ts'
 import { dryRunObjects } from './dry-run-objects.ts'
 import { count, flag, list, number, Optional, object, orNull, ref, text, time, word } from './fields.ts'
 
@@ -146,6 +146,14 @@ const reloadResult = object<ReloadResult>('what came of reading the configuratio
   at: time('when'),
   ok: flag('whether the new one is in force'),
   changed: list('flags whose values have changed', { type: 'string' }),
+  changes: list(
+    'their values, in the same order; those of keys are not shown',
+    object<SettingChange>('one of them', {
+      setting: text('its flag'),
+      before: text('its value before'),
+      after: text('its value now'),
+    }),
+  ),
   problems: list('why it was not taken over, one sentence each; the one before stays in force', {
     type: 'string',
   }),
