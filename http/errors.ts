@@ -28,6 +28,7 @@ const kinds = {
   unsupported_media_type: { status: 415, type: 'invalid_request_error', anthropic: 'invalid_request_error' },
   queue_full: { status: 429, type: 'rate_limit_error', anthropic: 'rate_limit_error' },
   rate_limited: { status: 429, type: 'rate_limit_error', anthropic: 'rate_limit_error' },
+  tenant_rate_limited: { status: 429, type: 'rate_limit_error', anthropic: 'rate_limit_error' },
   headers_too_large: { status: 431, type: 'invalid_request_error', anthropic: 'invalid_request_error' },
   client_closed: { status: 499, type: 'client_closed', anthropic: 'api_error' },
   websocket_not_supported: { status: 501, type: 'invalid_request_error', anthropic: 'invalid_request_error' },

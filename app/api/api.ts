@@ -36,6 +36,7 @@ import type { ModelNames } from './model-names.ts'
 import { listModels, oneModel } from './models.ts'
 import { finishSession } from './session-key.ts'
 import { spareConnections } from './spare-connections.ts'
+import { type TenantLimitsOptions, tenantLimits } from './tenant-limits.ts'
 import { refuseWorkerPages } from './worker-pages.ts'
 
 export interface HttpOptions {
@@ -45,6 +46,7 @@ export interface HttpOptions {
   readonly clock: Clock
   readonly log: Log
   readonly held: HeldBytes
+  readonly tenants: TenantLimitsOptions
   readonly queue: Admission
   readonly rate: RateLimitOptions | undefined
   readonly control: RouterControl
@@ -131,12 +133,13 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
   app.on(['POST', 'PUT', 'PATCH', 'DELETE'], '/v1/models', methodNotAllowed('GET'))
   app.post('/finish_session', finishSession(pool))
   app.all('/finish_session', methodNotAllowed('POST'))
-  // After everything that may turn a request away: only what goes to a worker counts against the limits. The rate comes
-  // first: what exceeds it must not wait for a slot.
-  if (options.rate !== undefined) app.use(widen(rateLimit(options.rate)))
+  // After everything that may turn a request away: only what goes to a worker counts against the limits. Those of the
+  // tenant come before those of all, and rates before the queue: what exceeds one must not take of the other.
   app.all(
     '*',
     sequence(
+      tenantLimits(options.tenants),
+      ...(options.rate === undefined ? [] : [widen(rateLimit(options.rate))]),
       spareConnections(options.full),
       widen(admission({ queue: options.queue })),
       inference({

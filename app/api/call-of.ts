@@ -1,8 +1,8 @@
 import type { Context } from 'hono'
+import { choicesIn } from '../../http/choices.ts'
 import { dialectOf, RouterError } from '../../http/errors.ts'
 import { plainAddress } from '../../http/forwarded.ts'
 import type { Incoming } from '../../http/incoming.ts'
-import type { JsonObject } from '../../http/json/json.ts'
 import { withText } from '../../http/json/top-level.ts'
 import { standingOf } from '../../http/priority.ts'
 import { promptChain } from '../../http/prompt-chain.ts'
@@ -162,13 +162,6 @@ function promptOf(body: RequestBody, model: string | undefined, record: RequestR
       policy.counted?.(known, bytes, record.usage.prompt)
   })
   return promptChain(body, known)
-}
-
-/** One prompt, of text or of token ids, has `n` answers; several have so many each. */
-function choicesIn(payload: JsonObject | undefined): number {
-  const { n, prompt } = payload ?? {}
-  const each = typeof n === 'number' && n > 1 ? n : 1
-  return Array.isArray(prompt) && typeof prompt[0] !== 'number' ? each * Math.max(1, prompt.length) : each
 }
 
 /** Of streams of events only: of what else a client may stream, its reader would take a comment for content. */

@@ -4,17 +4,26 @@ import { lookIntoJson } from '../../http/json/look-into-json.ts'
 import { readJson } from '../../http/json/parse-json.ts'
 import { type Standing, standingOf } from '../../http/priority.ts'
 import { RequestBody } from '../../http/request-body.ts'
+import type { Tenant } from '../../http/tenant.ts'
 import { type BodySchema, bodySchemas } from '../../middleware/schemas/index.ts'
 import { checkPayload } from '../../middleware/validate.ts'
 import type { Config } from '../config/settings.ts'
 import { isAdminRoute } from '../operations/admin.ts'
 import type { Lifecycle } from '../operations/lifecycle.ts'
-import { type DryRun, type DryRunRequest, type LimitsView, refusalOf } from '../request/dry-run.ts'
+import {
+  type DryRun,
+  type DryRunRequest,
+  type LimitsView,
+  type Refusal,
+  refusalOf,
+} from '../request/dry-run.ts'
 import { shuttingDown } from './account.ts'
+import { type AskedRequest, askedAmounts } from './asked-tokens.ts'
 import { pathAndQuery } from './call-of.ts'
 import { developmentFault, developmentKind } from './development-routes.ts'
 import { type DryRoute, type DryRouteOptions, dryRoute } from './dry-route.ts'
 import { noSpareConnection } from './spare-connections.ts'
+import { type TenantLimitsOptions, tenantRateLimited } from './tenant-limits.ts'
 import { workerPageFault } from './worker-pages.ts'
 
 export interface DryRunOptions extends DryRouteOptions {
@@ -23,6 +32,7 @@ export interface DryRunOptions extends DryRouteOptions {
   readonly full: () => boolean
   /** What the limits would do with a request of that standing. */
   readonly limits: (standing: Standing) => LimitsView
+  readonly tenants: Pick<TenantLimitsOptions, 'limiter' | 'estimates'>
 }
 
 /** What is said of a request about which nothing is known. */
@@ -51,27 +61,43 @@ export function createDryRun(options: DryRunOptions): (request: DryRunRequest) =
   return async function dryRun(request) {
     const path = pathAndQuery(`http://router${request.path}`)
     const route = path.split('?', 1)[0] ?? ''
-    const limits = request.limits ?? options.limits(standingOf(undefined, request.headers))
+    const tenant =
+      request.tenant === undefined ? undefined : options.tenants.limiter.tenantNamed(request.tenant)
+    const limits = request.limits ?? options.limits(standingOf(tenant, request.headers))
     const known = { ...nothing, path, limits, policy: config.policy, refused: null }
     if (ownRoutes.has(route) || isAdminRoute(route)) return { ...known, outcome: 'answered' }
     const body = new RequestBody([request.body])
-    const refused = limits.refused ?? (full() ? refusalOf(noSpareConnection()) : null)
     let payload: JsonObject | undefined
     try {
       payload = await checkedPayload(route, body, options)
     } catch (error) {
       return { ...known, outcome: 'refused', refused: refusalOf(faultIn(error)) }
     }
+    const ofTenant = limitsOf(tenant, { path: route, payload, body }, options)
+    const refused = ofTenant ?? limits.refused ?? (full() ? refusalOf(noSpareConnection()) : null)
     try {
       const { fault, waits, ...found } = dryRoute({ ...request, path, route, body, payload }, options)
       const last = refused ?? (fault === undefined ? null : refusalOf(fault))
       const notes = [...found.notes, ...notesOn(config)]
+      if (request.tenant !== tenant?.name)
+        notes.push(`The tenant ${JSON.stringify(request.tenant)} has used nothing lately.`)
       const goesOn = waits || limits.outcome === 'waits' ? 'waits' : 'sent'
       return { ...known, ...found, notes, refused: last, outcome: last === null ? goesOn : 'refused' }
     } catch (error) {
       return { ...known, outcome: 'refused', refused: refused ?? refusalOf(faultIn(error)) }
     }
   }
+}
+
+/** What the limits of that tenant would say. */
+function limitsOf(
+  tenant: Tenant | undefined,
+  request: AskedRequest,
+  { tenants: { limiter, estimates } }: DryRunOptions,
+): Refusal | null {
+  if (tenant === undefined) return null
+  const refusal = limiter.outlook(tenant, askedAmounts(request, estimates))
+  return refusal === undefined ? null : refusalOf(tenantRateLimited(refusal))
 }
 
 function faultIn(error: unknown) {

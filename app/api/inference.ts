@@ -154,6 +154,8 @@ function respond(
   // Where only the head and comments go out, another worker may still take over.
   if (record.trace !== undefined && body !== call.longHold) record.trace.committed(clock.now())
   const init = { status, headers: answerHeaders(headers, record, ownCors) }
+  if (record.answerFields !== undefined)
+    for (const field of record.answerFields) addField(init.headers, field)
   if (record.explain !== undefined) addField(init.headers, record.explain(record, lastOutcome(call, answer)))
   record.status = status
   c.set('requestIdSent', true)

@@ -1,5 +1,6 @@
 import { HeldBytes } from '../../http/held-bytes.ts'
 import type { Admission } from '../../policies/limits/admission-queue.ts'
+import type { LimitsStore } from '../../policies/limits/limits-store.ts'
 import type { RateLimiter } from '../../policies/limits/token-bucket.ts'
 import { RetryBudget } from '../../policies/resilience/retry-budget.ts'
 import { createApi } from '../api/api.ts'
@@ -28,12 +29,14 @@ import { type Log, silentLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { Observer } from '../telemetry/observer.ts'
 import { shownCertificates } from '../telemetry/shown-certificates.ts'
+import { TenantObserver } from '../telemetry/tenant-observer.ts'
 import type { WorkerRegistry } from '../workers/registry.ts'
 import { Certificates } from './certificates.ts'
 import { createFleet } from './fleet.ts'
 import { createLimits } from './limits.ts'
 import { relayOptions } from './relay-options.ts'
 import { type ReadConfig, Reloader } from './reloader.ts'
+import { createTenantLimits } from './tenant-limits.ts'
 
 /** Longest time in milliseconds that `ready` takes, and between two looks. */
 const readyMs = 2000
@@ -58,6 +61,8 @@ export interface RouterParts {
 export interface SharedParts {
   /** Undefined: there is no cap. */
   readonly admission: Admission | undefined
+  /** Where processes agree on what tenants have used up. */
+  readonly limitsStore: LimitsStore
   /** Undefined: there is no limit. */
   readonly limiter: RateLimiter | undefined
   /** What probes and admin routes on the API listener show and do: that of all processes. */
@@ -118,6 +123,10 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
   let current = config
   const lifecycle = new Lifecycle({ ...{ accounting, clock }, ...drainTimes(config) })
   const limits = createLimits(config, observer, now)
+  const tenants = await createTenantLimits({
+    ...{ config, clock, shared: shared?.limitsStore },
+    observer: new TenantObserver({ metrics, log }),
+  })
   const budget = new RetryBudget({ ...budgetOf(config), now })
   const held = new HeldBytes({
     limit: bufferBound(config.maxBufferedBytes),
@@ -135,6 +144,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
   const control = new LocalControl({
     ...{ fleet, lifecycle, clock, recent: accounting.recent },
     startupTimeoutMs: () => current.workerStartupTimeoutSecs * 1000,
+    tenantLimits: () => tenants.view(),
     settings: () => reloader.view(),
     dryRun: (request) => applications.dryRun(request),
     reload: parts.readConfig && (() => reloader.reload('POST /reload')),
@@ -157,9 +167,11 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
         responses: memory.responses,
         isStarting: fleet.isStarting,
         limits: (standing) => limits.view(standing),
+        tenants,
       }),
       api: createApi({
         ...{ config: wanted, accounting, lifecycle, clock, log, held, memory, names, full },
+        tenants,
         queue: shared?.admission ?? limits.queue,
         rate: limiter && { limiter, onLimited: () => observer.rateLimited() },
         control: shared?.control ?? control,
@@ -234,6 +246,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
     observer.lag.stop()
     feed.close()
     await fleet.stop(Promise.all(listeners.splice(0).map((listener) => listener.close(graceMs))))
+    await tenants.close()
     await tracer?.stop()
   }
 

@@ -28,6 +28,7 @@ const routes = [
   '/workers/:id',
   '/debug/requests',
   '/debug/route',
+  '/limits',
   '/config',
   '/reload',
 ] as const
@@ -92,6 +93,7 @@ export function adminRoutes({ control, access, maxPayloadSize }: AdminOptions): 
 
   app.get('/debug/requests', async (c) => c.json({ requests: await control.requests(filterOf(c)) }))
   app.post('/debug/route', async (c) => c.json(await control.dryRun(await dryRunRequest(c, maxPayloadSize))))
+  app.get('/limits', async (c) => c.json(await control.tenantLimits()))
   app.get('/config', async (c) => c.json(await control.settings()))
   app.post('/reload', async (c) => {
     const result = await control.reload()
@@ -101,7 +103,7 @@ export function adminRoutes({ control, access, maxPayloadSize }: AdminOptions): 
 
   for (const path of ['/reload', '/debug/route', '/add_worker', '/remove_worker', '/flush_cache'])
     app.all(path, methodNotAllowed('POST'))
-  for (const path of ['/list_workers', '/get_loads', '/config', '/debug/requests'])
+  for (const path of ['/list_workers', '/get_loads', '/limits', '/config', '/debug/requests'])
     app.all(path, methodNotAllowed('GET'))
   app.all('/workers', methodNotAllowed('GET, POST'))
   app.all('/workers/:id', methodNotAllowed('GET, PATCH, DELETE'))

@@ -10,6 +10,7 @@ const query = v.strictObject({
     v.pipe(v.string(), v.regex(/^\/(?!\/)[!-~]*$/, 'must be a path of the API, such as /v1/completions')),
     '/v1/chat/completions',
   ),
+  tenant: v.optional(v.pipe(v.string(), v.nonEmpty('must be the name of a tenant'))),
 })
 
 /**
@@ -23,7 +24,7 @@ export async function dryRunRequest(
   maxPayloadSize: number,
 ): Promise<DryRunRequest> {
   const { incoming } = c.env
-  const { path } = checkedQuery(c.req.query())
+  const { path, tenant } = checkedQuery(c.req.query())
   const encoding = headerOf(incoming.headers, 'content-encoding')
   if (encoding !== undefined && encoding.trim().toLowerCase() !== 'identity')
     throw new RouterError(
@@ -31,7 +32,7 @@ export async function dryRunRequest(
       'A dry run takes the body as it is: send it uncompressed.',
     )
   const body = await incoming.body(maxPayloadSize)
-  return { path, headers: incoming.headers, body: body.bytes() }
+  return { path, tenant, headers: incoming.headers, body: body.bytes() }
 }
 
 function checkedQuery(given: Record<string, string>): v.InferOutput<typeof query> {
@@ -41,7 +42,7 @@ function checkedQuery(given: Record<string, string>): v.InferOutput<typeof query
   const param = String(issue.path?.[0].key ?? '')
   const fault =
     issue.type === 'strict_object'
-      ? 'is no parameter; there is: path'
+      ? 'is no parameter; there are: path, tenant'
       : `${issue.message}, received ${issue.received}`
   throw new RouterError('invalid_request', `\`${param}\` ${fault}`, { param })
 }

@@ -10,7 +10,14 @@ import type { WorkerRegistry } from '../workers/registry.ts'
 import type { Worker } from '../workers/worker.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
 import type { Lifecycle } from './lifecycle.ts'
-import type { ConfigView, FlushResult, ReloadResult, RouterControl, Vitals } from './router-control.ts'
+import type {
+  ConfigView,
+  FlushResult,
+  ReloadResult,
+  RouterControl,
+  TenantLimitsView,
+  Vitals,
+} from './router-control.ts'
 
 export interface LocalControlOptions {
   readonly fleet: {
@@ -24,6 +31,7 @@ export interface LocalControlOptions {
   readonly clock: Clock
   /** Milliseconds that a new worker may take until it is healthy. */
   readonly startupTimeoutMs: () => number
+  readonly tenantLimits: () => TenantLimitsView
   readonly settings: () => ConfigView
   readonly dryRun: (request: DryRunRequest) => Promise<DryRun>
   /** Undefined: whoever made this router has to reload it. */
@@ -133,6 +141,10 @@ export class LocalControl implements RouterControl {
 
   dryRun(request: DryRunRequest): Promise<DryRun> {
     return this.#options.dryRun(request)
+  }
+
+  async tenantLimits(): Promise<TenantLimitsView> {
+    return this.#options.tenantLimits()
   }
 
   async settings(): Promise<ConfigView> {

@@ -45,6 +45,32 @@ export interface ReloadResult {
   readonly problems: readonly string[]
 }
 
+/** How much of a limit per minute is used up. */
+export interface LimitState {
+  readonly limit: number
+  readonly used: number
+  readonly remaining: number
+  /** Seconds until all of it is there again, if nothing more comes. */
+  readonly reset_seconds: number
+}
+
+/** What one tenant has used up; null: it has no such limit. */
+export interface TenantView {
+  readonly tenant: string
+  readonly requests: LimitState | null
+  readonly prompt_tokens: LimitState | null
+  readonly completion_tokens: LimitState | null
+  /** Of this router alone. */
+  readonly requests_in_flight: { readonly limit: number | null; readonly used: number }
+}
+
+export interface TenantLimitsView {
+  /** Where several routers share the limits; null: they are those of this router. */
+  readonly store: { readonly address: string; readonly up: boolean } | null
+  /** Those that have asked for anything lately. */
+  readonly tenants: readonly TenantView[]
+}
+
 /**
  * What operators see of a router and do to it, the same for one process and for several. Workers are named by id, or by
  * URL in any spelling. Whatever is refused is a RouterError.
@@ -63,6 +89,8 @@ export interface RouterControl {
   requests(filter: RequestFilter): Promise<readonly RequestView[]>
   /** Where a request would go now, and why. Nothing is sent, claimed, counted or learnt. */
   dryRun(request: DryRunRequest): Promise<DryRun>
+  /** What tenants have used up of their limits. */
+  tenantLimits(): Promise<TenantLimitsView>
   settings(): Promise<ConfigView>
   /** Reads the configuration anew and takes it over, all of it or nothing. */
   reload(): Promise<ReloadResult>

@@ -1,7 +1,14 @@
 import type { Standing } from '../../http/priority.ts'
+import type { ShareAnswer, ShareRequest } from '../../policies/limits/limits-store.ts'
 import type { ConfigProblem } from '../config/problem.ts'
 import type { Config } from '../config/settings.ts'
-import type { ConfigView, FlushResult, ReloadResult, Vitals } from '../operations/router-control.ts'
+import type {
+  ConfigView,
+  FlushResult,
+  ReloadResult,
+  TenantLimitsView,
+  Vitals,
+} from '../operations/router-control.ts'
 import type { DryRun, DryRunRequest } from '../request/dry-run.ts'
 import type { RequestFilter, RequestView } from '../request/request-view.ts'
 import type { Samples } from '../telemetry/exposition.ts'
@@ -23,6 +30,7 @@ export interface ControlCalls {
   flushCaches: [null, readonly FlushResult[]]
   requests: [RequestFilter, readonly RequestView[]]
   dryRun: [WireDryRunRequest, DryRun]
+  tenantLimits: [null, TenantLimitsView]
   settings: [null, ConfigView]
   reload: [null, ReloadResult]
 }
@@ -70,6 +78,8 @@ export interface SupervisorCalls extends ControlCalls {
   leave: [number, null]
   /** One more request: milliseconds to wait, 0 for none. */
   take: [null, number]
+  /** Tells what was used of a tenant's limits, and takes more of them ahead. */
+  share: [{ readonly tenant: string; readonly request: ShareRequest }, ShareAnswer]
   /** An operator has changed something. */
   operatorChanged: [OperatorChanges, null]
 }

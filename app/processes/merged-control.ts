@@ -4,12 +4,14 @@ import type {
   FlushResult,
   ReloadResult,
   RouterControl,
+  TenantLimitsView,
   Vitals,
 } from '../operations/router-control.ts'
 import type { DryRun, DryRunRequest, LimitsView } from '../request/dry-run.ts'
 import type { RequestFilter, RequestView } from '../request/request-view.ts'
 import { type Clock, within } from '../runtime/clock.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
+import { mergeTenantLimits } from './merge-tenant-limits.ts'
 import { mergeWorker, mergeWorkers, worstHealth } from './merge-workers.ts'
 
 export interface MergedControlOptions {
@@ -113,6 +115,10 @@ export class MergedControl implements RouterControl {
   /** The view of one process; the limits are those of all together. */
   dryRun(request: DryRunRequest): Promise<DryRun> {
     return this.#leader.dryRun({ ...request, limits: this.#options.limits(request) })
+  }
+
+  async tenantLimits(): Promise<TenantLimitsView> {
+    return mergeTenantLimits(await this.#askAll((control) => control.tenantLimits()))
   }
 
   settings(): Promise<ConfigView> {

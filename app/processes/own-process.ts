@@ -10,6 +10,7 @@ import type { ProcessCalls, StartOrder, SupervisorCalls } from './calls.ts'
 import { Channel, type Handlers, type Port } from './channel.ts'
 import { RemoteAdmission } from './remote-admission.ts'
 import { controlHandlers, RemoteControl } from './remote-control.ts'
+import { RemoteLimits } from './remote-limits.ts'
 
 export interface OwnProcessOptions {
   readonly port: Port
@@ -117,6 +118,7 @@ export class OwnProcess {
       log: this.#options.createLog(config, order.number),
       shared: {
         admission: order.sharesCap ? new RemoteAdmission(channel) : undefined,
+        limitsStore: new RemoteLimits(channel, this.#clock),
         limiter: order.sharesRate ? { take: () => channel.call('take', null) } : undefined,
         control: new RemoteControl(channel),
         onOperatorChange: () => channel.tell('operatorChanged', router.registry.operatorChanges()),

@@ -3,6 +3,7 @@ import type {
   FlushResult,
   ReloadResult,
   RouterControl,
+  TenantLimitsView,
   Vitals,
 } from '../operations/router-control.ts'
 import type { DryRun, DryRunRequest } from '../request/dry-run.ts'
@@ -66,6 +67,10 @@ export class RemoteControl implements RouterControl {
     return this.#channel.call('dryRun', { ...request, body: text })
   }
 
+  tenantLimits(): Promise<TenantLimitsView> {
+    return this.#channel.call('tenantLimits', null)
+  }
+
   settings(): Promise<ConfigView> {
     return this.#channel.call('settings', null)
   }
@@ -92,6 +97,7 @@ export function controlHandlers(control: () => RouterControl): Handlers<ControlC
     flushCaches: () => control().flushCaches(),
     requests: (filter) => control().requests(filter),
     dryRun: ({ body, ...request }) => control().dryRun({ ...request, body: Buffer.from(body, 'base64') }),
+    tenantLimits: () => control().tenantLimits(),
     settings: () => control().settings(),
     reload: () => control().reload(),
   }

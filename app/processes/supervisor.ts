@@ -1,4 +1,5 @@
 import { standingOf } from '../../http/priority.ts'
+import { LimitsLedger } from '../../policies/limits/limits-ledger.ts'
 import type { Config, SettingKey } from '../config/settings.ts'
 import { Certificates } from '../gateway/certificates.ts'
 import { createLimits, type Limits } from '../gateway/limits.ts'
@@ -64,6 +65,8 @@ export class Supervisor {
   readonly #api: OwnApi
   readonly #slots = new Map<number, SharedSlots>()
   readonly #limits: Limits
+  /** What tenants have used up in all processes, where no other store keeps it. */
+  readonly #ledger: LimitsLedger
   readonly #group: ProcessGroup
   #word: OperatorChanges | undefined
   #adopted: Promise<unknown> = Promise.resolve()
@@ -86,6 +89,7 @@ export class Supervisor {
     const onShown = shownCertificates(this.#metrics, log)
     this.#certificates = new Certificates({ config, onShown })
     this.#limits = createLimits(config, this.#observer, () => clock.now())
+    this.#ledger = new LimitsLedger(() => clock.now())
     this.#group = this.#createGroup()
     this.#reloader = new Reloader({
       ...{ config, log },
@@ -223,6 +227,7 @@ export class Supervisor {
         ended: ({ id, number, pid }, exit, restartMs) => {
           this.#slots.get(id)?.leaveAll()
           this.#slots.delete(id)
+          this.#ledger.forget(id)
           this.#groupMetrics.retire(id)
           if (restartMs === undefined) return log.info({ process: number, pid, ...exit }, 'process stopped')
           this.#metrics.processRestarts.of().inc()
@@ -263,6 +268,7 @@ export class Supervisor {
         return null
       },
       take: () => this.#limits.bucket?.take() ?? 0,
+      share: ({ tenant, request }) => this.#ledger.exchange(id, tenant, request),
       operatorChanged: (word) => {
         this.#word = word
         this.#spread(word, id)

@@ -10,6 +10,8 @@ export interface DryRunRequest {
   readonly headers: readonly (readonly [name: string, value: string])[]
   /** The client's own bytes: the blocks of a prompt are made of these. */
   readonly body: Uint8Array
+  /** Whose limits are asked about too. */
+  readonly tenant?: string | undefined
   /** What limits there are, where another process keeps them. */
   readonly limits?: LimitsView | undefined
 }

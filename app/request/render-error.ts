@@ -27,6 +27,7 @@ export function errorResponse(
     record.errorMessage = fault.message
   }
   const response = renderError(fault, dialectOf(path))
+  for (const [name, value] of record?.answerFields ?? []) response.headers.set(name, value)
   if (record?.explain !== undefined) response.headers.set(...record.explain(record))
   return response
 }

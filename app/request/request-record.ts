@@ -79,6 +79,8 @@ export class RequestRecord {
   trace: RequestTrace | undefined
   /** Writes the way that it has taken, for a client that may know it; undefined for all others. */
   explain: ((record: RequestRecord, last?: string) => Field) | undefined
+  /** Further fields of its answer, whatever that will be. */
+  answerFields: readonly Field[] | undefined
   /** Ends the request from outside. */
   readonly stop = new Stop()
   /** Milliseconds on the router's clock. */

@@ -230,6 +230,22 @@ export function createMetrics() {
       'class',
     ),
     rejected: counter('rejected_total', 'Requests that were turned away before any attempt.', 'reason'),
+    tenantLimited: counter(
+      'tenant_limited_total',
+      'Requests that were turned away since a limit of their tenant was used up.',
+      'tenant',
+      'limit',
+    ),
+    limitsStoreUp: gauge(
+      'min',
+      'limits_store_up',
+      'Whether the store in which routers share the limits of tenants can be used: 1 or 0.',
+      'store',
+    ),
+    limitsStoreWaits: counter(
+      'limits_store_waits_total',
+      'Requests that waited for the store, since what their process had taken ahead was used up.',
+    ),
     bufferedBytes: gauge('sum', 'buffered_bytes', 'Bytes that the bodies of requests take up.'),
     overhead: histogram(
       'overhead_seconds',

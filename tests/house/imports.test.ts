@@ -112,6 +112,11 @@ const rules: Rules = {
       because: 'what may be logged is decided in one place',
     },
     {
+      things: ['ioredis'],
+      onlyIn: ['app/limits-store'],
+      because: 'the store of limits can be replaced in one room, which is loaded only when it is wanted',
+    },
+    {
       things: ['yaml'],
       onlyIn: ['app/config', 'tests'],
       because: 'configuration is read in one place (tests read manifests)',
@@ -152,6 +157,7 @@ const rules: Rules = {
     'app/config/kinds',
     'app/config/settings',
     'app/config',
+    'app/limits-store',
     'app/request',
     'app/workers',
     'app/workers/discovery/kubernetes',

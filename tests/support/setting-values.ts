@@ -46,6 +46,7 @@ const texts: Partial<Record<SettingKey, fc.Arbitrary<string>>> = {
   routerApiKeys: several(key),
   workerUrlsFile: fc.constantFrom('workers.yaml', '/etc/vllm-router/workers.json', 'none'),
   maxBufferedBytes: fc.constantFrom('auto', '1', '512MiB', '2Gi'),
+  limitsStore: fc.constantFrom('none', 'redis://localhost', 'rediss://user:word@[::1]:6380/3'),
   workerCaFile: fc.constantFrom('ca.pem', '/etc/ssl/own.pem', 'none'),
   ...{ tlsCertFile: none, tlsKeyFile: none, tlsClientCaFile: none },
   ...{ prometheusTlsCertFile: none, prometheusTlsKeyFile: none, prometheusTlsClientCaFile: none },

@@ -1,7 +1,9 @@
 import { optional } from '../kinds/kind.ts'
 import { decimal, seconds, wholeNumber } from '../kinds/number-kinds.ts'
 import { setting } from '../kinds/setting.ts'
+import { parseStoreUrl } from '../kinds/store-url.ts'
 import { onOff } from '../kinds/switch-kinds.ts'
+import { text } from '../kinds/text-kinds.ts'
 
 const requests = wholeNumber({ min: 1, max: 1_000_000 })
 
@@ -50,5 +52,13 @@ export const admission = {
     unit: 'requests/s',
     help: "requests that may start per second, one second's worth at once; more gets 429",
     danger: 'a request that is retried counts once, a body that is refused not at all',
+  }),
+  limitsStore: setting({
+    kind: optional(text('an address such as redis://host:6379/0', parseStoreUrl, '<url>'), 'none'),
+    default: undefined,
+    help: 'Redis or Valkey in which several routers share the limits of tenants',
+    danger: 'while it is gone, each process keeps the limits by itself',
+    secret: true,
+    restart: true,
   }),
 }

@@ -12,6 +12,7 @@ import type {
 import type { ConfigView, FlushResult, ReloadResult, SettingChange } from '../router-control.ts'
 import { dryRunObjects } from './dry-run-objects.ts'
 import { count, flag, list, number, Optional, object, orNull, ref, text, time, word } from './fields.ts'
+import { limitsObjects } from './limits-objects.ts'
 
 const unavailable = word<Unavailable>('why it cannot get a request', {
   removed: 'taken out, it only finishes what it has',
@@ -202,6 +203,7 @@ export const objects: Readonly<Record<string, JsonSchema>> = {
   Config: config,
   ReloadResult: reloadResult,
   FlushResult: flushed,
+  ...limitsObjects,
   ...dryRunObjects,
   Error: error,
 }

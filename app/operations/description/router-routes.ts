@@ -3,6 +3,7 @@ import type { RequestFilter, RequestView } from '../../request/request-view.ts'
 import { exampleDryRun } from './dry-run-objects.ts'
 import { exampleConfig, exampleFailedReload, exampleReload, exampleRequest } from './examples.ts'
 import { list, object, ref } from './fields.ts'
+import { exampleLimits } from './limits-objects.ts'
 import { json, type Parameter, type RouteGroup } from './route-description.ts'
 
 const wholeNumber: JsonSchema = { type: 'integer', minimum: 0, maximum: 999_999_999 }
@@ -34,6 +35,12 @@ const pathParameter: Parameter = {
   },
 }
 
+const tenantParameter: Parameter = {
+  in: 'query',
+  name: 'tenant',
+  schema: { type: 'string', description: 'name of the tenant whose limits are asked about too' },
+}
+
 const exampleBody = { model: 'fast', stream: true, messages: [{ role: 'user', content: 'Hello' }] }
 
 const requests = object<{ requests: readonly RequestView[] }>('the requests, the newest first', {
@@ -53,7 +60,12 @@ export const routerRoutes: RouteGroup = {
       errors: { invalid_request: 'a filter that there is not, or one that is no whole number' },
     },
     {
-      ...{ method: 'post', path: '/debug/route', name: 'dryRun', parameters: [pathParameter] },
+      ...{
+        method: 'post',
+        path: '/debug/route',
+        name: 'dryRun',
+        parameters: [pathParameter, tenantParameter],
+      },
       summary: 'Where a request would go now, and why, without sending it',
       more: 'Body and header fields are those of the request that is asked about. Nothing is claimed, counted or learnt.',
       body: {
@@ -67,6 +79,12 @@ export const routerRoutes: RouteGroup = {
         payload_too_large: 'the body has more than `--max-payload-size`',
         unsupported_media_type: 'a body that is not `application/json`, or a compressed one',
       },
+    },
+    {
+      ...{ method: 'get', path: '/limits', name: 'getLimits' },
+      summary: 'What tenants have used up of their limits',
+      more: 'Of those that have asked for anything lately. What is used up is that of all processes, and of all routers that share a store; requests in flight are those of this router.',
+      answers: { 200: { when: 'always', content: json(ref('TenantLimits'), exampleLimits) } },
     },
     {
       ...{ method: 'get', path: '/config', name: 'getConfig' },

@@ -1,0 +1,296 @@
+import type { Tenant } from '../../http/tenant.ts'
+import { LeakyBucket } from './leaky-bucket.ts'
+import type { Amounts, LimitsStore, ShareAnswer, ShareRequest } from './limits-store.ts'
+import { type Reservation, TenantAccount, type TenantRefusal } from './tenant-account.ts'
+
+export interface SharedAccountOptions {
+  readonly store: LimitsStore
+  /** Milliseconds, monotonic; `after` calls once, and returns what takes that back. */
+  readonly clock: {
+    now(): number
+    after(ms: number, fire: () => void): () => void
+  }
+  /** A request waits for the store. */
+  readonly onWait: () => void
+  /** There is something to tell the store later on: `tick` is wanted. */
+  readonly onActive: (account: SharedAccount) => void
+}
+
+/** Milliseconds between two exchanges for which nobody waits. */
+const gapMs = 100
+/** Milliseconds for which it is believed that there is no room, and the store is not asked again. */
+const freshMs = 50
+/** Of the limit: what a process takes ahead, at least and at most. The first is a second's worth. */
+const aheadShare = { least: 1 / 60, most: 1 / 20 } as const
+/** Requests whose average is taken ahead where it is more than the least. */
+const aheadRequests = 2
+/** How much the newest request counts in that average. */
+const newest = 0.1
+const rounding = 1e-6
+
+interface Waiting {
+  readonly amounts: Amounts
+  readonly decide: (decision: Reservation | TenantRefusal) => void
+}
+
+/**
+ * An account that several processes share through a store. What the store has granted ahead is spent without asking; the
+ * store is asked in the background when that runs low, and before an answer only where it is used up. While the store is
+ * gone the whole limit holds for this process alone, and what was used meanwhile is told when it is back.
+ */
+export class SharedAccount extends TenantAccount {
+  readonly #options: SharedAccountOptions
+  /** Granted and not spent yet; negative: spent and not told yet. */
+  readonly #share: [number, number, number] = [0, 0, 0]
+  /** As the store has said last. */
+  readonly #ofAll = [new LeakyBucket(), new LeakyBucket(), new LeakyBucket()] as const
+  readonly #mean: [number, number, number] = [1, 0, 0]
+  /** Requests in flight that may be held without asking, and those that other processes hold. */
+  #slots = 0
+  #slotsOfOthers = 0
+  /** The most in flight since the last tick: what was needed just now is needed again. */
+  #peak = 0
+  #heardAt = Number.NEGATIVE_INFINITY
+  #askedAt = Number.NEGATIVE_INFINITY
+  #isAsking = false
+  #cancelSoon: (() => void) | undefined
+  #waiting: Waiting[] = []
+  #isActive = false
+  #wasUsed = false
+  #closed = false
+
+  constructor(tenant: Tenant, options: SharedAccountOptions) {
+    super(tenant, () => options.clock.now())
+    this.#options = options
+  }
+
+  override get inFlightOfAll(): number {
+    return this.inFlight + this.#slotsOfOthers
+  }
+
+  override get isIdle(): boolean {
+    return !this.#isActive && super.isIdle
+  }
+
+  override take(asked: Amounts): Reservation | TenantRefusal | Promise<Reservation | TenantRefusal> {
+    const amounts = this.capped(asked)
+    const refusal = this.refusal(amounts)
+    if (refusal !== undefined) return refusal
+    const isAlone = this.#closed || !this.#options.store.isUp
+    if (isAlone || (this.#waiting.length === 0 && this.#fits(amounts))) return this.#spend(amounts)
+    if (this.now() - this.#heardAt < freshMs) {
+      const known = this.#refusalOfAll(amounts)
+      if (known !== undefined) return known
+    }
+    this.#options.onWait()
+    this.#activate()
+    return new Promise((decide) => {
+      this.#waiting.push({ amounts, decide })
+      this.#ask()
+    })
+  }
+
+  override outlook(asked: Amounts): TenantRefusal | undefined {
+    const amounts = this.capped(asked)
+    const refusal = this.refusal(amounts)
+    if (refusal !== undefined || !this.#isInformed || this.#fits(amounts)) return refusal
+    return this.#refusalOfAll(amounts)
+  }
+
+  override settle(reservation: Reservation, used: Amounts): Amounts {
+    const changes = super.settle(reservation, used)
+    for (let index = 0; index < 3; index++)
+      this.#share[index]! -= Math.max(changes[index]!, -this.#mostBack(index, reservation.since))
+    this.#noteUse()
+    return changes
+  }
+
+  /** What was added then has not drained since, in all processes together; see `LeakyBucket.takeBack`. */
+  #mostBack(index: number, since: number): number {
+    if (!this.#isInformed) return Number.POSITIVE_INFINITY
+    return Math.max(0, this.#ofAll[index]!.least(since, this.now()) - Math.max(0, this.#share[index]!))
+  }
+
+  override used(index: number): number {
+    if (!this.#isInformed) return super.used(index)
+    return Math.max(0, this.#ofAll[index]!.level(this.now()) - Math.max(0, this.#share[index]!))
+  }
+
+  /** Once a second as long as it is active: gives back what nobody needs, and shows the store that this process lives. */
+  tick(): void {
+    const isQuiet = !this.#wasUsed && this.#waiting.length === 0
+    this.#wasUsed = false
+    this.#peak = this.inFlight
+    if (this.#slots > 0 || this.#share.some((points) => points !== 0)) this.#ask(isQuiet)
+    else if (isQuiet && this.inFlight === 0 && !this.#isAsking) this.#isActive = false
+  }
+
+  get isActive(): boolean {
+    return this.#isActive
+  }
+
+  /** Gives everything back; resolves when the store has heard of it, or is not there. */
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#cancelSoon?.()
+    this.#decideAlone()
+    if (this.#isActive && this.#options.store.isUp)
+      await this.#options.store.exchange(this.name, this.#request(true)).catch(() => {})
+  }
+
+  get #isInformed(): boolean {
+    return this.#options.store.isUp && this.#heardAt !== Number.NEGATIVE_INFINITY
+  }
+
+  #fits(amounts: Amounts): boolean {
+    for (let index = 0; index < 3; index++)
+      if (this.#share[index]! + rounding < amounts[index]! && this.limit(index) !== Number.POSITIVE_INFINITY)
+        return false
+    return this.inFlight < this.#slots || this.mostInFlight === Number.POSITIVE_INFINITY
+  }
+
+  #spend(amounts: Amounts): Reservation {
+    for (let index = 0; index < 3; index++) {
+      this.#share[index]! -= amounts[index]!
+      this.#mean[index]! += (amounts[index]! - this.#mean[index]!) * newest
+    }
+    const reservation = this.reserve(amounts)
+    this.#peak = Math.max(this.#peak, this.inFlight)
+    this.#wasUsed = true
+    this.#noteUse()
+    return reservation
+  }
+
+  #noteUse(): void {
+    if (this.#closed) return
+    this.#activate()
+    if (this.#isAsking || this.#cancelSoon !== undefined || !this.#options.store.isUp) return
+    for (let index = 0; index < 3; index++) {
+      const ahead = this.#ahead(index)
+      const share = this.#share[index]!
+      if (share >= ahead / 2 && share <= ahead * 2) continue
+      if (this.limit(index) === Number.POSITIVE_INFINITY) continue
+      this.#askSoon()
+      return
+    }
+  }
+
+  #activate(): void {
+    if (this.#isActive) return
+    this.#isActive = true
+    this.#options.onActive(this)
+  }
+
+  #askSoon(): void {
+    const waitMs = this.#askedAt + gapMs - this.now()
+    if (waitMs <= 0) this.#ask()
+    else
+      this.#cancelSoon = this.#options.clock.after(waitMs, () => {
+        this.#cancelSoon = undefined
+        this.#ask()
+      })
+  }
+
+  /** What is to be held beyond the next requests. */
+  #ahead(index: number): number {
+    const limit = this.limit(index)
+    const wanted = Math.min(limit * aheadShare.most, this.#mean[index]! * aheadRequests)
+    return Math.floor(Math.max(limit * aheadShare.least, wanted))
+  }
+
+  /** @param isQuiet nothing is to be held ahead */
+  #ask(isQuiet = false): void {
+    if (this.#isAsking || this.#closed || !this.#options.store.isUp) return
+    this.#cancelSoon?.()
+    this.#cancelSoon = undefined
+    this.#isAsking = true
+    this.#askedAt = this.now()
+    const request = this.#request(isQuiet)
+    const asked = this.#waiting.length
+    this.#options.store.exchange(this.name, request).then(
+      (answer) => this.#answered(answer, asked),
+      () => this.#unanswered(request),
+    )
+  }
+
+  /** What is told and asked; what is charged or given back leaves the share at once. */
+  #request(isQuiet: boolean): ShareRequest {
+    const now = this.now()
+    const charge: [number, number, number] = [0, 0, 0]
+    const want: [number, number, number] = [0, 0, 0]
+    for (let index = 0; index < 3; index++) {
+      if (this.limit(index) === Number.POSITIVE_INFINITY) {
+        this.#share[index] = 0
+        continue
+      }
+      const ahead = isQuiet ? 0 : this.#ahead(index)
+      const share = this.#share[index]!
+      let needed = ahead
+      for (const { amounts } of this.#waiting) needed += amounts[index]!
+      // What was used while the store was gone has drained since.
+      if (share < 0) charge[index] = Math.min(-share, this.buckets[index]!.level(now))
+      else if (share > needed + ahead) charge[index] = needed - share
+      if (share < 0) this.#share[index] = 0
+      else if (charge[index]! < 0) this.#share[index] = needed
+      want[index] = Math.max(0, Math.ceil(needed - this.#share[index]!))
+    }
+    return { limits: this.limits, charge, want, slots: this.#slotsWanted(isQuiet) }
+  }
+
+  #slotsWanted(isQuiet: boolean): number {
+    const most = this.mostInFlight
+    if (most === Number.POSITIVE_INFINITY) return 0
+    const needed = this.inFlight + this.#waiting.length
+    if (isQuiet) return needed
+    return Math.min(most, Math.max(this.#peak, needed + Math.floor(most * aheadShare.most)))
+  }
+
+  #answered({ granted, used, slots, slotsHeld }: ShareAnswer, asked: number): void {
+    const now = this.now()
+    this.#heardAt = now
+    for (let index = 0; index < 3; index++) {
+      this.#share[index]! += granted[index]!
+      const bucket = this.#ofAll[index]!
+      if (bucket.perMinute !== this.limit(index)) bucket.setLimit(this.limit(index), now)
+      bucket.set(used[index]!, now)
+    }
+    this.#slots = slots
+    this.#slotsOfOthers = slotsHeld - slots
+    for (const { amounts, decide } of this.#waiting.splice(0, asked)) {
+      const fits = this.#fits(amounts)
+      // Without a refusal less than one is missing.
+      decide(
+        this.refusal(amounts) ?? (fits ? undefined : this.#refusalOfAll(amounts)) ?? this.#spend(amounts),
+      )
+    }
+    this.#isAsking = false
+    if (this.#waiting.length > 0) this.#ask()
+  }
+
+  #unanswered({ charge }: ShareRequest): void {
+    this.#isAsking = false
+    for (let index = 0; index < 3; index++) this.#share[index]! -= charge[index]!
+    this.#decideAlone()
+  }
+
+  #decideAlone(): void {
+    for (const { amounts, decide } of this.#waiting.splice(0))
+      decide(this.refusal(amounts) ?? this.#spend(amounts))
+  }
+
+  /** By what the store has said last. */
+  #refusalOfAll(amounts: Amounts): TenantRefusal | undefined {
+    const now = this.now()
+    let longest = -1
+    let waitMs = 0
+    for (let index = 0; index < 3; index++) {
+      const wait = this.#ofAll[index]!.waitMs(amounts[index]! - Math.max(0, this.#share[index]!), now)
+      if (wait <= waitMs) continue
+      longest = index
+      waitMs = wait
+    }
+    if (longest >= 0) return this.refused(longest, amounts[longest]!, waitMs)
+    const isFull = this.inFlight >= this.#slots && this.#slots + this.#slotsOfOthers >= this.mostInFlight
+    return isFull ? this.refusedTurn() : undefined
+  }
+}
