@@ -21,7 +21,7 @@ for i = 1, 3 do
   local limit = tonumber(ARGV[2 + 3 * i])
   local charge = tonumber(ARGV[3 + 3 * i])
   local want = tonumber(ARGV[4 + 3 * i])
-  local granted, level = 0, 0
+  local granted, level = want, 0
   if limit > 0 then
     local before = known[tostring(i)]
     if before then
