@@ -18,6 +18,7 @@ const kinds = {
   invalid_json: { status: 400, type: 'invalid_request_error', anthropic: 'invalid_request_error' },
   invalid_request: { status: 400, type: 'invalid_request_error', anthropic: 'invalid_request_error' },
   invalid_api_key: { status: 401, type: 'authentication_error', anthropic: 'authentication_error' },
+  expired_api_key: { status: 401, type: 'authentication_error', anthropic: 'authentication_error' },
   forbidden: { status: 403, type: 'permission_error', anthropic: 'permission_error' },
   not_found: { status: 404, type: 'invalid_request_error', anthropic: 'not_found_error' },
   model_not_found: { status: 404, type: 'invalid_request_error', anthropic: 'not_found_error' },
@@ -36,6 +37,7 @@ const kinds = {
   worker_unreachable: { status: 502, type: 'upstream_error', anthropic: 'api_error' },
   bad_worker_response: { status: 502, type: 'upstream_error', anthropic: 'api_error' },
   no_available_worker: { status: 503, type: 'upstream_error', anthropic: 'overloaded_error' },
+  jwks_unreachable: { status: 503, type: 'upstream_error', anthropic: 'overloaded_error' },
   buffers_full: { status: 503, type: 'rate_limit_error', anthropic: 'overloaded_error' },
   draining: { status: 503, type: 'upstream_error', anthropic: 'overloaded_error' },
   first_token_timeout: { status: 504, type: 'upstream_error', anthropic: 'timeout_error' },
@@ -105,11 +107,26 @@ const maxListed = 10
 /** @param served names of the models that there are */
 export function modelNotFound(model: string, served: Iterable<string> = []): RouterError {
   const names = [...served]
-  const more = names.length > maxListed ? ` and ${names.length - maxListed} more` : ''
-  const there = names.length === 0 ? '' : `; there are: ${names.slice(0, maxListed).join(', ')}${more}`
+  const there = names.length === 0 ? '' : `; there are: ${listed(names)}`
   return new RouterError('model_not_found', `no worker serves the model ${quoted(model)}${there}`, {
     param: 'model',
   })
+}
+
+/**
+ * For a model that the client's key may not use, and for one that does not exist: who may not use it does not learn
+ * whether it is there. OpenAI answers alike: 404 with this code, "does not exist or you do not have access to it".
+ *
+ * @param allowed names that the key may use
+ */
+export function modelNotAllowed(model: string, allowed: Iterable<string>): RouterError {
+  const message = `the model ${quoted(model)} does not exist, or this key may not use it; it may use: ${listed([...allowed])}`
+  return new RouterError('model_not_found', message, { param: 'model' })
+}
+
+function listed(names: readonly string[]): string {
+  const more = names.length > maxListed ? ` and ${names.length - maxListed} more` : ''
+  return names.slice(0, maxListed).join(', ') + more
 }
 
 /** @param path without its query */

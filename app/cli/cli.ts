@@ -16,7 +16,7 @@ export type Command =
   | { readonly verb: 'check-config' | 'print-config' | 'health'; readonly argv: readonly string[] }
   /** `argv` begins with the words. */
   | { readonly verb: 'operate'; readonly operation: Operation; readonly argv: readonly string[] }
-  | { readonly verb: 'doctor'; readonly argv: readonly string[] }
+  | { readonly verb: 'doctor' | 'hash-key'; readonly argv: readonly string[] }
   | { readonly verb: 'completion'; readonly shell: Shell }
   | { readonly verb: 'schema' }
   | { readonly verb: 'help'; readonly all: boolean }
@@ -43,6 +43,7 @@ export function parseCommand(argv: readonly string[]): Command {
     case 'print-config':
     case 'health':
     case 'doctor':
+    case 'hash-key':
       return { verb, argv: flags }
     case 'completion':
       return parseCompletion(flags)
@@ -79,6 +80,8 @@ export interface CommandContext {
   /** Writes to standard output / standard error; the text ends with a newline. */
   readonly out: (text: string) => void
   readonly err: (text: string) => void
+  /** All of standard input. */
+  readonly stdin?: () => Promise<string>
   readonly cwd?: string
   readonly readFile?: ReadFile
   readonly fetch?: typeof globalThis.fetch
@@ -125,6 +128,10 @@ export async function runCommand(
     case 'doctor': {
       const { doctor } = await import('./doctor/doctor.ts')
       return doctor(command.argv, context)
+    }
+    case 'hash-key': {
+      const { hashKey } = await import('./hash-key.ts')
+      return hashKey(command.argv, context)
     }
     case 'operate': {
       const { operate } = await import('./operate.ts')

@@ -14,9 +14,9 @@ export interface WatchOptions {
  * Reads files, and says of each which version it was. Looked at before it is read: what is written meanwhile may be read
  * twice, but is not missed.
  */
-export function readNoting(note: (version: string) => void): ReadFile {
+export function readNoting(note: (version: string, path: string) => void): ReadFile {
   return async (path) => {
-    note(await versionOf([path]))
+    note(await versionOf([path]), path)
     return await readFile(path, 'utf8')
   }
 }

@@ -16,7 +16,7 @@ const most = '1000'
 /** Where the router tells of its requests, those that the flags want. */
 export function requestPath(own: OwnFlags, more: Readonly<Record<string, string>> = {}): string {
   const query = new URLSearchParams()
-  for (const name of ['worker', 'model', 'status', 'failed', 'limit'] as const)
+  for (const name of ['worker', 'model', 'tenant', 'status', 'failed', 'limit'] as const)
     if (own[name] !== undefined) query.set(name, own[name])
   if (own['slower-than-ms'] !== undefined) query.set('slower_than_ms', own['slower-than-ms'])
   for (const [name, value] of Object.entries(more)) query.set(name, value)

@@ -1,3 +1,4 @@
+import { text } from 'node:stream/consumers'
 import { environment } from '../config/environment.ts'
 import { version } from '../config/version.ts'
 import { isOrder, type Signals } from '../runtime/signals.ts'
@@ -46,7 +47,8 @@ async function ask(
   stdout.on('error', () => process.exit(1))
   return runCommand(command, {
     ...{ version, env, terminal: terminalOf(process, env) },
-    out: (text) => void stdout.write(text),
-    err: (text) => void stderr.write(text),
+    out: (said) => void stdout.write(said),
+    err: (said) => void stderr.write(said),
+    stdin: () => text(process.stdin),
   })
 }

@@ -1,5 +1,7 @@
+import { resolve } from 'node:path'
 import { restartNeeded } from '../config/changes.ts'
 import type { Environment } from '../config/environment.ts'
+import { asksForKeys } from '../config/key-entries.ts'
 import { loadConfig } from '../config/load-config.ts'
 import { ConfigError, formatProblems } from '../config/problem.ts'
 import type { Config } from '../config/settings.ts'
@@ -28,8 +30,8 @@ export interface ServeOptions {
   /** The flags of the command line. */
   readonly argv: readonly string[]
   readonly signals: Signals
-  /** Of the configuration file as `config` has it; see `watchFiles`. */
-  readonly readVersion: string | undefined
+  /** Of the files as `config` has them, by their paths; see `watchFiles`. */
+  readonly readVersions: ReadonlyMap<string, string>
 }
 
 /** One process or several: what a router is to whoever runs it. */
@@ -47,7 +49,7 @@ interface Router {
 
 /** Runs a router until a signal ends it; resolves with the exit code. */
 export async function serve(config: Config, options: ServeOptions): Promise<number> {
-  const { colour, argv, env, signals, readVersion } = options
+  const { colour, argv, env, signals, readVersions } = options
   const terminal = process.stdout.isTTY === true
   const { logLevel: level, logFormat: format } = config
   const processes = processCount(config)
@@ -90,11 +92,11 @@ export async function serve(config: Config, options: ServeOptions): Promise<numb
     const workers = (await router.control.workers()).length
     log.info({ ...urls, version, policy: config.policy, workers, processes }, 'listening')
     if (workers === 0 && !looksForWorkers(config)) log.warn(noWorkers)
-    const file = config.config
-    const watched = file !== undefined && isData(file) ? [file] : []
-    const unwatch = watchFiles(watched, () => void audited(watched.join(), router.reload(watched.join())), {
-      readVersion,
-    })
+    const unwatch = watchedFiles(config).map((file) =>
+      watchFiles([file], () => void audited(file, router.reload(file)), {
+        readVersion: readVersions.get(resolve(file)),
+      }),
+    )
     const unwatchCertificates = watchCertificates(
       certificates,
       (cause) => audited(cause, router.renew(cause)),
@@ -103,7 +105,7 @@ export async function serve(config: Config, options: ServeOptions): Promise<numb
       },
     )
     const signal = await ending.order
-    unwatch()
+    for (const end of unwatch) end()
     unwatchCertificates()
     log.info({ signal }, 'draining')
     // A person's Ctrl-C: no load balancer has to notice first.
@@ -145,9 +147,10 @@ async function startRouter(config: Config, options: RouterOptions): Promise<Rout
   return supervise(config, { count: processes, argv, log, readConfig })
 }
 
-/** Not a program, which is not read twice. */
-function isData(file: string): boolean {
-  return /\.(ya?ml|json)$/i.test(file)
+/** Those that are read anew when they change. A program is not read twice. */
+function watchedFiles({ config, keysFile }: Config): string[] {
+  const isData = config !== undefined && /\.(ya?ml|json)$/i.test(config)
+  return [...(isData ? [config] : []), ...(keysFile === undefined ? [] : [keysFile])]
 }
 
 async function startDemo(size: number) {
@@ -171,7 +174,7 @@ async function firstProbes(control: RouterControl): Promise<void> {
 }
 
 function welcome(
-  { policy, routerApiKeys }: Config,
+  config: Config,
   urls: { readonly api: string; readonly operations: string },
   { workers, ...rest }: { workers: readonly WorkerState[]; demo: boolean; colour: boolean },
 ): string {
@@ -181,8 +184,8 @@ function welcome(
       process.versions.bun === undefined ? `Node ${process.versions.node}` : `Bun ${process.versions.bun}`,
     urls,
     workers: workers.map(({ id, url, health, models }) => ({ id, url, state: health, models: models ?? [] })),
-    policy,
-    keyRequired: routerApiKeys.length > 0,
+    policy: config.policy,
+    keyRequired: asksForKeys(config),
     ...rest,
   })
 }

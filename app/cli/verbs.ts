@@ -22,8 +22,10 @@ export const ownFlags = {
   failed: { argument: '', help: 'only requests that ended otherwise than well' },
   worker: { argument: '<worker>', help: 'only requests that this worker was asked' },
   model: { argument: '<name>', help: 'only requests for this model' },
+  tenant: { argument: '<name>', help: 'only requests of this tenant' },
   status: { argument: '<code>', help: 'only requests with this status' },
   'slower-than-ms': { argument: '<n>', help: 'only requests that took longer' },
+  new: { argument: '', help: 'make a random key, and print it this once' },
   limit: { argument: '<n>', help: 'at most so many, the newest first [50]' },
 } as const satisfies Readonly<Record<string, OwnFlag>>
 
@@ -65,7 +67,7 @@ export const verbs = {
   remove: { takes: '<worker>', help: 'take a worker out', flags: ask },
   requests: {
     help: 'the last requests: where each went and why',
-    flags: [...ask, 'follow', 'failed', 'worker', 'model', 'status', 'slower-than-ms', 'limit'],
+    flags: [...ask, 'follow', 'failed', 'worker', 'model', 'tenant', 'status', 'slower-than-ms', 'limit'],
   },
   reload: { help: 'read the configuration anew', flags: ask },
   config: {
@@ -74,6 +76,7 @@ export const verbs = {
     help: 'the configuration in force; schema: a JSON Schema of the file, for editors',
     flags: ask,
   },
+  'hash-key': { help: 'the line for keys of a key on standard input; --new makes one', flags: ['new'] },
   completion: {
     takes: '<shell>',
     words: ['bash', 'zsh', 'fish'],

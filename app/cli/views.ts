@@ -54,7 +54,7 @@ export function requestRow(view: RequestView): string[] {
     view.status === 0 ? '-' : String(view.status),
     end === undefined ? 'running' : duration(end),
     first === undefined ? '-' : duration(first),
-    view.client ?? '-',
+    view.tenant ?? view.client ?? '-',
     view.answered_by ?? view.model,
     `${last?.worker ?? '-'}${tried}`,
     last?.why ?? '-',

@@ -1,11 +1,20 @@
+import type { KeyLists } from './key-entries.ts'
 import type { ConfigProblem } from './problem.ts'
-import { type Config, type SettingKey, settings } from './settings.ts'
+import { type Config, type SettingKey, settingOf, settings } from './settings.ts'
 
 /** What differs between two configurations, in the order of the settings. */
 export function changedSettings(before: Config, after: Config): SettingKey[] {
   return settings
     .filter(({ key }) => JSON.stringify(before[key]) !== JSON.stringify(after[key]))
     .map(({ key }) => key)
+}
+
+/** The same as operators write it: flags, and the key of a file that has no flag. */
+export function changedNames(before: Config, after: Config): string[] {
+  const flags = changedSettings(before, after).map((key) => `--${settingOf(key).flag}`)
+  const list = (key: keyof KeyLists, name: string) =>
+    JSON.stringify(before[key]) === JSON.stringify(after[key]) ? [] : [name]
+  return [...flags, ...list('keys', 'keys'), ...list('fileKeys', 'what is in --keys-file')]
 }
 
 /** The changes that a running router cannot take over; code is one of them. */

@@ -2,6 +2,7 @@ import { extensionKeys } from './extensions.ts'
 import { fileKey } from './kinds/setting.ts'
 import { type ConfigProblem, got, type Origin, type RawValue, type Reading } from './problem.ts'
 import { settingNamed } from './settings.ts'
+import { treeOf } from './tree.ts'
 import { unknownName } from './unknown-name.ts'
 
 /** A key of a file or of a program's object, with its value and place. */
@@ -23,9 +24,29 @@ export function collectKeys(keys: Iterable<WrittenKey>, code: boolean): Reading 
     if (typeof found !== 'string') faults.push(found)
     else if (values.has(found))
       faults.push({ name: written, origin: given.origin.text, problem: 'given twice, in two spellings' })
+    else if (found === 'keys' || found === 'fileKeys') values.set(found, placed(written, given, found, code))
     else values.set(found, { ...given, key: found })
   }
   return { values: [...values.values()], faults }
+}
+
+/** Whether a key of a file holds a list of keys of clients. */
+export function isKeyList(written: string): boolean {
+  return fileKey(written) === 'keys'
+}
+
+/** What is in a list of keys has places of its own; in a file of data, whoever read it has set them. */
+function placed(
+  written: string,
+  { value, origin }: Omit<WrittenKey, 'written'>,
+  key: string,
+  code: boolean,
+): RawValue {
+  if (!code) return { key, value, origin }
+  const { text } = origin
+  const end = text.lastIndexOf(written) + written.length
+  const place = (path: string) => ({ ...origin, text: text.slice(0, end) + path + text.slice(end) })
+  return { key, value: treeOf(value, place), origin }
 }
 
 function keyOf(written: string, origin: Origin, code: boolean): string | ConfigProblem {
@@ -36,6 +57,9 @@ function keyOf(written: string, origin: Origin, code: boolean): string | ConfigP
     const hint = 'it is code: use a TypeScript or JavaScript file'
     return { name: written, origin: origin.text, problem: 'not possible in this file', hint }
   }
+  if (name === 'keys') return 'keys'
+  // Made, not written: a program has it from a configuration that was read.
+  if (code && written === 'fileKeys') return written
   const entry = settingNamed(name)
   if (entry === undefined)
     return { ...unknownName('key', name, origin.text, spelling(origin)), name: written }

@@ -36,10 +36,13 @@ export async function readConfigFile(
   try {
     return await withReferences(readYaml(await readFile(path), file), { env, folder: dirname(path) })
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-    const why = reasons[code] ?? (error instanceof Error ? error.message : String(error))
-    return { values: [], faults: [{ ...fault, problem: `cannot read ${path}: ${why}` }] }
+    return { values: [], faults: [{ ...fault, problem: `cannot read ${path}: ${whyUnreadable(error)}` }] }
   }
+}
+
+export function whyUnreadable(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  return reasons[code] ?? (error instanceof Error ? error.message : String(error))
 }
 
 const reasons: Readonly<Record<string, string>> = {

@@ -1,3 +1,5 @@
+import { type KeyField, keyFields, limitFields } from './key-fields.ts'
+import { kebabCase } from './kinds/setting.ts'
 import { notSupportedNames, notSupportedVariables } from './not-supported.ts'
 import { groups, type NamedSetting, settings } from './settings.ts'
 
@@ -6,7 +8,9 @@ import { groups, type NamedSetting, settings } from './settings.ts'
  * and says how to write the page again.
  */
 export function configurationPage(): string {
-  const tables = groups.map(({ title }) => table(title))
+  const tables = groups.flatMap(({ title }) =>
+    title === 'Keys' ? [table(title), keysTable()] : [table(title)],
+  )
   return `${[introduction.trim(), ...tables, closing()].join('\n\n')}\n`
 }
 
@@ -28,6 +32,7 @@ from, what it was and what is allowed, and exits with code 2.
 | \`workers\`, \`drain <worker>\`, \`undrain <worker>\`, \`add <url>\`, \`remove <worker>\` | show and change the workers of a running router |
 | \`requests [--failed] [--worker W] [--model M] [--status N] [--slower-than-ms N] [--limit N]\` | the last requests, where each went and why |
 | \`config\`, \`reload\` | the configuration in force; read it anew |
+| \`hash-key [--new]\` | the line that stands for a client's key in \`keys\`: of the key on standard input, or of a new random one |
 | \`config schema\` | a JSON Schema of the configuration file, for editors |
 | \`--help\`, \`--help-all\`, \`--version\` | |
 
@@ -57,7 +62,7 @@ The verbs from \`workers\` on talk to the operations listener: that of the setti
 
 ## Changes while the router runs
 
-A YAML or JSON file of \`--config\` is read anew within some seconds of a change, at SIGHUP, and by \`POST /reload\` on the
+A YAML or JSON file of \`--config\`, and the file of \`--keys-file\`, are read anew within some seconds of a change, at SIGHUP, and by \`POST /reload\` on the
 operations listener, which answers with what has changed or what is wrong. All of it is taken over or nothing: a fault is
 said with file, line and column, in the log, in \`GET /config\` and by \`vllm_router_config_reload_success\` 0, and what was in
 force stays. Requests and streams under way go on; health, breakers, queue and what a policy has learnt stay, as far as the
@@ -100,6 +105,30 @@ function table(title: string): string {
   return [`## ${title}`, '', '| flag | default | allowed | effect |', '|---|---|---|---|', ...rows].join('\n')
 }
 
+/** Of the entries of `keys`, in a configuration file or in that of `--keys-file`. */
+function keysTable(): string {
+  const fields = [
+    ...Object.entries<KeyField>(keyFields).map(([key, field]) => [kebabCase(key), field] as const),
+    ...Object.entries<KeyField>(limitFields).map(
+      ([key, field]) => [`limits.${kebabCase(key)}`, field] as const,
+    ),
+  ]
+  const rows = fields.map(
+    ([name, { kind, help }]) => `| \`${name}\` | ${cell(kind.item ?? kind.allowed)} | ${help} |`,
+  )
+  return [
+    'A list of tenants under the key `keys`, or in the file of `--keys-file`; [keys.md](keys.md) says how it is used.',
+    '',
+    '| field of an entry | allowed | effect |',
+    '|---|---|---|',
+    ...rows,
+  ].join('\n')
+}
+
+function cell(text: string): string {
+  return text.replaceAll('|', '\\|')
+}
+
 function row(entry: NamedSetting): string {
   const { flag, kind, help, unit, danger, restart, aliases = [] } = entry
   const usual = kind.show(entry.default)
@@ -111,7 +140,7 @@ function row(entry: NamedSetting): string {
   ].filter((note) => note !== undefined)
   const effect = [`${help}.`, ...notes].join(' ')
   const cells = [`\`--${flag}\``, `\`${usual}\`${measure}`, kind.item ?? kind.allowed, effect]
-  return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
+  return `| ${cells.map(cell).join(' | ')} |`
 }
 
 function closing(): string {

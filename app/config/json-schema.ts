@@ -1,3 +1,5 @@
+import { type KeyField, keyFields, limitFields } from './key-fields.ts'
+import { kebabCase } from './kinds/setting.ts'
 import { switchWords } from './kinds/switch-kinds.ts'
 import { type NamedSetting, settings } from './settings.ts'
 
@@ -23,7 +25,36 @@ export function configJsonSchema(): JsonSchema {
     properties: {
       $schema: { type: 'string' },
       ...Object.fromEntries(inFile.map((entry) => [entry.flag, schemaOf(entry)])),
+      keys: keysSchema(),
     },
+  }
+}
+
+/** Of the list of keys, here and in the file of `--keys-file`. */
+function keysSchema(): JsonSchema {
+  const limits = {
+    description: 'what it may use up; no limit where it is left out',
+    ...groupSchema(limitFields),
+  }
+  return {
+    description: 'who may ask for what; nobody else is let in, where there is such a list',
+    type: 'array',
+    items: { ...groupSchema(keyFields, { limits }), required: ['name'] },
+  }
+}
+
+function groupSchema(fields: Readonly<Record<string, KeyField>>, more: JsonSchema = {}): JsonSchema {
+  const each = Object.entries(fields).map(([key, { kind, help }]) => {
+    const { takes, values, allowed, item = allowed } = kind
+    const one =
+      values === undefined ? { type: ['string', 'number'] } : { anyOf: [{ enum: values }, reference] }
+    const many = { type: ['array', 'string'], items: { type: 'string' }, minItems: 1 }
+    return [kebabCase(key), { description: `${help}; ${item}`, ...(takes === 'list' ? many : one) }] as const
+  })
+  return {
+    type: 'object',
+    additionalProperties: false,
+    properties: { ...Object.fromEntries(each), ...more },
   }
 }
 

@@ -1,10 +1,11 @@
 import { type ReadFile, readConfigFile } from './config-file.ts'
 import { type Environment, readEnvironment } from './environment.ts'
 import { readFlags } from './flags.ts'
+import { readKeysFile } from './keys-file.ts'
 import { readOtelVariables } from './otel-variables.ts'
-import type { ConfigProblem, Reading } from './problem.ts'
+import type { ConfigProblem, RawValue, Reading } from './problem.ts'
 import { type Origins, resolve } from './resolve.ts'
-import type { Config } from './settings.ts'
+import type { Config, SettingKey } from './settings.ts'
 
 export interface LoadOptions {
   /** Flags only: no program name, no verb. */
@@ -14,6 +15,8 @@ export interface LoadOptions {
   readonly readFile?: ReadFile
   /** What a relative `--config` is relative to. */
   readonly cwd?: string
+  /** False leaves the file of `--keys-file` unread. Default true. */
+  readonly readsKeys?: boolean
 }
 
 export type LoadResult =
@@ -26,17 +29,28 @@ export async function loadConfig({
   env,
   readFile,
   cwd = process.cwd(),
+  readsKeys = true,
 }: LoadOptions): Promise<LoadResult> {
   const flags = readFlags(argv)
   const variables = readEnvironment(env)
-  const named = [...flags.values, ...variables.values].find(({ key }) => key === 'config')
-  const wanted = typeof named?.value === 'string' && !['', 'none'].includes(named.value.trim())
-  const nothing: Reading = { values: [], faults: [] }
-  const file = named && wanted ? await readConfigFile(named, { cwd, env, readFile }) : nothing
+  const options = { cwd, env, readFile }
+  const named = fileIn('config', [flags, variables])
+  const file = named === undefined ? nothing : await readConfigFile(named, options)
+  const namedKeys = fileIn('keysFile', [flags, variables, file])
+  const keysFile = namedKeys === undefined || !readsKeys ? nothing : await readKeysFile(namedKeys, options)
   const given = new Set([flags, variables, file].flatMap(({ values }) => values.map(({ key }) => key)))
-  const sources = [flags, variables, file, readOtelVariables(env, given)]
+  const sources = [flags, variables, file, keysFile, readOtelVariables(env, given)]
   const resolved = resolve(sources.map(({ values }) => values))
   const faults = [...sources.flatMap((source) => source.faults), ...resolved.faults]
   if (faults.length > 0) return { ok: false, faults }
   return { ok: true, config: resolved.config, origins: resolved.origins }
+}
+
+const nothing: Reading = { values: [], faults: [] }
+
+/** The file that a setting names, by the first source that has it; undefined where there is none to be read. */
+function fileIn(key: SettingKey, sources: readonly Reading[]): RawValue | undefined {
+  const named = sources.flatMap(({ values }) => values).find((raw) => raw.key === key)
+  const isFile = typeof named?.value === 'string' && !['', 'none'].includes(named.value.trim().toLowerCase())
+  return isFile ? named : undefined
 }

@@ -1,8 +1,9 @@
 import { readFile, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Environment } from './environment.ts'
-import { faultName, quoted, type RawValue, type Reading } from './problem.ts'
+import { type ConfigProblem, faultName, type Origin, quoted, type RawValue, type Reading } from './problem.ts'
 import { type SettingKey, settingOf } from './settings.ts'
+import { type Tree, withValues } from './tree.ts'
 
 export interface ReferenceSources {
   readonly env: Environment
@@ -35,6 +36,10 @@ export async function withReferences(reading: Reading, sources: ReferenceSources
   const values: RawValue[] = []
   const faults = [...reading.faults]
   for (const raw of reading.values) {
+    if (isKeyTree(raw.key)) {
+      values.push({ ...raw, value: await expandTree(raw.value as Tree, sources, faults) })
+      continue
+    }
     const items: readonly unknown[] = Array.isArray(raw.value) ? raw.value : [raw.value]
     const expanded = await Promise.all(items.map((item) => expand(item, sources)))
     const setting = settingOf(raw.key as SettingKey)
@@ -53,7 +58,29 @@ export async function withReferences(reading: Reading, sources: ReferenceSources
   return { values, faults }
 }
 
-function namedIn({ origin }: RawValue, references: readonly string[]): RawValue['origin'] {
+function isKeyTree(key: string): boolean {
+  return key === 'keys' || key === 'fileKeys'
+}
+
+/** The same within a list of keys, where each text has a place of its own. */
+function expandTree(tree: Tree, sources: ReferenceSources, faults: ConfigProblem[]): Promise<Tree> {
+  return withValues(tree, 'keys', async (leaf, path) => {
+    const expanded = await expand(leaf.value, sources)
+    const { value, references } = expanded
+    const problem = expanded.problem ?? problemOfLines(expanded)
+    if (problem !== undefined) {
+      // Of an item of a field, the field.
+      const name = path.replace(/(\.[^.[]+)\[\d+\]$/, '$1')
+      faults.push({ name, origin: leaf.origin.text, problem })
+      return { ...leaf, isFaulty: true }
+    }
+    return references.length === 0
+      ? { ...leaf, value }
+      : { ...leaf, value, origin: namedIn(leaf, references) }
+  })
+}
+
+function namedIn({ origin }: Pick<RawValue, 'origin'>, references: readonly string[]): Origin {
   return { ...origin, isReference: true, text: `${origin.text}, from ${[...new Set(references)].join(', ')}` }
 }
 

@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { extensionSchemas, extensionsAllowed } from './extensions.ts'
+import { clashes, type KeyLists, type PlacedEntry, readKeyEntries } from './key-entries.ts'
 import { ownIssue } from './kinds/kind.ts'
 import { nearest } from './kinds/nearest.ts'
 import { type ConfigProblem, faultName, got, type Origin, type RawValue } from './problem.ts'
@@ -13,6 +14,7 @@ import {
   settingOf,
   settings,
 } from './settings.ts'
+import type { Tree } from './tree.ts'
 
 /** Where the value of each setting came from. */
 export type Origins = Readonly<Record<SettingKey, Origin>>
@@ -34,24 +36,41 @@ export function resolve(sources: readonly (readonly RawValue[])[]): Resolved {
   const faults: ConfigProblem[] = []
   const wrong = new Set<string>()
   const winners = new Map<string, RawValue>()
+  const lists = new Map<string, readonly PlacedEntry[]>()
   for (const raw of sources.flat()) {
-    const found = check(raw)
+    const found = isKeyTree(raw) ? checkKeys(raw, lists) : check(raw)
     faults.push(...found)
     if (found.length > 0) wrong.add(raw.key)
     if (!winners.has(raw.key)) winners.set(raw.key, raw)
   }
-  const right = [...winners.values()].filter(({ key }) => !wrong.has(key))
+  const right = [...winners.values()].filter((raw) => !wrong.has(raw.key) && !isKeyTree(raw))
   const input = Object.fromEntries(right.map(({ key, value }) => [key, value])) as ConfigInput
   const parsed = v.parse(configSchema, input)
   const { middleware, selectionPolicies } = parsed
   // Key by key, so that a setting without a value is there too, as undefined.
   const values = Object.fromEntries(settings.map(({ key }) => [key, parsed[key]]))
-  const config = { ...values, middleware, selectionPolicies } as Config
+  const listed = (key: string) => lists.get(key)?.flatMap(({ entry }) => entry ?? [])
+  const keys: KeyLists = { keys: listed('keys'), fileKeys: listed('fileKeys') }
+  const config = { ...values, middleware, selectionPolicies, ...keys } as Config
   const origins = Object.fromEntries(settings.map(({ key }) => [key, winners.get(key)?.origin ?? usual]))
   const resolved = applyImplied({ config, origins: origins as Origins, faults })
-  faults.push(...together(resolved, wrong))
+  faults.push(...together(resolved, wrong), ...clashes([...lists.values()].flat(), config))
   for (const value of Object.values(resolved.config)) Object.freeze(value)
   return { ...resolved, config: Object.freeze(resolved.config) }
+}
+
+function isKeyTree({ key }: RawValue): boolean {
+  return key === 'keys' || key === 'fileKeys'
+}
+
+/** Puts what is right of a list of keys into `lists`. */
+function checkKeys(
+  { key, value }: RawValue,
+  lists: Map<string, readonly PlacedEntry[]>,
+): readonly ConfigProblem[] {
+  const { entries, faults } = readKeyEntries(value as Tree)
+  lists.set(key, entries)
+  return faults
 }
 
 /** Settings that decide others: afterwards the other one alone tells the truth. */

@@ -157,6 +157,24 @@ export const rules: readonly Rule[] = [
   together('tlsCertFile', 'tlsKeyFile', 'tlsClientCaFile'),
   together('prometheusTlsCertFile', 'prometheusTlsKeyFile', 'prometheusTlsClientCaFile'),
   {
+    keys: ['jwtJwksUrl', 'jwtIssuer', 'jwtAudience', 'keysFile'],
+    *check({ jwtJwksUrl: url, jwtIssuer, jwtAudience, keys, keysFile }) {
+      if (url === undefined) {
+        const problem = 'it needs --jwt-jwks-url'
+        if (jwtIssuer !== undefined) yield { key: 'jwtIssuer', problem }
+        if (jwtAudience.length > 0) yield { key: 'jwtAudience', problem }
+        return
+      }
+      const missing = 'it is missing, and --jwt-jwks-url needs it'
+      const hint = 'else a token that was made for somebody else would let its owner in'
+      if (jwtIssuer === undefined) yield { key: 'jwtIssuer', problem: missing, hint }
+      if (jwtAudience.length === 0) yield { key: 'jwtAudience', problem: missing, hint }
+      if (keys !== undefined || keysFile !== undefined) return
+      const problem = 'no token could be let in'
+      yield { key: 'jwtJwksUrl', problem, hint: 'name in keys, or in --keys-file, whom tokens may stand for' }
+    },
+  },
+  {
     keys: ['adminApiKey', 'routerApiKeys'],
     *check({ adminApiKey, routerApiKeys }) {
       if (adminApiKey === undefined || !routerApiKeys.includes(adminApiKey)) return

@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { type Extensions, extensionSchemas } from './extensions.ts'
+import type { KeyEntryInput, KeyLists } from './key-entries.ts'
 import { environmentName, kebabCase, type Setting } from './kinds/setting.ts'
 import { access } from './settings/access.ts'
 import { admission } from './settings/admission.ts'
@@ -52,12 +53,14 @@ type Table = typeof table
 export type SettingKey = keyof Table
 
 /** The one configuration of a router: complete, checked, frozen. Units are in the names and in docs/configuration.md. */
-export type Config = { readonly [K in SettingKey]: Table[K]['default'] } & Extensions
+export type Config = { readonly [K in SettingKey]: Table[K]['default'] } & Extensions & KeyLists
 
 /** What the library takes: any part of a Config, each value also in the spelling of flags (`'64MiB'`, `'a,b'`). */
 export type ConfigInput = {
   readonly [K in SettingKey]?: v.InferInput<Table[K]['kind']['schema']> | undefined
-} & { readonly [K in keyof Extensions]?: Extensions[K] | undefined }
+} & { readonly [K in keyof Extensions]?: Extensions[K] | undefined } & {
+  readonly [K in keyof KeyLists]?: readonly KeyEntryInput[] | undefined
+}
 
 /** A setting with its names on all ways in. */
 export interface NamedSetting extends Setting<unknown, unknown> {

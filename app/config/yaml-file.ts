@@ -9,55 +9,115 @@ import {
   type Pair,
   parseDocument,
 } from 'yaml'
-import { collectKeys, notKeys, type WrittenKey } from './collect-keys.ts'
+import { collectKeys, isKeyList, notKeys, type WrittenKey } from './collect-keys.ts'
 import type { ConfigProblem, Origin, Reading } from './problem.ts'
+import { deepest, type Field, type Tree } from './tree.ts'
 
 /** Reads a configuration in YAML, or in JSON, which is YAML too. Every fault carries file:line:column. */
 export function readYaml(text: string, file: string): Reading {
-  const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
-  const place = (offset: number) => {
-    const { line, col } = lines.linePos(offset)
-    return `file ${file}:${line}:${col}`
-  }
-  const broken = [...document.errors, ...document.warnings]
-  if (broken.length > 0) {
-    const faults = broken.map(({ pos, message }) => ({
-      name: '--config',
-      origin: place(pos[0]),
-      problem: `not valid: ${sentence(message)}`,
-    }))
-    return { values: [], faults }
-  }
-  const { contents } = document
+  const document = new PlacedYaml(text, file)
+  const { contents, faults } = document
+  if (faults.length > 0)
+    return { values: [], faults: faults.map((fault) => ({ name: '--config', ...fault })) }
   if (contents === null || (isScalar(contents) && contents.value === null)) return { values: [], faults: [] }
-  const at = (node: Node) => place(node.range?.[0] ?? 0)
   if (!isMap(contents)) {
-    return { values: [], faults: [notKeys('--config', at(contents), plain(contents))] }
+    return { values: [], faults: [notKeys('--config', document.at(contents), plain(contents))] }
   }
-  // An alias is judged as what it stands for, at the place where it stands.
-  const meant = (node: Node | null) => (isAlias(node) ? (node.resolve(document) ?? null) : node)
-  const empty = (node: unknown): node is Alias => isAlias(node) && node.resolve(document) === undefined
   const pairs = contents.items as Pair<Node, Node | null>[]
-  const faults: ConfigProblem[] = []
-  const right = pairs.filter((pair) => {
-    const found = aliasesIn(pair).filter(empty)
-    faults.push(...found.map((alias) => emptyAlias(nameOf(pair), alias, at(alias))))
-    return found.length === 0
-  })
+  const empty = pairs.map((pair) => document.emptyAliases(nameOf(pair), [pair.key, pair.value]))
+  const right = pairs.filter((_, at) => empty[at]!.length === 0)
   const reading = collectKeys(
-    right.map((pair) => writtenKey(pair, at, meant)),
+    right.map((pair) => writtenKey(pair, document)),
     false,
   )
-  return { ...reading, faults: [...faults, ...reading.faults] }
+  return { ...reading, faults: [...empty.flat(), ...reading.faults] }
 }
 
-/** Nodes of a key and its value that may be aliases. */
-function aliasesIn({ key, value }: Pair<Node, Node | null>): readonly unknown[] {
-  return [key, value, ...(isSeq(value) ? value.items : [])]
+/** Reads a list of keys in YAML, or in JSON, which is YAML too. */
+export function readKeysYaml(text: string, file: string): Reading {
+  const document = new PlacedYaml(text, file)
+  const { contents } = document
+  const faults = document.faults.map((fault) => ({ name: '--keys-file', ...fault }))
+  if (faults.length === 0) faults.push(...document.emptyAliases('keys', [contents]))
+  if (faults.length > 0) return { values: [], faults }
+  const value = document.treeOf(contents)
+  return { values: [{ key: 'fileKeys', value, origin: value.origin }], faults: [] }
 }
 
-/** Never taken for no value at all: a key that is asked of clients would silently be none. */
+/** A document whose nodes know where they stand. */
+class PlacedYaml {
+  /** Why it is no YAML; their names are still to be told. */
+  readonly faults: readonly Omit<ConfigProblem, 'name'>[]
+  readonly contents: Node | null
+  readonly #document: ReturnType<typeof parseDocument>
+  readonly #lines = new LineCounter()
+  readonly #file: string
+
+  constructor(text: string, file: string) {
+    this.#file = file
+    this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false })
+    const { errors, warnings, contents } = this.#document
+    this.contents = contents
+    this.faults = [...errors, ...warnings].map(({ pos, message }) => ({
+      origin: this.#place(pos[0]),
+      problem: `not valid: ${sentence(message)}`,
+    }))
+  }
+
+  at(node: Node | null): string {
+    return this.#place(node?.range?.[0] ?? 0)
+  }
+
+  #place(offset: number): string {
+    const { line, col } = this.#lines.linePos(offset)
+    return `file ${this.#file}:${line}:${col}`
+  }
+
+  /** An alias is judged as what it stands for, at the place where it stands. */
+  meant(node: Node | null): Node | null {
+    return isAlias(node) ? (node.resolve(this.#document) ?? null) : node
+  }
+
+  /** Never taken for no value at all: a key that is asked of clients would silently be none. */
+  emptyAliases(name: string, nodes: readonly unknown[]): ConfigProblem[] {
+    const found: ConfigProblem[] = []
+    for (const node of nodes) {
+      if (isAlias(node) && node.resolve(this.#document) === undefined)
+        found.push(emptyAlias(name, node, this.at(node)))
+      else if (isSeq(node)) found.push(...this.emptyAliases(name, node.items))
+      else if (isMap(node))
+        found.push(
+          ...this.emptyAliases(
+            name,
+            node.items.flatMap(({ key, value }) => [key, value]),
+          ),
+        )
+    }
+    return found
+  }
+
+  treeOf(node: Node | null, level = 0): Tree {
+    const origin: Origin = { source: 'file', text: this.at(node) }
+    const content = this.meant(node)
+    if (level < deepest && isSeq(content)) {
+      const items = (content.items as (Node | null)[]).map((item) => this.treeOf(item, level + 1))
+      return { kind: 'list', origin, items }
+    }
+    if (level < deepest && isMap(content)) {
+      const fields = (content.items as Pair<Node, Node | null>[]).map((pair) => this.#field(pair, level + 1))
+      return { kind: 'fields', origin, fields }
+    }
+    return { kind: 'value', origin, value: plain(content) }
+  }
+
+  #field(pair: Pair<Node, Node | null>, level: number): Field {
+    const { key, value } = pair
+    const origin: Origin = { source: 'file', text: this.at(key) }
+    const tree: Tree = value === null ? { kind: 'value', origin, value } : this.treeOf(value, level)
+    return { written: nameOf(pair), origin, tree }
+  }
+}
+
 function emptyAlias(name: string, { source }: Alias, place: string): ConfigProblem {
   return {
     name,
@@ -71,19 +131,16 @@ function nameOf({ key }: Pair<Node, Node | null>): string {
   return isScalar(key) ? String(key.value) : 'a key that is no word'
 }
 
-function writtenKey(
-  pair: Pair<Node, Node | null>,
-  at: (node: Node) => string,
-  meant: (node: Node | null) => Node | null,
-): WrittenKey {
+function writtenKey(pair: Pair<Node, Node | null>, document: PlacedYaml): WrittenKey {
   const { key, value } = pair
   const written = nameOf(pair)
-  const origin = (node: Node): Origin => ({ source: 'file', text: `${at(node)} (${written})` })
+  const origin = (node: Node): Origin => ({ source: 'file', text: `${document.at(node)} (${written})` })
   const place = origin(value ?? key)
-  const content = meant(value)
+  if (isKeyList(written)) return { written, value: document.treeOf(value ?? key), origin: place }
+  const content = document.meant(value)
   if (!isSeq(content)) return { written, value: plain(content), origin: place }
   const items = content.items as Node[]
-  const values = items.map((item) => plain(meant(item)))
+  const values = items.map((item) => plain(document.meant(item)))
   return { written, value: values, origin: place, itemOrigins: items.map(origin) }
 }
 

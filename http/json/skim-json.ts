@@ -20,6 +20,7 @@ const turnBytes = 512 * 1024
 /** Bytes of a key or of a value that is kept. */
 const longestKept = 4096
 
+const space = 0x20
 const quote = 0x22
 const backslash = 0x5c
 const comma = 0x2c
@@ -99,7 +100,8 @@ class Skimmer implements Skim {
       } else if (byte === 0x5d || byte === 0x7d) {
         if (this.#level === 1) this.#endField()
         this.#level--
-      } else if (this.#keptBytes >= 0) {
+      } else if (this.#keptBytes >= 0 && byte > space) {
+        // Any number of blanks may stand around a key.
         this.#keep(byte)
       }
     }

@@ -44,6 +44,13 @@ const texts: Partial<Record<SettingKey, fc.Arbitrary<string>>> = {
   adminApiKey: key,
   adminHosts: several(fc.constantFrom('router.example.com', 'vllm-router', 'a_b.svc')),
   routerApiKeys: several(key),
+  // Tried by themselves, with a file: tests/app/config/keys.test.ts.
+  keysFile: fc.constant('none'),
+  // Only together: tests/app/config/keys.test.ts.
+  jwtJwksUrl: fc.constant('none'),
+  jwtIssuer: fc.constant('none'),
+  jwtAudience: fc.constant('none'),
+  jwtTenantClaim: word,
   workerUrlsFile: fc.constantFrom('workers.yaml', '/etc/vllm-router/workers.json', 'none'),
   maxBufferedBytes: fc.constantFrom('auto', '1', '512MiB', '2Gi'),
   limitsStore: fc.constantFrom('none', 'redis://localhost', 'rediss://user:word@[::1]:6380/3'),

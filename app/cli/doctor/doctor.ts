@@ -8,6 +8,7 @@ import type { Check, Finding, Verdict } from './facts.ts'
 import { models, sources, twice, workerVersions } from './fleet-checks.ts'
 import { gatherFacts } from './gather.ts'
 import { openFiles, podAddresses, ports, runtime } from './host-checks.ts'
+import { clientKeys } from './key-checks.ts'
 import { adminKey, inUse, reload, routerMetrics, routerVersion } from './router-checks.ts'
 import { clock, reach, workerKey, workerMetrics } from './worker-checks.ts'
 
@@ -15,7 +16,7 @@ import { clock, reach, workerKey, workerMetrics } from './worker-checks.ts'
 export const checks: readonly Check[] = [
   ...[runtime, ports, podAddresses, openFiles],
   ...[sources, reach, workerKey, twice, models, workerVersions, workerMetrics, clock],
-  ...[adminKey, routerMetrics, routerVersion, reload, inUse],
+  ...[clientKeys, adminKey, routerMetrics, routerVersion, reload, inUse],
 ]
 
 interface Result {

@@ -13,6 +13,12 @@ function parseHostName(written: string): Parsed<string> {
   return /^[a-z0-9_.-]+$/i.test(written) ? { value: written.toLowerCase() } : { hint: undefined }
 }
 
+function parseJwksUrl(written: string): Parsed<string> {
+  if (!/^https?:\/\//i.test(written) || !URL.canParse(written)) return { hint: undefined }
+  const { href, username, password } = new URL(written)
+  return username + password === '' ? { value: href } : { hint: 'no user and no password in it' }
+}
+
 const visible = 'everyone who can list processes sees it: prefer the variable or the file'
 
 export const access = {
@@ -31,6 +37,40 @@ export const access = {
     danger: `as a flag, ${visible}`,
     secret: true,
     common: true,
+  }),
+  keysFile: setting({
+    kind: optional(text('the path of a file', undefined, '<file>'), 'none'),
+    default: undefined,
+    help: 'a YAML or JSON list of who may ask for what: hashes of keys, models, routes, limits; changes are taken over while running',
+    danger: 'only those who are in it, and those with one of --router-api-keys, are let in',
+    restart: true,
+  }),
+  passClientKeys: setting({
+    kind: onOff(),
+    default: false,
+    help: 'workers get the key or token that a client has shown the router',
+    danger: 'whoever reads the logs of a worker may read it there',
+  }),
+  jwtJwksUrl: setting({
+    kind: optional(text('an http or https URL', parseJwksUrl, '<url>'), 'none'),
+    default: undefined,
+    help: 'take JSON Web Tokens, too: where the public keys of their issuer are (JWKS)',
+    danger: 'over http, whoever is in between can issue tokens',
+  }),
+  jwtIssuer: setting({
+    kind: optional(text('the issuer as tokens name it'), 'none'),
+    default: undefined,
+    help: 'who must have issued a token (iss)',
+  }),
+  jwtAudience: setting({
+    kind: list('audiences as tokens name them', (value) => ({ value })),
+    default: [],
+    help: 'one of which a token must be meant for (aud)',
+  }),
+  jwtTenantClaim: setting({
+    kind: text('the name of a claim'),
+    default: 'sub',
+    help: 'claim of a token that names an entry of keys',
   }),
   adminApiKey: setting({
     kind: optional(text('a key', parseKey), 'none'),
