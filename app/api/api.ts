@@ -1,4 +1,4 @@
-import { type Handler, Hono } from 'hono'
+import { type Context, type Handler, Hono, type MiddlewareHandler } from 'hono'
 import { cors } from 'hono/cors'
 import { RouterError } from '../../http/errors.ts'
 import type { HeldBytes } from '../../http/held-bytes.ts'
@@ -6,6 +6,8 @@ import { TrustedProxies } from '../../http/trusted-proxies.ts'
 import { admission } from '../../middleware/admission.ts'
 import { apiKey } from '../../middleware/api-key.ts'
 import { decodeBody } from '../../middleware/decode-body.ts'
+import type { GatewayEnv } from '../../middleware/gateway-env.ts'
+import type { KeyRing } from '../../middleware/key-ring.ts'
 import { type RateLimitOptions, rateLimit } from '../../middleware/rate-limit.ts'
 import { readBody } from '../../middleware/read-body.ts'
 import { refuseWebSocket } from '../../middleware/refuse-websocket.ts'
@@ -13,8 +15,10 @@ import { requestId } from '../../middleware/request-id.ts'
 import { bodySchemas } from '../../middleware/schemas/index.ts'
 import { sequence } from '../../middleware/sequence.ts'
 import { strictHeaders } from '../../middleware/strict-headers.ts'
+import { type TokenVerifier, tenantKey } from '../../middleware/tenant-key.ts'
 import { validateByPath } from '../../middleware/validate.ts'
 import type { Admission } from '../../policies/limits/admission-queue.ts'
+import { asksForKeys, keyEntries } from '../config/key-entries.ts'
 import type { Config } from '../config/settings.ts'
 import { adminRoutes } from '../operations/admin.ts'
 import { admit, audit } from '../operations/audit.ts'
@@ -36,6 +40,7 @@ import type { ModelNames } from './model-names.ts'
 import { listModels, oneModel } from './models.ts'
 import { finishSession } from './session-key.ts'
 import { spareConnections } from './spare-connections.ts'
+import { type TenantModelsOptions, tenantModels, tenantRoutes } from './tenant-access.ts'
 import { type TenantLimitsOptions, tenantLimits } from './tenant-limits.ts'
 import { refuseWorkerPages } from './worker-pages.ts'
 
@@ -52,6 +57,11 @@ export interface HttpOptions {
   readonly control: RouterControl
   readonly memory: Memory
   readonly names: ModelNames
+  /** Undefined: there are no tenants. */
+  readonly ring: KeyRing | undefined
+  /** Undefined: nobody may show a token. */
+  readonly tokens: TokenVerifier | undefined
+  readonly madeElsewhere: TenantModelsOptions['madeElsewhere']
   /** Whether all connections that the process may have are in use. */
   readonly full: () => boolean
   readonly inference: Omit<
@@ -107,9 +117,11 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
     }),
   )
   for (const { middleware } of placed('before')) app.use(widen(middleware))
-  if (config.routerApiKeys.length > 0) app.use(widen(apiKey({ keys: config.routerApiKeys })))
+  if (asksForKeys(config)) app.use(widen(clientKeys(options)))
   app.use(
     sequence(
+      // Before what tells anything about a route.
+      tenantRoutes(),
       guardDevelopmentRoutes(config.adminApiKey, audited),
       widen(refuseWebSocket()),
       ...(config.relayWorkerPages ? [] : [refuseWorkerPages()]),
@@ -138,6 +150,10 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
   app.all(
     '*',
     sequence(
+      tenantModels({
+        ...{ pool, responses: options.memory.responses, madeElsewhere: options.madeElsewhere },
+        hasTenants: keyEntries(config) !== undefined,
+      }),
       tenantLimits(options.tenants),
       ...(options.rate === undefined ? [] : [widen(rateLimit(options.rate))]),
       spareConnections(options.full),
@@ -155,6 +171,18 @@ export function createApi(options: HttpOptions): Hono<GatewayContext> {
 
   app.onError((error, c) => errorResponse(error, c.req.path, c.get('record'), options.log))
   return app
+}
+
+/** Who must show a key shows one of a tenant, one of `--router-api-keys`, or a token. */
+function clientKeys({ config, ring, tokens }: HttpOptions): MiddlewareHandler<GatewayEnv> {
+  if (ring === undefined) return apiKey({ keys: config.routerApiKeys })
+  return tenantKey({
+    ...{ ring, tokens, keys: config.routerApiKeys },
+    // Operators look for whose it was.
+    onExpired: (c, { name }) => {
+      ;(c as unknown as Context<GatewayContext>).get('record').tenant = name
+    },
+  })
 }
 
 /**

@@ -24,6 +24,7 @@ import { formField } from './form-field.ts'
 import { impliedModel } from './implied-model.ts'
 import type { InferenceOptions } from './inference.ts'
 import { ResponseState } from './response-state.ts'
+import { pathAndQuery } from './sent-path.ts'
 import { sessionKey } from './session-key.ts'
 
 /** Routes whose streams end with a marker: without it, a clean end is a broken stream all the same. */
@@ -112,7 +113,7 @@ export function callOf(
       headers,
       stream: record.stream,
       body,
-      session: reads?.session === true ? sessionKey(incoming, payload) : undefined,
+      session: reads?.session === true ? sessionKey(incoming, payload, c.get('tenant')) : undefined,
       prompt:
         reads?.prompt === true && payload !== undefined && body !== undefined
           ? promptOf(body, model, record, pool)
@@ -184,18 +185,4 @@ function formFields({ headers }: Incoming, body: RequestBody | undefined) {
     model: formField(body, contentType, 'model'),
     stream: formField(body, contentType, 'stream'),
   }
-}
-
-/**
- * Of an absolute URL, without parsing it again. Without a slash at the end of the path: vLLM would answer with a redirect
- * to its own address.
- */
-export function pathAndQuery(url: string): string {
-  const start = url.indexOf('/', url.indexOf('//') + 2)
-  if (start === -1) return '/'
-  const end = url.indexOf('#', start)
-  const whole = end === -1 ? url.slice(start) : url.slice(start, end)
-  const query = whole.indexOf('?')
-  const last = (query === -1 ? whole.length : query) - 1
-  return last > 0 && whole[last] === '/' ? whole.slice(0, last) + whole.slice(last + 1) : whole
 }

@@ -52,6 +52,8 @@ export function plainPath(path: string): string {
   let plain = decoded(path)
   // Looked for first: the two replacements cost as much as the rest of this.
   if (plain.includes('//')) plain = plain.replace(/\/{2,}/g, '/')
+  // RFC 3986, section 3.3: some servers take what follows for parameters, and not for the name.
+  if (plain.includes(';')) plain = plain.replace(/;[^/]*/g, '')
   if (plain.endsWith('/')) plain = plain.replace(/(?<=.)\/$/, '')
   return plain.toLowerCase()
 }

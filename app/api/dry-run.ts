@@ -7,6 +7,7 @@ import { RequestBody } from '../../http/request-body.ts'
 import type { Tenant } from '../../http/tenant.ts'
 import { type BodySchema, bodySchemas } from '../../middleware/schemas/index.ts'
 import { checkPayload } from '../../middleware/validate.ts'
+import { asksForKeys } from '../config/key-entries.ts'
 import type { Config } from '../config/settings.ts'
 import { isAdminRoute } from '../operations/admin.ts'
 import type { Lifecycle } from '../operations/lifecycle.ts'
@@ -19,9 +20,9 @@ import {
 } from '../request/dry-run.ts'
 import { shuttingDown } from './account.ts'
 import { type AskedRequest, askedAmounts } from './asked-tokens.ts'
-import { pathAndQuery } from './call-of.ts'
 import { developmentFault, developmentKind } from './development-routes.ts'
 import { type DryRoute, type DryRouteOptions, dryRoute } from './dry-route.ts'
+import { pathAndQuery } from './sent-path.ts'
 import { noSpareConnection } from './spare-connections.ts'
 import { type TenantLimitsOptions, tenantRateLimited } from './tenant-limits.ts'
 import { workerPageFault } from './worker-pages.ts'
@@ -106,9 +107,10 @@ function faultIn(error: unknown) {
   return fault
 }
 
-function notesOn({ middleware, routerApiKeys }: Config): string[] {
+function notesOn(config: Config): string[] {
+  const { middleware } = config
   const notes = []
-  if (routerApiKeys.length > 0) notes.push('The key of the client is not looked at.')
+  if (asksForKeys(config)) notes.push('The key of the client is not looked at.')
   if (middleware.length > 0) notes.push('The middleware of the configuration is not asked.')
   return notes
 }

@@ -1,5 +1,5 @@
 import type { Handler } from 'hono'
-import { modelNotFound, RouterError } from '../../http/errors.ts'
+import { modelNotAllowed, modelNotFound, RouterError } from '../../http/errors.ts'
 import type { Incoming } from '../../http/incoming.ts'
 import { keyFields } from '../relay/headers.ts'
 import type { GatewayContext } from '../request/context.ts'
@@ -34,7 +34,12 @@ export function listModels(options: ListModelsOptions): Handler<GatewayContext> 
         if (!models.has(entry.id)) models.set(entry.id, entry)
       if (models.size === 0 && lists.includes(undefined)) throw keyWanted()
     }
-    return c.json({ object: 'list', data: [...models.values(), ...names.entries(models)] })
+    const data = [...models.values(), ...names.entries(models)]
+    const allowed = c.get('tenant')?.models
+    return c.json({
+      object: 'list',
+      data: allowed === undefined ? data : data.filter(({ id }) => allowed.includes(id)),
+    })
   }
 }
 
@@ -51,10 +56,13 @@ export function oneModel(pool: Pool, names: ModelNames): Handler<GatewayContext>
   return (c) => {
     // Names of models may hold slashes: all behind the route's own path is the name.
     const id = decoded(c.req.path).slice('/v1/models/'.length)
+    const allowed = c.get('tenant')?.models
+    if (allowed?.includes(id) === false) throw modelNotAllowed(id, allowed)
     const models = merged(pool)
     for (const alias of names.entries(models)) models.set(alias.id, alias)
     const entry = models.get(id)
-    if (entry === undefined) throw modelNotFound(id, models.keys())
+    if (entry === undefined)
+      throw allowed === undefined ? modelNotFound(id, models.keys()) : modelNotAllowed(id, allowed)
     return c.json(entry)
   }
 }

@@ -14,6 +14,40 @@ const route = '/v1/responses'
 /** GET, DELETE, cancel, input items; `render` is a route of its own. */
 const storedResponse = /^\/v1\/responses\/(?!render$)([^/]+)(?:\/[a-z_]+)?$/
 
+/** The same wherever a server has its routes, and however the path is written. */
+const anyStored = /\/responses\/+(?!render$)([^/]+)/gi
+const anyRoute = /\/responses\/*$/i
+
+/** Whose request made a response. */
+export interface Made {
+  /** Null: that of somebody who is no tenant. */
+  readonly tenant: string | null
+}
+
+interface Known extends Made {
+  readonly worker: Worker
+}
+
+/**
+ * The id of the response that some worker could take a request to be about, wherever it has its routes; undefined where
+ * it is about none, empty where it cannot be told.
+ *
+ * @param path with its escapes resolved
+ * @param isUnread there is a body, and the router cannot read it
+ */
+export function storedResponseIn(
+  path: string,
+  payload: JsonObject | undefined,
+  isUnread: boolean,
+): string | undefined {
+  if (anyRoute.test(path)) {
+    const previous = payload?.previous_response_id
+    return isUnread ? '' : typeof previous === 'string' ? previous : undefined
+  }
+  const ids = [...path.matchAll(anyStored)].map(([, id = '']) => id)
+  return ids.length > 1 ? '' : ids[0]
+}
+
 /**
  * Who has which response. vLLM keeps the state of its Responses API in the memory of one server: a request about a
  * response, or one that goes on from it, makes sense on that one only. What the router has not seen made (it was
@@ -23,7 +57,7 @@ export class ResponseState {
   readonly #pool: Pool
   readonly #maxIds: number
   /** The one used last is the last. */
-  readonly #makers = new Map<string, Worker>()
+  readonly #makers = new Map<string, Known>()
 
   constructor(pool: Pool, maxIds = rememberedIds) {
     this.#pool = pool
@@ -38,18 +72,25 @@ export class ResponseState {
     return storedResponse.exec(path)?.[1]
   }
 
+  /** Whose it is; undefined where nobody knows. */
+  madeBy(id: string): Made | undefined {
+    const known = this.#makers.get(id)
+    return known && { tenant: known.tenant }
+  }
+
   /** The worker that has it; undefined where nobody knows. */
   makerOf(id: string): Worker | undefined {
-    const maker = this.whoHas(id)
+    const known = this.#makers.get(id)
+    if (known === undefined) return undefined
     this.#makers.delete(id)
-    if (maker !== undefined) this.#makers.set(id, maker)
-    return maker
+    this.#makers.set(id, known)
+    return this.whoHas(id)
   }
 
   /** The same, for somebody who only asks: it does not count as a use. */
   whoHas(id: string): Worker | undefined {
-    const maker = this.#makers.get(id)
-    return maker?.removed === true ? undefined : maker
+    const worker = this.#makers.get(id)?.worker
+    return worker?.removed === true ? undefined : worker
   }
 
   /** Whether a good answer to a request of this path has a response in it. */
@@ -58,13 +99,15 @@ export class ResponseState {
   }
 
   /** The worker of a good answer has the response that is in it. True when there was one. */
-  learn({ workerId }: RequestRecord, body: Uint8Array): boolean {
+  learn({ workerId, tenant }: RequestRecord, body: Uint8Array): boolean {
     const id = firstId.exec(bufferOver(body).toString('latin1', 0, lookedAt))?.[1]
     if (id === undefined) return false
     const maker = this.#pool.workers.find((worker) => worker.id === workerId)
     if (id.length > maxIdLength || maker === undefined) return true
+    // Who reads it later has not made it.
+    const made = this.#makers.get(id) ?? { tenant: tenant ?? null }
     this.#makers.delete(id)
-    this.#makers.set(copied(id), maker)
+    this.#makers.set(copied(id), { worker: maker, tenant: made.tenant })
     if (this.#makers.size > this.#maxIds) this.#makers.delete(this.#makers.keys().next().value ?? '')
     return true
   }

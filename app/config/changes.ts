@@ -1,6 +1,6 @@
-import type { KeyLists } from './key-entries.ts'
+import { keyLists, shownKeys } from './key-entries.ts'
 import type { ConfigProblem } from './problem.ts'
-import { type Config, type SettingKey, settingOf, settings } from './settings.ts'
+import { type Config, type SettingKey, settings } from './settings.ts'
 
 /** What differs between two configurations, in the order of the settings. */
 export function changedSettings(before: Config, after: Config): SettingKey[] {
@@ -9,12 +9,30 @@ export function changedSettings(before: Config, after: Config): SettingKey[] {
     .map(({ key }) => key)
 }
 
-/** The same as operators write it: flags, and the key of a file that has no flag. */
-export function changedNames(before: Config, after: Config): string[] {
-  const flags = changedSettings(before, after).map((key) => `--${settingOf(key).flag}`)
-  const list = (key: keyof KeyLists, name: string) =>
-    JSON.stringify(before[key]) === JSON.stringify(after[key]) ? [] : [name]
-  return [...flags, ...list('keys', 'keys'), ...list('fileKeys', 'what is in --keys-file')]
+/** Names of tenants that are told of one kind of change. */
+const mostTold = 20
+
+/** What has changed in the lists of keys, as operators are told it: by the names of tenants. */
+export function changedKeys(before: Config, after: Config) {
+  return keyLists.flatMap((list) => {
+    const [old, now] = [before[list], after[list]]
+    if (JSON.stringify(old) === JSON.stringify(now)) return []
+    const known = new Map((old ?? []).map((entry) => [entry.name, JSON.stringify(entry)]))
+    const next = new Map((now ?? []).map((entry) => [entry.name, JSON.stringify(entry)]))
+    const told = [
+      ['added', [...next.keys()].filter((name) => !known.has(name))],
+      ['removed', [...known.keys()].filter((name) => !next.has(name))],
+      ['changed', [...next.keys()].filter((name) => known.has(name) && known.get(name) !== next.get(name))],
+    ] as const
+    const words = told
+      .filter(([, names]) => names.length > 0)
+      .map(
+        ([what, names]) =>
+          `; ${what}: ${names.slice(0, mostTold).join(', ')}${names.length > mostTold ? ', ...' : ''}`,
+      )
+    const setting = list === 'keys' ? 'keys' : 'what is in --keys-file'
+    return [{ setting, before: shownKeys(old), after: shownKeys(now) + words.join('') }]
+  })
 }
 
 /** The changes that a running router cannot take over; code is one of them. */

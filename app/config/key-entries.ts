@@ -41,6 +41,11 @@ export function keyEntries({ keys, fileKeys }: KeyLists): readonly KeyEntry[] | 
   return keys === undefined && fileKeys === undefined ? undefined : [...(keys ?? []), ...(fileKeys ?? [])]
 }
 
+/** What is shown of a list: how long it is. */
+export function shownKeys(entries: readonly KeyEntry[] | undefined): string {
+  return entries === undefined ? 'none' : `${entries.length} set, not shown`
+}
+
 /** Whether clients must show the router who they are. */
 export function asksForKeys(config: KeyLists & Pick<PlainKeys, 'routerApiKeys'>): boolean {
   return config.routerApiKeys.length > 0 || keyEntries(config) !== undefined

@@ -1,4 +1,4 @@
-import { keyEntries } from './key-entries.ts'
+import { keyEntries, shownKeys } from './key-entries.ts'
 import type { Origins } from './resolve.ts'
 import { type Config, groups, type NamedSetting, settings } from './settings.ts'
 
@@ -22,7 +22,7 @@ export function printConfig(config: Config, origins: Origins): string {
   const own = Object.keys(config.selectionPolicies)
   lines.push(
     '# Lists',
-    `# keys: ${hidden(keyEntries(config))}`,
+    `# keys: ${shownKeys(keyEntries(config))}`,
     '# Code',
     `# middleware: ${config.middleware.length}`,
     `# selection-policies: ${own.length === 0 ? 'none' : own.join(', ')}`,

@@ -15,6 +15,13 @@ const severalProcesses: ConfigProblem = {
   allowed: '1',
 }
 
+const ownKeys: ConfigProblem = {
+  name: 'keysFile',
+  origin: 'option keysFile',
+  problem: 'only the program vllm-router reads such a file',
+  hint: 'a program gives its list as `keys`, and another one with `reconfigure`',
+}
+
 /** What a program may bring along instead of the real thing. */
 export interface GatewayParts {
   /** A pino logger. Default: nothing is logged. */
@@ -78,6 +85,7 @@ export interface Gateway {
 export async function createGateway(options: ConfigInput = {}, parts: GatewayParts = {}): Promise<Gateway> {
   const config = resolveOptions(options)
   if (config.processes !== 1) throw new ConfigError([severalProcesses])
+  if (config.keysFile !== undefined) throw new ConfigError([ownKeys])
   const router = await createRouter(config, parts)
   const { control, probe, ready, start, stop, close, serveApi, serveOperations } = router
   let current = config

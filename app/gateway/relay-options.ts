@@ -1,5 +1,6 @@
 import type { RetryBudget } from '../../policies/resilience/retry-budget.ts'
 import type { HttpOptions } from '../api/api.ts'
+import { asksForKeys } from '../config/key-entries.ts'
 import type { Config } from '../config/settings.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -24,8 +25,8 @@ export function relayOptions(wiring: RelayWiring): HttpOptions['inference'] {
     clock,
     metrics,
     workerKey: config.apiKey,
-    dropClientKey: config.routerApiKeys.length > 0,
     enginePriority: config.enginePriority,
+    dropClientKey: asksForKeys(config) && !config.passClientKeys,
     holdCommentAfterMs: milliseconds(config.holdCommentAfterSecs || undefined),
     keepAliveMs: milliseconds(config.sseKeepaliveSecs),
     relay: {

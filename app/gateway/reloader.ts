@@ -1,4 +1,5 @@
-import { changedSettings, restartNeeded } from '../config/changes.ts'
+import { changedKeys, changedSettings, restartNeeded } from '../config/changes.ts'
+import { keyEntries, shownKeys } from '../config/key-entries.ts'
 import { ConfigError, type ConfigProblem } from '../config/problem.ts'
 import { type Config, type NamedSetting, type SettingKey, settingOf, settings } from '../config/settings.ts'
 import type { ConfigView, ReloadResult } from '../operations/router-control.ts'
@@ -51,7 +52,8 @@ export class Reloader {
 
   view(): ConfigView {
     const shown = settings.map((entry) => [entry.flag, shownValue(entry, this.#config)] as const)
-    return { settings: Object.fromEntries(shown), last_reload: this.#last }
+    const keys = shownKeys(keyEntries(this.#config))
+    return { settings: { ...Object.fromEntries(shown), keys }, last_reload: this.#last }
   }
 
   /** @param cause what has led to it, for the log */
@@ -110,6 +112,7 @@ export class Reloader {
       before: shownValue(entry, before),
       after: shownValue(entry, next),
     }))
+    changes.push(...changedKeys(before, next))
     const changed = changes.map(({ setting }) => setting)
     return { at: new Date().toISOString(), ok: true, changed, changes, problems: [] }
   }

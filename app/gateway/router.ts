@@ -3,10 +3,11 @@ import type { Admission } from '../../policies/limits/admission-queue.ts'
 import type { LimitsStore } from '../../policies/limits/limits-store.ts'
 import type { RateLimiter } from '../../policies/limits/token-bucket.ts'
 import { RetryBudget } from '../../policies/resilience/retry-budget.ts'
-import { createApi } from '../api/api.ts'
+import { createApi, type HttpOptions } from '../api/api.ts'
 import { createMemory } from '../api/call-of.ts'
 import { createDryRun } from '../api/dry-run.ts'
 import { ModelNames } from '../api/model-names.ts'
+import type { ResponseState } from '../api/response-state.ts'
 import { connectionsFull } from '../api/spare-connections.ts'
 import type { ListenerName } from '../config/listener-tls.ts'
 import type { Config, SettingKey } from '../config/settings.ts'
@@ -33,6 +34,7 @@ import { TenantObserver } from '../telemetry/tenant-observer.ts'
 import type { WorkerRegistry } from '../workers/registry.ts'
 import { Certificates } from './certificates.ts'
 import { createFleet } from './fleet.ts'
+import { type Identity, identityOf } from './identity.ts'
 import { createLimits } from './limits.ts'
 import { relayOptions } from './relay-options.ts'
 import { type ReadConfig, Reloader } from './reloader.ts'
@@ -68,6 +70,8 @@ export interface SharedParts {
   /** What probes and admin routes on the API listener show and do: that of all processes. */
   readonly control: RouterControl
   readonly onOperatorChange: () => void
+  /** See `TenantModelsOptions`. */
+  readonly madeElsewhere: HttpOptions['madeElsewhere']
 }
 
 /** A router in one process: two HTTP applications over one fleet. `createGateway` shows of it what programs need. */
@@ -75,6 +79,8 @@ export interface Router {
   readonly registry: WorkerRegistry
   readonly control: RouterControl
   readonly reloader: Reloader
+  /** Whose request made a stored response, as far as this process knows. */
+  readonly madeBy: ResponseState['madeBy']
   /** See `Fleet.prepare`; of the whole router. The function says which settings name files that have changed. */
   prepare(next: Config): () => readonly SettingKey[]
   readonly serveApi: FetchHandler
@@ -133,6 +139,8 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
     onFull: () => observer.buffersFull(),
   })
   const memory = createMemory(pool)
+  let identity = identityOf(config, log)
+  accounting.tenants.follow(identity.ring?.names ?? [])
   const refreshGauges = () => observer.refreshGauges(pool, held.held)
   const listeners: Listener[] = []
 
@@ -157,7 +165,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
   })
 
   /** The two applications: what a configuration sets, around what outlives it. */
-  function createApplications(wanted: Config) {
+  function createApplications(wanted: Config, { ring, tokens }: Identity) {
     const limiter = shared?.limiter ?? limits.bucket
     const names = new ModelNames(wanted)
     const full = connectionsFull(fleet.client, listeners)
@@ -170,7 +178,8 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
         tenants,
       }),
       api: createApi({
-        ...{ config: wanted, accounting, lifecycle, clock, log, held, memory, names, full },
+        ...{ config: wanted, accounting, lifecycle, clock, log, held, memory, names, full, ring, tokens },
+        madeElsewhere: shared?.madeElsewhere,
         tenants,
         queue: shared?.admission ?? limits.queue,
         rate: limiter && { limiter, onLimited: () => observer.rateLimited() },
@@ -189,11 +198,12 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
 
   const serveApi: FetchHandler = (request, env) => applications.api.fetch(request, env)
   const serveOperations: FetchHandler = (request, env) => applications.operations.fetch(request, env)
-  let applications = createApplications(config)
+  let applications = createApplications(config, identity)
 
   function prepare(next: Config): () => readonly SettingKey[] {
     const applyFleet = fleet.prepare(next)
     const renew = certificates.prepare(next)
+    const nextIdentity = identityOf(next, log, identity)
     return () => {
       // The only one that can fail, where the system has no descriptor left: nothing has changed then.
       const renewed = renew()
@@ -207,8 +217,10 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
       lifecycle.reconfigure(drainTimes(next))
       observer.policyChanged(next.policy, next.cacheThreshold)
       if (parts.log !== undefined) log.level = next.logLevel
+      identity = nextIdentity
+      accounting.tenants.follow(identity.ring?.names ?? [])
       // Requests under way go on in the applications that they have come to.
-      applications = createApplications(next)
+      applications = createApplications(next, identity)
       return renewed
     }
   }
@@ -252,6 +264,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
 
   return {
     ...{ registry, control, reloader, prepare, serveApi, serveOperations, probe, ready },
+    madeBy: (id) => memory.responses.madeBy(id),
     samples(names) {
       if (names === undefined) refreshGauges()
       return samplesOf(metrics, names)

@@ -115,7 +115,10 @@ function brief({ id, health, draining, in_flight }: WorkerState) {
   return { id, health, draining, in_flight }
 }
 
-const filters = ['worker', 'model', 'status', 'slower_than_ms', 'ended_within_ms', 'failed', 'limit'] as const
+const filters = [
+  ...(['worker', 'model', 'tenant', 'status'] as const),
+  ...(['slower_than_ms', 'ended_within_ms', 'failed', 'limit'] as const),
+]
 
 function filterOf(c: C): RequestFilter {
   const query = c.req.query()
@@ -133,6 +136,7 @@ function filterOf(c: C): RequestFilter {
   return {
     worker: query.worker,
     model: query.model,
+    tenant: query.tenant,
     status: number('status'),
     slower_than_ms: number('slower_than_ms'),
     ended_within_ms: number('ended_within_ms'),

@@ -1,5 +1,6 @@
 import type { Standing } from '../../http/priority.ts'
 import type { ShareAnswer, ShareRequest } from '../../policies/limits/limits-store.ts'
+import type { Made } from '../api/response-state.ts'
 import type { ConfigProblem } from '../config/problem.ts'
 import type { Config } from '../config/settings.ts'
 import type {
@@ -43,6 +44,8 @@ export interface ProcessCalls extends ControlCalls {
   ping: [null, null]
   /** Of these metrics, or of all. */
   samples: [readonly string[] | null, Samples]
+  /** Whose request made the response with this id; null: it does not know. */
+  madeBy: [string, Made | null]
   operatorChanges: [null, OperatorChanges]
   adopt: [OperatorChanges, null]
   /** Answered when the worker is healthy there, or after a while. */
@@ -80,6 +83,8 @@ export interface SupervisorCalls extends ControlCalls {
   take: [null, number]
   /** Tells what was used of a tenant's limits, and takes more of them ahead. */
   share: [{ readonly tenant: string; readonly request: ShareRequest }, ShareAnswer]
+  /** The same of all other processes. */
+  madeElsewhere: [string, Made | null]
   /** An operator has changed something. */
   operatorChanged: [OperatorChanges, null]
 }

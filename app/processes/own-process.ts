@@ -77,6 +77,7 @@ export class OwnProcess {
       },
       ping: () => null,
       samples: async (names) => (await router()).samples(names ?? undefined),
+      madeBy: async (id) => (await router()).madeBy(id) ?? null,
       operatorChanges: async () => (await router()).registry.operatorChanges(),
       adopt: async (word) => {
         const { registry } = await router()
@@ -121,6 +122,7 @@ export class OwnProcess {
         limitsStore: new RemoteLimits(channel, this.#clock),
         limiter: order.sharesRate ? { take: () => channel.call('take', null) } : undefined,
         control: new RemoteControl(channel),
+        madeElsewhere: (id) => channel.call('madeElsewhere', id),
         onOperatorChange: () => channel.tell('operatorChanged', router.registry.operatorChanges()),
       },
     })
@@ -145,7 +147,7 @@ export class OwnProcess {
 
   /** Code cannot be sent: it is loaded from where the supervisor has it from. */
   async #loadCode(): Promise<Pick<Config, 'middleware' | 'selectionPolicies'>> {
-    const loaded = await loadConfig(this.#options)
+    const loaded = await loadConfig({ ...this.#options, readsKeys: false })
     if (!loaded.ok) throw new ConfigError(loaded.faults)
     const { middleware, selectionPolicies } = loaded.config
     return { middleware, selectionPolicies }

@@ -29,6 +29,7 @@ import { ProcessGroup } from './process-group.ts'
 import { controlHandlers } from './remote-control.ts'
 import { shareConfig, sharedLimits, shareFaults } from './share-config.ts'
 import { SharedSlots } from './shared-slots.ts'
+import { whoMade } from './who-made.ts'
 
 export interface SupervisorOptions {
   readonly config: Config
@@ -269,6 +270,7 @@ export class Supervisor {
       },
       take: () => this.#limits.bucket?.take() ?? 0,
       share: ({ tenant, request }) => this.#ledger.exchange(id, tenant, request),
+      madeElsewhere: (response) => whoMade(response, this.#group.serving, id),
       operatorChanged: (word) => {
         this.#word = word
         this.#spread(word, id)

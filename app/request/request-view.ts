@@ -26,6 +26,8 @@ export interface RequestView {
   readonly model: string
   readonly answered_by: string | undefined
   readonly stream: boolean
+  /** Whose request it is, where keys tell. */
+  readonly tenant: string | undefined
   readonly client: string | undefined
   /** 0 while nothing has been answered. */
   readonly status: number
@@ -55,6 +57,7 @@ export interface RequestFilter {
   /** Id or URL of a worker that was asked. */
   readonly worker?: string | undefined
   readonly model?: string | undefined
+  readonly tenant?: string | undefined
   readonly status?: number | undefined
   /** Only those that took longer, in milliseconds. */
   readonly slower_than_ms?: number | undefined
@@ -93,6 +96,7 @@ export function viewOf(record: RequestRecord, now: number): RequestView {
     model: record.model,
     answered_by: record.answeredBy,
     stream: record.stream,
+    tenant: record.tenant,
     client: record.client,
     status: record.status,
     end_reason: record.endReason ?? 'running',

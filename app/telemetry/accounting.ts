@@ -7,6 +7,7 @@ import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import { RecentRequests } from './recent-requests.ts'
 import { type RequestLog, requestLog } from './request-log.ts'
+import { TenantCounts } from './tenant-counts.ts'
 import type { Tracer } from './tracer.ts'
 
 /** Tokens that one event may stand for, at most: what a usage claims beyond that is not believed. */
@@ -32,9 +33,11 @@ export class Accounting {
   readonly #open = new Set<RequestRecord>()
   readonly #idle: (() => void)[] = []
   readonly recent: RecentRequests
+  readonly tenants: TenantCounts
 
   constructor({ metrics, log, clock, tracer }: AccountingOptions) {
     this.#metrics = metrics
+    this.tenants = new TenantCounts(metrics)
     this.#log = log
     this.#writeRequest = requestLog(log)
     this.#clock = clock
@@ -91,6 +94,7 @@ export class Accounting {
     const { route, model, endReason, errorCode, tokenEvents } = record
     const traceId = record.trace?.traceId
     metrics.requests.of(route, String(record.status)).inc()
+    if (record.tenant !== undefined) this.tenants.count(record.tenant, record)
     if (record.attempts > 0)
       metrics.duration
         .of(route)
@@ -128,6 +132,7 @@ export class Accounting {
       method: record.method,
       route: record.route,
       path: record.route === 'other' ? record.path.slice(0, 200) : undefined,
+      tenant: record.tenant,
       client: record.client,
       request_bytes: record.requestBytes,
       status: record.status,

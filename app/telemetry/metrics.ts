@@ -156,6 +156,12 @@ export function createMetrics() {
       shares,
     ),
     requests: counter('requests_total', 'Finished client requests.', 'route', 'status'),
+    tenantRequests: counter(
+      'tenant_requests_total',
+      'Finished client requests by tenant and outcome: success, client_error, client_closed, failure.',
+      'tenant',
+      'outcome',
+    ),
     errors: counter(
       'request_errors_total',
       'Errors that the router itself answered or logged.',

@@ -31,15 +31,16 @@ export class PeopleLines {
   }
 }
 
-/** `200 1.3s chat stream w=c445 3/20 tok`: status, time, what, where, tokens of prompt and answer; then what was unusual. */
+/** `200 1.3s chat stream w=c445 3/20 tok`: status, time, what, whose, where, tokens of prompt and answer; then what was unusual. */
 export function requestLine(fields: RequestFields): string {
   const { status, duration_ms: ms, route, path, stream, worker_id: worker, attempts } = fields
-  const { prompt_tokens: prompt, completion_tokens: completion, end_reason: end, error } = fields
+  const { prompt_tokens: prompt, completion_tokens: completion, end_reason: end, error, tenant } = fields
   const parts = [
     String(status),
     duration(Number(ms)),
     shortRoute(String(path ?? route)),
     stream === true ? 'stream' : '',
+    tenant === undefined ? '' : `t=${tenant}`,
     worker === undefined ? '' : `w=${String(worker).slice(0, 4)}`,
     completion === undefined ? '' : `${prompt}/${completion} tok`,
     Number(attempts) > 1 ? `${attempts} attempts` : '',

@@ -36,10 +36,12 @@ export class RecentRequests {
 }
 
 function isWanted(record: RequestRecord, filter: RequestFilter, now: number): boolean {
-  const { worker, model, status, slower_than_ms: slowerThan, ended_within_ms: endedWithin, failed } = filter
+  const { worker, model, tenant, status, failed } = filter
+  const { slower_than_ms: slowerThan, ended_within_ms: endedWithin } = filter
   if (record.attempts === 0 && record.errorCode === undefined) return false
   if (worker !== undefined && !wasAsked(record, worker)) return false
   if (model !== undefined && record.model !== model) return false
+  if (tenant !== undefined && record.tenant !== tenant) return false
   if (status !== undefined && record.status !== status) return false
   if (slowerThan !== undefined && (record.endedAt ?? now) - record.startedAt <= slowerThan) return false
   if (endedWithin !== undefined && !(record.endedAt !== undefined && now - record.endedAt <= endedWithin))

@@ -126,6 +126,11 @@ const rules: Rules = {
       onlyIn: ['http/prompt-chain.ts'],
       because: 'all replicas must hash a prompt alike',
     },
+    {
+      things: ['jose'],
+      onlyIn: ['middleware/json-web-token.ts', 'tests'],
+      because: 'it is loaded only where tokens are taken',
+    },
     { things: ['undici'], onlyIn: ['bench'], because: 'the router has an HTTP client of its own' },
     {
       things: ['@hono/node-server', 'bun', 'bun:'],

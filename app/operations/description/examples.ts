@@ -38,6 +38,7 @@ export const exampleRequest: RequestView = {
   model: 'facebook/opt-350m',
   answered_by: undefined,
   stream: true,
+  tenant: 'team-a',
   client: '10.1.4.17',
   status: 200,
   end_reason: 'completed',

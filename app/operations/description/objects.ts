@@ -121,6 +121,7 @@ const request = object<RequestView>(
     model: text('the model asked for; `unknown` where no worker has it'),
     answered_by: new Optional(text('the model that answered in its place')),
     stream: flag('whether the client asked for a stream'),
+    tenant: new Optional(text('whose request it is, where keys tell')),
     client: new Optional(text('address of the client, or of the proxy that it came through')),
     status: count('HTTP status of the answer; 0 while there is none'),
     end_reason: text('`completed`, `worker_error`, a code of an error, or `running` until it has ended'),

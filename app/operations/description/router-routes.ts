@@ -11,6 +11,7 @@ const wholeNumber: JsonSchema = { type: 'integer', minimum: 0, maximum: 999_999_
 const filters: Readonly<Record<keyof RequestFilter, JsonSchema>> = {
   worker: { type: 'string', description: 'id or URL of a worker that was asked' },
   model: { type: 'string', description: 'the model asked for' },
+  tenant: { type: 'string', description: 'the tenant whose request it is' },
   status: { ...wholeNumber, description: 'HTTP status of the answer' },
   slower_than_ms: { ...wholeNumber, description: 'only those that took longer, in milliseconds' },
   ended_within_ms: {

@@ -65,9 +65,9 @@ export class RequestsView {
 }
 
 function wordsOf(request) {
-  const { request_id, client, model, route, answered_by, attempts, passed_over } = request
+  const { request_id, tenant, client, model, route, answered_by, attempts, passed_over } = request
   const workers = [...attempts, ...passed_over].map(({ worker }) => worker)
-  const words = [request_id, client, model, route, answered_by, outcomeOf(request).text, ...workers]
+  const words = [request_id, tenant, client, model, route, answered_by, outcomeOf(request).text, ...workers]
   return words.join(' ').toLowerCase()
 }
 
@@ -98,7 +98,7 @@ class Row {
     const { tone, text } = outcomeOf(request)
     const last = request.attempts.at(-1)
     setText(this.#button, timeOfDay(request.at))
-    put('.client', request.client ?? '')
+    put('.client', request.tenant ?? request.client ?? '')
     put(
       '.model',
       request.answered_by === undefined

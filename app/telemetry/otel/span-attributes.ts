@@ -38,6 +38,7 @@ export function requestAttributes(record: RequestRecord, errorType: string | und
   const put = putInto(attributes)
   put('http.route', route === 'other' ? undefined : route)
   put('client.address', record.client)
+  put('vllm_router.tenant', record.tenant)
   put('http.request.body.size', record.requestBytes)
   put('error.type', errorType)
   put('vllm_router.worker_request_id', record.engineId)

@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test'
 import { Ajv } from 'ajv'
 import fc from 'fast-check'
 import { parse, stringify } from 'yaml'
-import { changedNames } from '../../../app/config/changes.ts'
+import { changedKeys } from '../../../app/config/changes.ts'
 import { configJsonSchema } from '../../../app/config/json-schema.ts'
 import { keyEntries } from '../../../app/config/key-entries.ts'
 import { kebabCase } from '../../../app/config/kinds/setting.ts'
@@ -158,14 +158,19 @@ describe('a list of keys', () => {
   })
 
   test('is taken over or refused whole, and its change is told by name', async () => {
-    const before = resolveOptions({ keys: [{ name: 'a' }] })
-    const next = resolveOptions({ keys: [{ name: 'b' }] })
-    assert.deepEqual(changedNames(before, next), ['keys'])
-    assert.deepEqual(changedNames(before, before), [])
-    const file = resolveOptions({ fileKeys: [{ name: 'a' }] })
-    assert.deepEqual(changedNames(resolveOptions({ fileKeys: [{ name: 'b' }] }), file), [
-      'what is in --keys-file',
+    const usual = [{ name: 'a' }, { name: 'b' }]
+    const before = resolveOptions({ keys: usual })
+    const next = resolveOptions({ keys: [{ name: 'b', hash: hash('1') }, { name: 'c' }] })
+    assert.deepEqual(changedKeys(before, next), [
+      {
+        setting: 'keys',
+        before: '2 set, not shown',
+        after: '2 set, not shown; added: c; removed: a; changed: b',
+      },
     ])
+    assert.deepEqual(changedKeys(before, before), [])
+    const [file] = changedKeys(resolveOptions(), resolveOptions({ fileKeys: usual }))
+    assert.deepEqual([file?.setting, file?.before], ['what is in --keys-file', 'none'])
   })
 
   test('is not shown when the configuration is printed', async () => {
