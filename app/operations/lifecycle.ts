@@ -48,19 +48,19 @@ export class Lifecycle {
 
   /**
    * Resolves when nothing runs any more, with the milliseconds that are left of the grace time. `stopAccepting` is
-   * called once, between settling and waiting.
+   * called once, between settling and waiting; a promise of its is waited for.
    */
-  drain(stopAccepting: () => void, settle = true): Promise<number> {
+  drain(stopAccepting: () => unknown, settle = true): Promise<number> {
     this.#drained ??= this.#drain(stopAccepting, settle ? this.#options.settleMs : 0)
     return this.#drained
   }
 
-  async #drain(stopAccepting: () => void, settleMs: number): Promise<number> {
+  async #drain(stopAccepting: () => unknown, settleMs: number): Promise<number> {
     const { accounting, clock, graceMs } = this.#options
     const deadline = clock.now() + graceMs
     this.#draining = true
     await settled(clock, Math.min(settleMs, graceMs))
-    stopAccepting()
+    await stopAccepting()
     // What was accepted at the last moment is still to be read, and is served.
     if (settleMs > 0 && deadline - clock.now() > turns * turnMs) await inTurns(clock, turnMs)
     this.#refusing = true

@@ -4,6 +4,7 @@ import { payloadTooLarge, RequestBody } from '../../http/request-body.ts'
 import type { ByteSource, HeaderFields } from '../upstream/http-client.ts'
 import { endOfTurn } from '../upstream/turn.ts'
 import { workerClient } from '../upstream/worker-client.ts'
+import { acceptQueueEmpty } from './accept-queue.ts'
 import { BunListener, type BunServer, keepAliveSeconds, type OpenServer } from './bun-server.ts'
 import { claimPort } from './claim-port.ts'
 import {
@@ -55,6 +56,12 @@ async function listen({ host, port, fetch, shared = false, tls }: ListenOptions)
       })
     const listener = new BunListener(open, tls)
     const foundPort = listener.port ?? ownPort
+    let stopped: Promise<void> | undefined
+    const stopAccepting = (): Promise<void> => {
+      // Bun does not tell how many it has accepted.
+      stopped ??= acceptQueueEmpty(() => 0).then(() => listener.stopAccepting())
+      return stopped
+    }
     return {
       url: urlOf(host, foundPort, secure),
       port: foundPort,
@@ -63,8 +70,11 @@ async function listen({ host, port, fetch, shared = false, tls }: ListenOptions)
         return listener.pendingRequests
       },
       renew: (next) => listener.renew(next),
-      stopAccepting: () => listener.stopAccepting(),
-      close: (graceMs) => listener.close(graceMs),
+      stopAccepting,
+      async close(graceMs) {
+        await stopAccepting()
+        await listener.close(graceMs)
+      },
     }
   } catch (error) {
     throw error instanceof ListenError ? error : listenError(error, host, port)

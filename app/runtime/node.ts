@@ -11,6 +11,7 @@ import { defaultUploadSilenceMs, UploadSilence } from '../../http/upload-silence
 import type { ByteSource, HeaderFields } from '../upstream/http-client.ts'
 import { endOfTurn } from '../upstream/turn.ts'
 import { workerClient } from '../upstream/worker-client.ts'
+import { acceptQueueEmpty } from './accept-queue.ts'
 import { createNodeServer } from './node-server.ts'
 import { openStream } from './open-stream.ts'
 import {
@@ -44,11 +45,20 @@ async function listen({ host, port, fetch, shared = false, tls }: ListenOptions)
     server.listen({ host, port, backlog: 4096, reusePort: shared }, resolve)
   })
   const address = server.address() as AddressInfo
+  let accepted = 0
+  server.on('connection', () => accepted++)
+  let stopped: Promise<void> | undefined
   let closed: Promise<void> | undefined
 
-  function stopAccepting(): void {
-    closed ??= new Promise((resolve) => server.close(() => resolve()))
+  async function stop(): Promise<void> {
+    await acceptQueueEmpty(() => accepted)
+    closed = new Promise((resolve) => server.close(() => resolve()))
     server.closeIdleConnections()
+  }
+
+  function stopAccepting(): Promise<void> {
+    stopped ??= stop()
+    return stopped
   }
 
   return {
@@ -60,7 +70,7 @@ async function listen({ host, port, fetch, shared = false, tls }: ListenOptions)
     renew,
     stopAccepting,
     async close(graceMs) {
-      stopAccepting()
+      await stopAccepting()
       // A connection is idle only after its answer has been written; nobody tells when.
       const sweep = setInterval(() => server.closeIdleConnections(), 10)
       const deadline = setTimeout(() => server.closeAllConnections(), graceMs)

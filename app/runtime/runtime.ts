@@ -53,8 +53,11 @@ export interface Listener {
    * theirs. Only for a listener that speaks TLS.
    */
   renew(tls: ServerTls): void
-  /** Stops accepting connections and drops idle ones; requests under way go on. */
-  stopAccepting(): void
+  /**
+   * Accepts what has been connected so far, then no more, and drops idle connections; requests under way go on. Resolves
+   * when nothing is accepted any more.
+   */
+  stopAccepting(): Promise<void>
   /** Lets answers that are being written reach their clients, for `graceMs` at most; then drops every connection. */
   close(graceMs: number): Promise<void>
 }
