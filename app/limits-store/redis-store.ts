@@ -25,6 +25,11 @@ export interface RedisStoreOptions {
 export const answerMs = 200
 /** Milliseconds for which requests in flight are held for a process that says nothing any more. */
 const heldMs = 10_000
+/** How late, in milliseconds, that is noticed where the process is too busy; and how often it is then waited once more. */
+const busyMs = 20
+const busyRounds = 5
+/** Answers in a row that may be late before the server is not asked any more: one may be an accident. */
+const mostLate = 2
 const longestReconnectMs = 1000
 const connectMs = 2000
 /** Milliseconds without a byte after which a connection on which something is asked is given up for another. */
@@ -48,6 +53,7 @@ export class RedisStore implements LimitsStore {
   readonly #options: RedisStoreOptions
   #isUp = false
   #closed = false
+  #late = 0
   #lastError = 'not connected'
   #cancelLook: (() => void) | undefined
 
@@ -93,7 +99,9 @@ export class RedisStore implements LimitsStore {
 
   async exchange(tenant: string, request: ShareRequest): Promise<ShareAnswer> {
     try {
-      return await this.#ask(prefix + tenant, request)
+      const answer = await this.#ask(prefix + tenant, request)
+      this.#late = 0
+      return answer
     } catch (error) {
       this.#failed(error)
       throw error
@@ -127,11 +135,19 @@ export class RedisStore implements LimitsStore {
   }
 
   #inTime<T>(answer: Promise<T>): Promise<T> {
+    const { clock } = this.#options
     return new Promise((resolve, reject) => {
-      const late = () => reject(new Error(`no answer within ${answerMs} ms`))
-      // Where this process itself was too busy to look, the answer may be there: the event loop reads before that.
-      const cancel = this.#options.clock.after(answerMs, () => setImmediate(late))
-      answer.then(resolve, reject).finally(cancel)
+      let cancel = (): void => {}
+      const wait = (rounds: number): void => {
+        const due = clock.now() + answerMs
+        cancel = clock.after(answerMs, () => {
+          // This process itself was too busy to look: that says nothing about the server.
+          if (clock.now() > due + busyMs && rounds > 1) return wait(rounds - 1)
+          reject(new LateError(`no answer within ${answerMs} ms`))
+        })
+      }
+      wait(busyRounds)
+      answer.then(resolve, reject).finally(() => cancel())
     })
   }
 
@@ -149,6 +165,8 @@ export class RedisStore implements LimitsStore {
 
   #failed(error: unknown): void {
     if (this.#closed) return
+    if (error instanceof LateError && this.#isUp && ++this.#late < mostLate) return
+    this.#late = 0
     this.#changed(false, error instanceof Error ? error.message : String(error))
     // While it is not connected, `ready` is waited for.
     if (this.#client.status === 'ready')
@@ -161,6 +179,8 @@ export class RedisStore implements LimitsStore {
     this.#options.onChange(isUp, reason)
   }
 }
+
+class LateError extends Error {}
 
 /** Without what is not given: the client would take `undefined` for a word. */
 function given({ host, port, username, password, db }: Omit<StoreAddress, 'tls'>) {

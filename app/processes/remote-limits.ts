@@ -8,7 +8,7 @@ export interface LimitsChannel {
 }
 
 /** Milliseconds after which the supervisor is not waited for, and for which it is not asked again then. */
-const answerMs = 200
+const answerMs = 1000
 const restMs = 1000
 
 /** What tenants have used up, as the supervisor keeps it for all processes. */

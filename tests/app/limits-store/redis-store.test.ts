@@ -119,8 +119,11 @@ describe('a server that fails', { skip }, () => {
     await isUp()
     redis.freeze()
     t.after(() => redis.goOn())
-    await assert.rejects(within(5000, store.exchange('t', want(5)), 'a rejection'), /no answer within 200 ms/)
-    assert.equal(store.isUp, false)
+    for (const isUp of [true, false]) {
+      const late = within(5000, store.exchange('t', want(5)), 'a rejection')
+      await assert.rejects(late, /no answer within 200 ms/)
+      assert.equal(store.isUp, isUp, 'one late answer may be an accident')
+    }
     redis.goOn()
     await isUp()
     assert.deepEqual(told, ['up', 'down: no answer within 200 ms', 'up'])
