@@ -19,24 +19,42 @@ const anthropic = [
  * The header fields that tell a tenant how much is left of its limits, in the words of the API that it uses. OpenAI has
  * one limit of tokens: that of which the smaller part is left.
  *
+ * @param now on the clock of the account
  * @param wallNow milliseconds since 1970: Anthropic's clients are told a time of day
  */
-export function limitFields(account: TenantAccount, dialect: Dialect, wallNow = Date.now): Field[] {
+export function limitFields(
+  account: TenantAccount,
+  dialect: Dialect,
+  now: number,
+  wallNow = Date.now,
+): Field[] {
   const fields: Field[] = []
   if (dialect === 'anthropic') {
     for (const [index, names] of anthropic.entries()) {
-      if (account.limit(index) === Number.POSITIVE_INFINITY) continue
-      const until = new Date(wallNow() + resetMs(account, index))
-      put(fields, names, account, index, until.toISOString())
+      const limit = account.limit(index)
+      if (limit === Number.POSITIVE_INFINITY) continue
+      const used = account.used(index, now)
+      put(fields, names, limit, used, new Date(wallNow() + resetMs(limit, used)).toISOString())
     }
     return fields
   }
-  if (account.limit(requests) !== Number.POSITIVE_INFINITY)
-    put(fields, openaiRequests, account, requests, duration(resetMs(account, requests)))
-  const tokens = partLeft(account, completion) < partLeft(account, prompt) ? completion : prompt
-  if (account.limit(tokens) !== Number.POSITIVE_INFINITY)
-    put(fields, openaiTokens, account, tokens, duration(resetMs(account, tokens)))
+  const limit = account.limit(requests)
+  if (limit !== Number.POSITIVE_INFINITY) {
+    const used = account.used(requests, now)
+    put(fields, openaiRequests, limit, used, duration(resetMs(limit, used)))
+  }
+  putTokens(fields, account, now)
   return fields
+}
+
+function putTokens(fields: Field[], account: TenantAccount, now: number): void {
+  const [ofPrompt, ofCompletion] = [account.limit(prompt), account.limit(completion)]
+  const [readTokens, written] = [account.used(prompt, now), account.used(completion, now)]
+  const isCompletion = partLeft(ofCompletion, written) < partLeft(ofPrompt, readTokens)
+  const limit = isCompletion ? ofCompletion : ofPrompt
+  if (limit === Number.POSITIVE_INFINITY) return
+  const used = isCompletion ? written : readTokens
+  put(fields, openaiTokens, limit, used, duration(resetMs(limit, used)))
 }
 
 interface Names {
@@ -55,25 +73,22 @@ function anthropicNames(what: string): Names {
   return { limit: name('limit'), remaining: name('remaining'), reset: name('reset') }
 }
 
-function put(fields: Field[], names: Names, account: TenantAccount, index: number, reset: string): void {
-  const left = Math.max(0, account.limit(index) - account.used(index))
+function put(fields: Field[], names: Names, limit: number, used: number, reset: string): void {
   fields.push(
-    [names.limit, String(account.limit(index))],
-    [names.remaining, String(Math.floor(left))],
+    [names.limit, String(limit)],
+    [names.remaining, String(Math.max(0, Math.floor(limit - used)))],
     [names.reset, reset],
   )
 }
 
 /** Milliseconds until all of the limit is there again. */
-export function resetMs(account: TenantAccount, index: number): number {
-  const used = account.used(index)
-  return used === 0 ? 0 : (used * 60_000) / account.limit(index)
+export function resetMs(limit: number, used: number): number {
+  return used === 0 ? 0 : (used * 60_000) / limit
 }
 
 /** Infinite where there is no limit: the other one is told then. */
-function partLeft(account: TenantAccount, index: number): number {
-  const limit = account.limit(index)
-  return limit === Number.POSITIVE_INFINITY ? limit : (limit - account.used(index)) / limit
+function partLeft(limit: number, used: number): number {
+  return limit === Number.POSITIVE_INFINITY ? limit : (limit - used) / limit
 }
 
 /** As OpenAI writes it: `120ms`, `7s`, `6m0s`. Rounded up: whoever waits that long has waited long enough. */

@@ -36,7 +36,7 @@ export function tenantLimits(options: TenantLimitsOptions): MiddlewareHandler<Ga
     const record = c.get('record')
     const { account } = decision
     record.tenant ??= account.name
-    record.answerFields = limitFields(account, dialectOf(record.path))
+    record.answerFields = limitFields(account, dialectOf(record.path), account.now())
     if (decision instanceof TenantRefusal) {
       onLimited(account.name, decision.limit)
       throw tenantRateLimited(decision)

@@ -80,6 +80,6 @@ function limitState(account: TenantAccount, index: number): LimitState | null {
   const used = Math.round(account.used(index))
   return {
     ...{ limit, used, remaining: Math.max(0, limit - used) },
-    reset_seconds: Math.ceil(resetMs(account, index) / 1000),
+    reset_seconds: Math.ceil(resetMs(limit, used) / 1000),
   }
 }

@@ -250,7 +250,7 @@ export function createMetrics() {
     ),
     limitsStoreWaits: counter(
       'limits_store_waits_total',
-      'Requests that waited for the store, since what their process had taken ahead was used up.',
+      'Requests that waited until more of the limits of their tenant was granted.',
     ),
     bufferedBytes: gauge('sum', 'buffered_bytes', 'Bytes that the bodies of requests take up.'),
     overhead: histogram(

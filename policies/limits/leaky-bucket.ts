@@ -15,10 +15,11 @@ export class LeakyBucket {
   #level = 0
   #at = 0
   /**
-   * The lowest levels, each with its time: every one is lower than all that follow. What is given back late may have
-   * drained in the meantime, as far as the level was low.
+   * The lowest levels, and when they were: every one is lower than all that follow. What is given back late may have
+   * drained in the meantime, as far as the level was low. Two lists of numbers: objects would cost twice as much.
    */
-  readonly #lows: { at: number; level: number }[] = []
+  readonly #lows: number[] = []
+  readonly #lowsAt: number[] = []
 
   /** @param perMinute infinite: no limit, nothing is counted */
   constructor(perMinute = Number.POSITIVE_INFINITY) {
@@ -50,15 +51,13 @@ export class LeakyBucket {
 
   /** Uses so much, be there room for it or not; of a negative amount, all is given back. */
   add(amount: number, now: number): void {
-    this.set(Math.max(0, this.level(now) + amount), now)
+    const before = this.level(now)
+    this.#change(before, Math.max(0, before + amount), now)
   }
 
   /** What others have found out about it. */
   set(level: number, now: number): void {
-    if (this.#perMinute === Number.POSITIVE_INFINITY) return
-    this.#noteLow(Math.min(level, this.level(now)), now)
-    this.#level = level
-    this.#at = now
+    this.#change(this.level(now), level, now)
   }
 
   /**
@@ -67,7 +66,8 @@ export class LeakyBucket {
    */
   takeBack(amount: number, since: number, now: number): number {
     const taken = Math.min(amount, this.least(since, now))
-    for (const low of this.#lows) if (low.at > since) low.level = Math.max(0, low.level - amount)
+    for (let index = this.#lows.length - 1; index >= 0 && this.#lowsAt[index]! > since; index--)
+      this.#lows[index] = Math.max(0, this.#lows[index]! - amount)
     this.#level = this.level(now) - taken
     this.#at = now
     return taken
@@ -76,8 +76,8 @@ export class LeakyBucket {
   /** The lowest level after `since`. */
   least(since: number, now: number): number {
     let least = this.level(now)
-    for (let index = this.#lows.length - 1; index >= 0 && this.#lows[index]!.at > since; index--)
-      least = Math.min(least, this.#lows[index]!.level)
+    for (let index = this.#lows.length - 1; index >= 0 && this.#lowsAt[index]! > since; index--)
+      least = Math.min(least, this.#lows[index]!)
     return least
   }
 
@@ -88,14 +88,27 @@ export class LeakyBucket {
     return over > rounding ? (over * minuteMs) / this.#perMinute : 0
   }
 
+  #change(before: number, level: number, now: number): void {
+    if (this.#perMinute === Number.POSITIVE_INFINITY) return
+    this.#noteLow(Math.min(level, before), now)
+    this.#level = level
+    this.#at = now
+  }
+
   #noteLow(level: number, at: number): void {
     const lows = this.#lows
-    while (lows.length > 0 && lows.at(-1)!.level >= level) lows.pop()
-    lows.push({ at, level })
+    const times = this.#lowsAt
+    while (lows.length > 0 && lows[lows.length - 1]! >= level) {
+      lows.pop()
+      times.pop()
+    }
+    lows.push(level)
+    times.push(at)
     if (lows.length < mostLows) return
     for (let index = 0; index < lows.length - 1; index++) {
-      lows[index]!.at = lows[index + 1]!.at
+      times[index] = times[index + 1]!
       lows.splice(index + 1, 1)
+      times.splice(index + 1, 1)
     }
   }
 }

@@ -74,11 +74,12 @@ export class SharedAccount extends TenantAccount {
 
   override take(asked: Amounts): Reservation | TenantRefusal | Promise<Reservation | TenantRefusal> {
     const amounts = this.capped(asked)
-    const refusal = this.refusal(amounts)
+    const now = this.now()
+    const refusal = this.refusal(amounts, now)
     if (refusal !== undefined) return refusal
     const isAlone = this.#closed || !this.#options.store.isUp
-    if (isAlone || (this.#waiting.length === 0 && this.#fits(amounts))) return this.#spend(amounts)
-    if (this.now() - this.#heardAt < freshMs) {
+    if (isAlone || (this.#waiting.length === 0 && this.#fits(amounts))) return this.#spend(amounts, now)
+    if (now - this.#heardAt < freshMs) {
       const known = this.#refusalOfAll(amounts)
       if (known !== undefined) return known
     }
@@ -92,28 +93,29 @@ export class SharedAccount extends TenantAccount {
 
   override outlook(asked: Amounts): TenantRefusal | undefined {
     const amounts = this.capped(asked)
-    const refusal = this.refusal(amounts)
+    const refusal = this.refusal(amounts, this.now())
     if (refusal !== undefined || !this.#isInformed || this.#fits(amounts)) return refusal
     return this.#refusalOfAll(amounts)
   }
 
   override settle(reservation: Reservation, used: Amounts): Amounts {
     const changes = super.settle(reservation, used)
+    const now = this.now()
     for (let index = 0; index < 3; index++)
-      this.#share[index]! -= Math.max(changes[index]!, -this.#mostBack(index, reservation.since))
+      this.#share[index]! -= Math.max(changes[index]!, -this.#mostBack(index, reservation.since, now))
     this.#noteUse()
     return changes
   }
 
   /** What was added then has not drained since, in all processes together; see `LeakyBucket.takeBack`. */
-  #mostBack(index: number, since: number): number {
+  #mostBack(index: number, since: number, now: number): number {
     if (!this.#isInformed) return Number.POSITIVE_INFINITY
-    return Math.max(0, this.#ofAll[index]!.least(since, this.now()) - Math.max(0, this.#share[index]!))
+    return Math.max(0, this.#ofAll[index]!.least(since, now) - Math.max(0, this.#share[index]!))
   }
 
-  override used(index: number): number {
-    if (!this.#isInformed) return super.used(index)
-    return Math.max(0, this.#ofAll[index]!.level(this.now()) - Math.max(0, this.#share[index]!))
+  override used(index: number, now: number = this.now()): number {
+    if (!this.#isInformed) return super.used(index, now)
+    return Math.max(0, this.#ofAll[index]!.level(now) - Math.max(0, this.#share[index]!))
   }
 
   /** Once a second as long as it is active: gives back what nobody needs, and shows the store that this process lives. */
@@ -149,12 +151,12 @@ export class SharedAccount extends TenantAccount {
     return this.inFlight < this.#slots || this.mostInFlight === Number.POSITIVE_INFINITY
   }
 
-  #spend(amounts: Amounts): Reservation {
+  #spend(amounts: Amounts, now: number): Reservation {
     for (let index = 0; index < 3; index++) {
       this.#share[index]! -= amounts[index]!
       this.#mean[index]! += (amounts[index]! - this.#mean[index]!) * newest
     }
-    const reservation = this.reserve(amounts)
+    const reservation = this.reserve(amounts, now)
     this.#peak = Math.max(this.#peak, this.inFlight)
     this.#wasUsed = true
     this.#noteUse()
@@ -260,7 +262,9 @@ export class SharedAccount extends TenantAccount {
       const fits = this.#fits(amounts)
       // Without a refusal less than one is missing.
       decide(
-        this.refusal(amounts) ?? (fits ? undefined : this.#refusalOfAll(amounts)) ?? this.#spend(amounts),
+        this.refusal(amounts, now) ??
+          (fits ? undefined : this.#refusalOfAll(amounts)) ??
+          this.#spend(amounts, now),
       )
     }
     this.#isAsking = false
@@ -274,8 +278,9 @@ export class SharedAccount extends TenantAccount {
   }
 
   #decideAlone(): void {
+    const now = this.now()
     for (const { amounts, decide } of this.#waiting.splice(0))
-      decide(this.refusal(amounts) ?? this.#spend(amounts))
+      decide(this.refusal(amounts, now) ?? this.#spend(amounts, now))
   }
 
   /** By what the store has said last. */

@@ -59,7 +59,7 @@ export class Reservation {
 export class TenantAccount {
   readonly name: string
   protected readonly buckets = [new LeakyBucket(), new LeakyBucket(), new LeakyBucket()] as const
-  protected readonly now: () => number
+  readonly now: () => number
   protected mostInFlight = Number.POSITIVE_INFINITY
   #inFlight = 0
   #meanMs = firstDurationMs
@@ -109,12 +109,13 @@ export class TenantAccount {
    */
   take(asked: Amounts): Reservation | TenantRefusal | Promise<Reservation | TenantRefusal> {
     const amounts = this.capped(asked)
-    return this.refusal(amounts) ?? this.reserve(amounts)
+    const now = this.now()
+    return this.refusal(amounts, now) ?? this.reserve(amounts, now)
   }
 
   /** What `take` would say now. */
   outlook(asked: Amounts): TenantRefusal | undefined {
-    return this.refusal(this.capped(asked))
+    return this.refusal(this.capped(asked), this.now())
   }
 
   /**
@@ -136,8 +137,8 @@ export class TenantAccount {
   }
 
   /** Used up of that limit per minute. */
-  used(index: number): number {
-    return this.buckets[index]!.level(this.now())
+  used(index: number, now: number = this.now()): number {
+    return this.buckets[index]!.level(now)
   }
 
   limit(index: number): number {
@@ -154,8 +155,7 @@ export class TenantAccount {
   }
 
   /** By what this process knows itself. The limit that makes it wait longest is named. */
-  protected refusal(amounts: Amounts): TenantRefusal | undefined {
-    const now = this.now()
+  protected refusal(amounts: Amounts, now: number): TenantRefusal | undefined {
     let longest = -1
     let waitMs = 0
     for (let index = 0; index < 3; index++) {
@@ -178,8 +178,7 @@ export class TenantAccount {
     return new TenantRefusal(this, 'requests_in_flight', this.mostInFlight, 1, waitMs)
   }
 
-  protected reserve(amounts: Amounts): Reservation {
-    const now = this.now()
+  protected reserve(amounts: Amounts, now: number): Reservation {
     this.#inFlight++
     for (let index = 0; index < 3; index++) this.buckets[index]!.add(amounts[index]!, now)
     return new Reservation(this, amounts, now)
