@@ -60,6 +60,10 @@ export class KeyRing {
     return this.#byName.get(name)
   }
 
+  get tenants(): readonly Tenant[] {
+    return [...this.#byName.values()].map(({ tenant }) => tenant)
+  }
+
   get names(): string[] {
     return [...this.#byName.keys()]
   }

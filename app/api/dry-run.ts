@@ -33,7 +33,9 @@ export interface DryRunOptions extends DryRouteOptions {
   readonly full: () => boolean
   /** What the limits would do with a request of that standing. */
   readonly limits: (standing: Standing) => LimitsView
-  readonly tenants: Pick<TenantLimitsOptions, 'limiter' | 'estimates'>
+  readonly tenants: Pick<TenantLimitsOptions, 'limiter' | 'estimates'> & {
+    named(name: string): Tenant | undefined
+  }
 }
 
 /** What is said of a request about which nothing is known. */
@@ -62,8 +64,7 @@ export function createDryRun(options: DryRunOptions): (request: DryRunRequest) =
   return async function dryRun(request) {
     const path = pathAndQuery(`http://router${request.path}`)
     const route = path.split('?', 1)[0] ?? ''
-    const tenant =
-      request.tenant === undefined ? undefined : options.tenants.limiter.tenantNamed(request.tenant)
+    const tenant = request.tenant === undefined ? undefined : options.tenants.named(request.tenant)
     const limits = request.limits ?? options.limits(standingOf(tenant, request.headers))
     const known = { ...nothing, path, limits, policy: config.policy, refused: null }
     if (ownRoutes.has(route) || isAdminRoute(route)) return { ...known, outcome: 'answered' }
@@ -81,7 +82,7 @@ export function createDryRun(options: DryRunOptions): (request: DryRunRequest) =
       const last = refused ?? (fault === undefined ? null : refusalOf(fault))
       const notes = [...found.notes, ...notesOn(config)]
       if (request.tenant !== tenant?.name)
-        notes.push(`The tenant ${JSON.stringify(request.tenant)} has used nothing lately.`)
+        notes.push(`There is no tenant ${JSON.stringify(request.tenant)} that has limits.`)
       const goesOn = waits || limits.outcome === 'waits' ? 'waits' : 'sent'
       return { ...known, ...found, notes, refused: last, outcome: last === null ? goesOn : 'refused' }
     } catch (error) {

@@ -131,7 +131,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
   const limits = createLimits(config, observer, now)
   const tenants = await createTenantLimits({
     ...{ config, clock, shared: shared?.limitsStore },
-    observer: new TenantObserver({ metrics, log }),
+    observer: new TenantObserver({ metrics, log, counts: accounting.tenants }),
   })
   const budget = new RetryBudget({ ...budgetOf(config), now })
   const held = new HeldBytes({
@@ -140,7 +140,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
   })
   const memory = createMemory(pool)
   let identity = identityOf(config, log)
-  accounting.tenants.follow(identity.ring?.names ?? [])
+  tenants.follow(identity.ring?.tenants)
   const refreshGauges = () => observer.refreshGauges(pool, held.held)
   const listeners: Listener[] = []
 
@@ -218,7 +218,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
       observer.policyChanged(next.policy, next.cacheThreshold)
       if (parts.log !== undefined) log.level = next.logLevel
       identity = nextIdentity
-      accounting.tenants.follow(identity.ring?.names ?? [])
+      tenants.follow(identity.ring?.tenants)
       // Requests under way go on in the applications that they have come to.
       applications = createApplications(next, identity)
       return renewed

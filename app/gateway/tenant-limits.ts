@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import type { LimitsStore } from '../../policies/limits/limits-store.ts'
-import { minuteLimits, type TenantAccount } from '../../policies/limits/tenant-account.ts'
-import { TenantLimiter } from '../../policies/limits/tenant-limiter.ts'
+import type { TenantLimits as Limits, Tenant } from '../../http/tenant.ts'
+import { type LimitsStore, perMinute } from '../../policies/limits/limits-store.ts'
+import { limitNames, minuteLimits, type TenantAccount } from '../../policies/limits/tenant-account.ts'
+import { isLimited, TenantLimiter } from '../../policies/limits/tenant-limiter.ts'
 import { TokenEstimates } from '../../policies/limits/token-estimates.ts'
 import { resetMs } from '../api/limit-fields.ts'
 import type { TenantLimitsOptions } from '../api/tenant-limits.ts'
@@ -22,6 +23,10 @@ export interface TenantLimitsWiring {
 
 /** The limits of tenants, which outlive a configuration. */
 export interface TenantLimits extends TenantLimitsOptions {
+  /** The configuration names these from now on; undefined: it has no list. */
+  follow(tenants: readonly Tenant[] | undefined): void
+  /** One that the configuration names, or that has used something lately. */
+  named(name: string): Tenant | undefined
   view(): TenantLimitsView
   /** Gives back to the store what was not used. */
   close(): Promise<void>
@@ -41,19 +46,39 @@ export async function createTenantLimits(wiring: TenantLimitsWiring): Promise<Te
     ...{ clock, store: redis ?? shared },
     onWait: () => observer.storeAwaited(),
   })
+  let configured: readonly Tenant[] = []
   return {
+    follow(tenants = []) {
+      configured = tenants.filter(({ limits }) => isLimited(limits))
+      limiter.follow(tenants)
+      observer.follow(new Map(tenants.map(({ name, limits }) => [name, limitsIn(limits)])))
+    },
+    named: (name) => configured.find((tenant) => tenant.name === name) ?? limiter.tenantNamed(name),
     limiter,
     estimates: new TokenEstimates(),
     onLimited: (tenant, limit) => observer.limited(tenant, limit),
     view: () => ({
       store: address === undefined ? null : { address, up: redis?.isUp === true },
-      tenants: [...limiter.accounts].map(tenantView),
+      tenants: allAccounts(limiter, configured).map(tenantView),
     }),
     async close() {
       await limiter.close()
       redis?.close()
     },
   }
+}
+
+function allAccounts(limiter: TenantLimiter, configured: readonly Tenant[]): readonly TenantAccount[] {
+  const names = new Set(configured.map(({ name }) => name))
+  const others = limiter.accounts.filter(({ name }) => !names.has(name))
+  return [...configured.map((tenant) => limiter.accountOf(tenant)), ...others]
+}
+
+/** The names of the limits that there are. */
+function limitsIn(limits: Limits): readonly string[] {
+  const [requests, prompt, completion] = perMinute(limits)
+  const figures = [requests, prompt, completion, limits.requestsInFlight ?? Number.POSITIVE_INFINITY]
+  return limitNames.filter((_, index) => figures[index] !== Number.POSITIVE_INFINITY)
 }
 
 /** Without user and password: it is shown, and becomes a label. */

@@ -67,7 +67,7 @@ export interface TenantView {
 export interface TenantLimitsView {
   /** Where several routers share the limits; null: they are those of this router. */
   readonly store: { readonly address: string; readonly up: boolean } | null
-  /** Those that have asked for anything lately. */
+  /** Those that have limits. */
   readonly tenants: readonly TenantView[]
 }
 

@@ -1,6 +1,7 @@
 import { type Aggregator, Gauge, Registry } from 'prom-client'
 import { BoundCounter } from './bound-counter.ts'
 import { BoundHistogram } from './bound-histogram.ts'
+import { tenantMetrics } from './tenant-metrics.ts'
 
 /** Seconds, from a tokenize call to a generation of half an hour; prom-client's own buckets stop at 10 s. */
 const durations = [
@@ -38,6 +39,7 @@ export function createMetrics() {
 
   return {
     registry,
+    ...tenantMetrics({ counter, gauge }),
     reloadSuccess: gauge(
       'min',
       'config_reload_success',
@@ -156,12 +158,6 @@ export function createMetrics() {
       shares,
     ),
     requests: counter('requests_total', 'Finished client requests.', 'route', 'status'),
-    tenantRequests: counter(
-      'tenant_requests_total',
-      'Finished client requests by tenant and outcome: success, client_error, client_closed, failure.',
-      'tenant',
-      'outcome',
-    ),
     errors: counter(
       'request_errors_total',
       'Errors that the router itself answered or logged.',
@@ -236,22 +232,6 @@ export function createMetrics() {
       'class',
     ),
     rejected: counter('rejected_total', 'Requests that were turned away before any attempt.', 'reason'),
-    tenantLimited: counter(
-      'tenant_limited_total',
-      'Requests that were turned away since a limit of their tenant was used up.',
-      'tenant',
-      'limit',
-    ),
-    limitsStoreUp: gauge(
-      'min',
-      'limits_store_up',
-      'Whether the store in which routers share the limits of tenants can be used: 1 or 0.',
-      'store',
-    ),
-    limitsStoreWaits: counter(
-      'limits_store_waits_total',
-      'Requests that waited until more of the limits of their tenant was granted.',
-    ),
     bufferedBytes: gauge('sum', 'buffered_bytes', 'Bytes that the bodies of requests take up.'),
     overhead: histogram(
       'overhead_seconds',

@@ -1,5 +1,5 @@
 import type { Tenant } from '../../http/tenant.ts'
-import { LeakyBucket } from './leaky-bucket.ts'
+import { aheadShare, LimitShare } from './limit-share.ts'
 import type { Amounts, LimitsStore, ShareAnswer, ShareRequest } from './limits-store.ts'
 import { type Reservation, TenantAccount, type TenantRefusal } from './tenant-account.ts'
 
@@ -20,13 +20,6 @@ export interface SharedAccountOptions {
 const gapMs = 100
 /** Milliseconds for which it is believed that there is no room, and the store is not asked again. */
 const freshMs = 50
-/** Of the limit: what a process takes ahead, at least and at most. The first is a second's worth. */
-const aheadShare = { least: 1 / 60, most: 1 / 20 } as const
-/** Requests whose average is taken ahead where it is more than the least. */
-const aheadRequests = 2
-/** How much the newest request counts in that average. */
-const newest = 0.1
-const rounding = 1e-6
 
 interface Waiting {
   readonly amounts: Amounts
@@ -40,11 +33,7 @@ interface Waiting {
  */
 export class SharedAccount extends TenantAccount {
   readonly #options: SharedAccountOptions
-  /** Granted and not spent yet; negative: spent and not told yet. */
-  readonly #share: [number, number, number] = [0, 0, 0]
-  /** As the store has said last. */
-  readonly #ofAll = [new LeakyBucket(), new LeakyBucket(), new LeakyBucket()] as const
-  readonly #mean: [number, number, number] = [1, 0, 0]
+  readonly #shares = [new LimitShare(1), new LimitShare(0), new LimitShare(0)] as const
   /** Requests in flight that may be held without asking, and those that other processes hold. */
   #slots = 0
   #slotsOfOthers = 0
@@ -102,20 +91,14 @@ export class SharedAccount extends TenantAccount {
     const changes = super.settle(reservation, used)
     const now = this.now()
     for (let index = 0; index < 3; index++)
-      this.#share[index]! -= Math.max(changes[index]!, -this.#mostBack(index, reservation.since, now))
+      this.#shares[index]!.settle(changes[index]!, reservation.since, now, this.#isInformed)
     this.#noteUse()
     return changes
   }
 
-  /** What was added then has not drained since, in all processes together; see `LeakyBucket.takeBack`. */
-  #mostBack(index: number, since: number, now: number): number {
-    if (!this.#isInformed) return Number.POSITIVE_INFINITY
-    return Math.max(0, this.#ofAll[index]!.least(since, now) - Math.max(0, this.#share[index]!))
-  }
-
   override used(index: number, now: number = this.now()): number {
     if (!this.#isInformed) return super.used(index, now)
-    return Math.max(0, this.#ofAll[index]!.level(now) - Math.max(0, this.#share[index]!))
+    return this.#shares[index]!.used(now)
   }
 
   /** Once a second as long as it is active: gives back what nobody needs, and shows the store that this process lives. */
@@ -123,7 +106,7 @@ export class SharedAccount extends TenantAccount {
     const isQuiet = !this.#wasUsed && this.#waiting.length === 0
     this.#wasUsed = false
     this.#peak = this.inFlight
-    if (this.#slots > 0 || this.#share.some((points) => points !== 0)) this.#ask(isQuiet)
+    if (this.#slots > 0 || this.#shares.some((share) => !share.isEmpty)) this.#ask(isQuiet)
     else if (isQuiet && this.inFlight === 0 && !this.#isAsking) this.#isActive = false
   }
 
@@ -146,16 +129,12 @@ export class SharedAccount extends TenantAccount {
 
   #fits(amounts: Amounts): boolean {
     for (let index = 0; index < 3; index++)
-      if (this.#share[index]! + rounding < amounts[index]! && this.limit(index) !== Number.POSITIVE_INFINITY)
-        return false
+      if (!this.#shares[index]!.covers(amounts[index]!, this.limit(index))) return false
     return this.inFlight < this.#slots || this.mostInFlight === Number.POSITIVE_INFINITY
   }
 
   #spend(amounts: Amounts, now: number): Reservation {
-    for (let index = 0; index < 3; index++) {
-      this.#share[index]! -= amounts[index]!
-      this.#mean[index]! += (amounts[index]! - this.#mean[index]!) * newest
-    }
+    for (let index = 0; index < 3; index++) this.#shares[index]!.spend(amounts[index]!)
     const reservation = this.reserve(amounts, now)
     this.#peak = Math.max(this.#peak, this.inFlight)
     this.#wasUsed = true
@@ -168,10 +147,7 @@ export class SharedAccount extends TenantAccount {
     this.#activate()
     if (this.#isAsking || this.#cancelSoon !== undefined || !this.#options.store.isUp) return
     for (let index = 0; index < 3; index++) {
-      const ahead = this.#ahead(index)
-      const share = this.#share[index]!
-      if (share >= ahead / 2 && share <= ahead * 2) continue
-      if (this.limit(index) === Number.POSITIVE_INFINITY) continue
+      if (!this.#shares[index]!.isUneven(this.limit(index))) continue
       this.#askSoon()
       return
     }
@@ -193,13 +169,6 @@ export class SharedAccount extends TenantAccount {
       })
   }
 
-  /** What is to be held beyond the next requests. */
-  #ahead(index: number): number {
-    const limit = this.limit(index)
-    const wanted = Math.min(limit * aheadShare.most, this.#mean[index]! * aheadRequests)
-    return Math.floor(Math.max(limit * aheadShare.least, wanted))
-  }
-
   /** @param isQuiet nothing is to be held ahead */
   #ask(isQuiet = false): void {
     if (this.#isAsking || this.#closed || !this.#options.store.isUp) return
@@ -215,26 +184,17 @@ export class SharedAccount extends TenantAccount {
     )
   }
 
-  /** What is told and asked; what is charged or given back leaves the share at once. */
   #request(isQuiet: boolean): ShareRequest {
     const now = this.now()
     const charge: [number, number, number] = [0, 0, 0]
     const want: [number, number, number] = [0, 0, 0]
     for (let index = 0; index < 3; index++) {
-      if (this.limit(index) === Number.POSITIVE_INFINITY) {
-        this.#share[index] = 0
-        continue
-      }
-      const ahead = isQuiet ? 0 : this.#ahead(index)
-      const share = this.#share[index]!
-      let needed = ahead
-      for (const { amounts } of this.#waiting) needed += amounts[index]!
-      // What was used while the store was gone has drained since.
-      if (share < 0) charge[index] = Math.min(-share, this.buckets[index]!.level(now))
-      else if (share > needed + ahead) charge[index] = needed - share
-      if (share < 0) this.#share[index] = 0
-      else if (charge[index]! < 0) this.#share[index] = needed
-      want[index] = Math.max(0, Math.ceil(needed - this.#share[index]!))
+      let waiting = 0
+      for (const { amounts } of this.#waiting) waiting += amounts[index]!
+      const spent = this.buckets[index]!.level(now)
+      const told = this.#shares[index]!.exchange(this.limit(index), waiting, isQuiet, spent)
+      charge[index] = told.charge
+      want[index] = told.want
     }
     return { limits: this.limits, charge, want, slots: this.#slotsWanted(isQuiet) }
   }
@@ -250,12 +210,8 @@ export class SharedAccount extends TenantAccount {
   #answered({ granted, used, slots, slotsHeld }: ShareAnswer, asked: number): void {
     const now = this.now()
     this.#heardAt = now
-    for (let index = 0; index < 3; index++) {
-      this.#share[index]! += granted[index]!
-      const bucket = this.#ofAll[index]!
-      if (bucket.perMinute !== this.limit(index)) bucket.setLimit(this.limit(index), now)
-      bucket.set(used[index]!, now)
-    }
+    for (let index = 0; index < 3; index++)
+      this.#shares[index]!.answered(granted[index]!, used[index]!, this.limit(index), now)
     this.#slots = slots
     this.#slotsOfOthers = slotsHeld - slots
     for (const { amounts, decide } of this.#waiting.splice(0, asked)) {
@@ -273,7 +229,7 @@ export class SharedAccount extends TenantAccount {
 
   #unanswered({ charge }: ShareRequest): void {
     this.#isAsking = false
-    for (let index = 0; index < 3; index++) this.#share[index]! -= charge[index]!
+    for (let index = 0; index < 3; index++) this.#shares[index]!.unsaid(charge[index]!)
     this.#decideAlone()
   }
 
@@ -289,7 +245,7 @@ export class SharedAccount extends TenantAccount {
     let longest = -1
     let waitMs = 0
     for (let index = 0; index < 3; index++) {
-      const wait = this.#ofAll[index]!.waitMs(amounts[index]! - Math.max(0, this.#share[index]!), now)
+      const wait = this.#shares[index]!.waitMs(amounts[index]!, now)
       if (wait <= waitMs) continue
       longest = index
       waitMs = wait

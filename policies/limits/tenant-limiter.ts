@@ -26,6 +26,7 @@ export class TenantLimiter {
   readonly #accounts = new Map<string, TenantAccount>()
   readonly #active = new Set<SharedAccount>()
   readonly #now: () => number
+  #named: ReadonlySet<string> = new Set()
   #sweepAt = firstSweep
   #cancelTick: (() => void) | undefined
 
@@ -39,7 +40,7 @@ export class TenantLimiter {
    * @param asked one request, and the tokens that it is taken for
    */
   take(tenant: Tenant, asked: Amounts): Reservation | TenantRefusal | Promise<Reservation | TenantRefusal> {
-    return this.#accountOf(tenant).take(asked)
+    return this.#opened(tenant).take(asked)
   }
 
   /** What `take` would say now; nothing is taken. */
@@ -56,19 +57,27 @@ export class TenantLimiter {
   }
 
   /** Of all tenants that have used something lately. */
-  get accounts(): Iterable<TenantAccount> {
-    return this.#accounts.values()
+  get accounts(): readonly TenantAccount[] {
+    return [...this.#accounts.values()]
   }
 
-  /** Only these are there from now on; what the others have used up is forgotten. */
-  retain(tenants: ReadonlySet<string>): void {
-    for (const [name, account] of this.#accounts) {
-      if (tenants.has(name)) continue
-      this.#accounts.delete(name)
-      if (!(account instanceof SharedAccount)) continue
-      this.#active.delete(account)
-      void account.close()
+  /** What the tenant has used up; nothing, as long as it has not asked for anything. */
+  accountOf(tenant: Tenant): TenantAccount {
+    return this.#accounts.get(tenant.name) ?? new TenantAccount(tenant, this.#now)
+  }
+
+  /**
+   * The configuration names these tenants from now on: their limits act at once. What those have used up that it names no
+   * longer is forgotten; those that it has never named stay.
+   */
+  follow(tenants: readonly Tenant[]): void {
+    const gone = this.#named
+    this.#named = new Set(tenants.map(({ name }) => name))
+    for (const tenant of tenants) {
+      const account = this.#accounts.get(tenant.name)
+      if (account !== undefined) account.tenant = tenant
     }
+    for (const name of gone) if (!this.#named.has(name)) this.#forget(name)
   }
 
   /** Resolves when the store has what was not used, or is not there. */
@@ -79,7 +88,15 @@ export class TenantLimiter {
     await Promise.all(shared.map((account) => account.close()))
   }
 
-  #accountOf(tenant: Tenant): TenantAccount {
+  #forget(name: string): void {
+    const account = this.#accounts.get(name)
+    this.#accounts.delete(name)
+    if (!(account instanceof SharedAccount)) return
+    this.#active.delete(account)
+    void account.close()
+  }
+
+  #opened(tenant: Tenant): TenantAccount {
     const known = this.#accounts.get(tenant.name)
     if (known !== undefined) {
       known.tenant = tenant

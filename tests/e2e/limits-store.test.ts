@@ -8,7 +8,7 @@ import { startRedis, withoutRedis } from '../support/redis-server.ts'
 import { runRouter } from '../support/router-process.ts'
 import type { Scope } from '../support/scope.ts'
 import { startScriptedWorker } from '../support/scripted-worker.ts'
-import { tenantRouter } from '../support/tenant-router.ts'
+import { tenantHeaders, tenantRouter } from '../support/tenant-router.ts'
 
 const timeout = 30_000
 
@@ -56,7 +56,7 @@ describe('two routers with one store', { skip: withoutRedis }, () => {
     const load = startLoad({
       ...{ perSecond: 100, t },
       to: () => ({ port: routers[load.sent % 2]!.port }),
-      request: () => ({ path: '/v1/completions', json }),
+      request: () => ({ path: '/v1/completions', json, headers: tenantHeaders }),
     })
     const more = (count: number) => {
       const until = load.done.length + count

@@ -11,7 +11,7 @@ import { routerOver } from '../support/router-over.ts'
 import type { Scope } from '../support/scope.ts'
 import { startScriptedWorker } from '../support/scripted-worker.ts'
 import { send } from '../support/send-all.ts'
-import { tenantRouter } from '../support/tenant-router.ts'
+import { tenantHash, tenantHeaders, tenantRouter } from '../support/tenant-router.ts'
 import { answer, until } from '../support/wire.ts'
 
 const timeout = 30_000
@@ -49,7 +49,7 @@ describe('a tenant', () => {
       notes: string[]
     }
     assert.equal(other.outcome, 'sent')
-    assert.ok(other.notes.includes('The tenant "team-b" has used nothing lately.'))
+    assert.ok(other.notes.includes('There is no tenant "team-b" that has limits.'))
     const { store, tenants } = (await router.read('/limits')) as { store: null; tenants: object[] }
     assert.equal(store, null)
     assert.equal(tenants.length, 1)
@@ -102,7 +102,7 @@ describe('a tenant', () => {
     const gate = Promise.withResolvers<void>()
     worker.use((request) => [until(gate.promise), ...worker.healthy(request)])
     const running = rawRequest({
-      ...{ port: router.port, path: '/v1/chat/completions' },
+      ...{ port: router.port, path: '/v1/chat/completions', headers: tenantHeaders },
       json: { ...chat, max_tokens: 900, stream: true },
     })
     await worker.received(1)
@@ -134,6 +134,25 @@ describe('a tenant', () => {
     assert.equal(head.header('x-ratelimit-limit-requests'), undefined, 'no limit, no field')
   })
 
+  test('that is taken out of the list leaves nothing behind', { timeout }, async (t) => {
+    const { router } = await start(t, { requestsPerMinute: 1 })
+    assert.equal((await router.ask()).head.status, 200)
+    assert.equal((await router.ask()).head.status, 429)
+    const limited = (limit: string) =>
+      router.metric('vllm_router_tenant_limited_total', { tenant: 'team-a', limit })
+    assert.equal(await limited('requests'), 1)
+    assert.equal(await limited('prompt_tokens'), undefined, 'it has no such limit')
+    router.use(undefined)
+    assert.equal((await router.ask()).head.status, 401)
+    assert.equal(await limited('requests'), undefined)
+    assert.deepEqual(await router.read('/limits'), { store: null, tenants: [] })
+    router.use({ requestsPerMinute: 1 })
+    assert.equal(await limited('requests'), 0)
+    const { tenants } = (await router.read('/limits')) as { tenants: { requests: { used: number } }[] }
+    assert.equal(tenants[0]?.requests.used, 0, 'a tenant with limits is there before its first request')
+    assert.equal((await router.ask()).head.status, 200)
+  })
+
   test('is refused before the queue and the rate of all, and does not use these up', {
     timeout,
   }, async (t) => {
@@ -153,22 +172,21 @@ describe('a tenant', () => {
 test('several processes have one limit together', { timeout }, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'router-'))
   t.after(() => rm(folder, { recursive: true }))
-  const file = join(folder, 'router.config.mjs')
+  const file = join(folder, 'keys.yaml')
   await writeFile(
     file,
-    `const limits = { requestsPerMinute: 60, requestsInFlight: 20 }
-    const tenant = { name: 'team-a', priority: 'normal', weight: 1, limits }
-    const middleware = (c, next) => { c.set('tenant', tenant); return next() }
-    export default { processes: 2, middleware: [{ position: 'before', middleware }] }`,
+    `[{ name: team-a, hash: '${tenantHash}', limits: { requests-per-minute: 60, requests-in-flight: 20 } }]`,
   )
   const worker = await startScriptedWorker(undefined, { t })
-  const router = await routerOver([worker], { t, args: ['--config', file] })
+  const router = await routerOver([worker], { t, args: ['--processes', '2', '--keys-file', file] })
   const json = { model: 'test-model', prompt: 'hi' }
   const begin = performance.now()
   const statuses: number[] = []
   while (statuses.length < 120) {
     const some = await Promise.all(
-      Array.from({ length: 8 }, () => send(router.apiPort, { path: '/v1/completions', json })),
+      Array.from({ length: 8 }, () =>
+        send(router.apiPort, { path: '/v1/completions', json, headers: tenantHeaders }),
+      ),
     )
     for (const { head } of some) statuses.push(head.status)
   }

@@ -19,7 +19,7 @@ const tenantLimits = object<TenantLimitsView>('what tenants have used up of thei
     }),
   ),
   tenants: list(
-    'tenants that have asked for anything lately',
+    'tenants that have limits',
     object<TenantView>('one of them', {
       tenant: text('its name'),
       requests: limit,

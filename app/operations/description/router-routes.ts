@@ -84,7 +84,7 @@ export const routerRoutes: RouteGroup = {
     {
       ...{ method: 'get', path: '/limits', name: 'getLimits' },
       summary: 'What tenants have used up of their limits',
-      more: 'Of those that have asked for anything lately. What is used up is that of all processes, and of all routers that share a store; requests in flight are those of this router.',
+      more: 'Of those that have limits. What is used up is that of all processes, and of all routers that share a store; requests in flight are those of this router.',
       answers: { 200: { when: 'always', content: json(ref('TenantLimits'), exampleLimits) } },
     },
     {

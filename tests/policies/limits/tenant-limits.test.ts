@@ -126,12 +126,18 @@ describe('other limits', () => {
 
   test('of a tenant that is gone are forgotten, and requests that still run do no harm', () => {
     const { limiter, tenant, take } = limiterOf({ requestsPerMinute: 1 })
+    const other = tenantOf({ requestsPerMinute: 1 }, 'team-b')
+    limiter.follow([tenant, other])
     const running = taken(take())
-    limiter.retain(new Set(['team-b']))
-    assert.deepEqual([...limiter.accounts], [])
+    taken(limiter.take(tenantOf({ requestsPerMinute: 1 }, 'made up'), one))
+    limiter.follow([other])
+    assert.deepEqual(
+      limiter.accounts.map(({ name }) => name),
+      ['made up'],
+    )
     running.settle(noAmounts)
     taken(limiter.take(tenant, one))
-    limiter.retain(new Set([tenant.name]))
+    limiter.follow([tenant])
     refused(take())
   })
 
