@@ -69,7 +69,7 @@ function responseIdOf(c: Context<GatewayContext>): string | undefined {
   const sent = sentPath(c.req.url)
   if (sent === undefined) return ''
   const payload = c.get('payload')
-  const isUnread = payload === undefined && (c.get('body')?.byteLength ?? 0) > 0
+  const isUnread = payload === undefined && hasBody(c)
   return storedResponseIn(sent, payload, isUnread)
 }
 
@@ -87,27 +87,41 @@ function checkMaker(
 
 function checkModel(c: Context<GatewayContext>, allowed: readonly string[], pool: Pool): void {
   const named = modelNamed(c)
-  if (typeof named === 'string' && named !== '') {
+  if (named === ambiguous) throw modelWanted(allowed)
+  if (named !== undefined) {
     if (allowed.includes(named)) return
     throw modelNotAllowed(named, allowed)
   }
   const implied = impliedModel(pool, c.req.method, c.req.path)
   if (implied !== undefined && allowed.includes(implied)) return
-  const hasBody = (c.get('body')?.byteLength ?? 0) > 0
-  // Without one no model is run: a stored response is read, say.
-  if (implied === undefined && !hasBody) return
-  const message = `\`model\` is missing, or cannot be told for sure: this key may use ${allowed.slice(0, 10).join(', ')}.`
-  throw new RouterError('invalid_request', message, { param: 'model' })
+  // Without a body no model is run: a stored response is read, say.
+  if (implied !== undefined || hasBody(c)) throw modelWanted(allowed)
 }
 
-/** What the body calls the model, if every reader finds the same. */
-function modelNamed(c: Context<GatewayContext>): unknown {
+function hasBody(c: Context<GatewayContext>): boolean {
+  return (c.get('body')?.byteLength ?? 0) > 0
+}
+
+function modelWanted(allowed: readonly string[]): RouterError {
+  const message = `\`model\` is missing, or cannot be told for sure: this key may use ${allowed.slice(0, 10).join(', ')}.`
+  return new RouterError('invalid_request', message, { param: 'model' })
+}
+
+/** Two readers of the body could find two models in it. */
+const ambiguous = Symbol('ambiguous')
+
+/** What the body calls the model, if every reader finds the same; undefined where it names none. */
+function modelNamed(c: Context<GatewayContext>): string | undefined | typeof ambiguous {
+  if (!hasBody(c)) return undefined
   const payload = c.get('payload')
-  const body = c.get('body')
   const contentType = firstHeader(c.env.incoming.headers, 'content-type')?.trim() ?? ''
-  if (!isForm(contentType)) return payload?.model
-  // A form that reads like JSON, too.
-  if (payload !== undefined || body === undefined) return undefined
-  const values = valuesInForm(body, contentType, 'model')
-  return values?.length === 1 ? values[0] : undefined
+  let named: unknown = payload?.model
+  if (isForm(contentType)) {
+    const values = valuesInForm(c.get('body')!, contentType, 'model')
+    // A form that reads like JSON, too, is neither for sure.
+    if (payload !== undefined || values === undefined || values.length > 1) return ambiguous
+    named = values[0]
+  } else if (payload === undefined) return ambiguous
+  if (named === undefined || named === null || named === '') return undefined
+  return typeof named === 'string' ? named : ambiguous
 }

@@ -1,3 +1,4 @@
+import type { MiddlewareEntry } from './extensions.ts'
 import { keyLists, shownKeys } from './key-entries.ts'
 import type { ConfigProblem } from './problem.ts'
 import { type Config, type SettingKey, settings } from './settings.ts'
@@ -47,11 +48,16 @@ export function restartNeeded(before: Config, after: Config): ConfigProblem[] {
       hint: 'restart the router for it',
     }))
   const sameCode =
-    sameList(before.middleware, after.middleware) &&
+    sameList(before.middleware.flatMap(codeOf), after.middleware.flatMap(codeOf)) &&
     sameList(Object.entries(before.selectionPolicies).flat(), Object.entries(after.selectionPolicies).flat())
   if (sameCode) return problems
   const problem = 'code cannot change while the router runs'
   return [...problems, { name: 'middleware', origin: 'reload', problem, hint: 'restart the router for it' }]
+}
+
+/** Entries with a place are made anew with each configuration. */
+function codeOf(entry: MiddlewareEntry): unknown[] {
+  return typeof entry === 'function' ? ['after', entry] : [entry.position, entry.middleware]
 }
 
 function sameList(a: readonly unknown[], b: readonly unknown[]): boolean {

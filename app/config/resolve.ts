@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { extensionSchemas, extensionsAllowed } from './extensions.ts'
-import { clashes, type KeyLists, type PlacedEntry, readKeyEntries } from './key-entries.ts'
+import { clashes, type KeyLists, type PlacedEntry, type ReadEntries, readKeyEntries } from './key-entries.ts'
 import { ownIssue } from './kinds/kind.ts'
 import { nearest } from './kinds/nearest.ts'
 import { type ConfigProblem, faultName, got, type Origin, type RawValue } from './problem.ts'
@@ -68,7 +68,8 @@ function checkKeys(
   { key, value }: RawValue,
   lists: Map<string, readonly PlacedEntry[]>,
 ): readonly ConfigProblem[] {
-  const { entries, faults } = readKeyEntries(value as Tree)
+  const given = value as Tree | ReadEntries
+  const { entries, faults } = 'entries' in given ? given : readKeyEntries(given)
   lists.set(key, entries)
   return faults
 }

@@ -1,7 +1,6 @@
 import type { Environment } from '../config/environment.ts'
 import { loadConfig } from '../config/load-config.ts'
 import { ConfigError, type ConfigProblem } from '../config/problem.ts'
-import { resolveOptions } from '../config/resolve-options.ts'
 import type { Config } from '../config/settings.ts'
 import { createRouter, type Router } from '../gateway/router.ts'
 import { type Clock, systemClock } from '../runtime/clock.ts'
@@ -11,6 +10,7 @@ import { Channel, type Handlers, type Port } from './channel.ts'
 import { RemoteAdmission } from './remote-admission.ts'
 import { controlHandlers, RemoteControl } from './remote-control.ts'
 import { RemoteLimits } from './remote-limits.ts'
+import { resolveShare } from './share-config.ts'
 
 export interface OwnProcessOptions {
   readonly port: Port
@@ -115,7 +115,7 @@ export class OwnProcess {
     if (order.hasCode) this.#code = await this.#loadCode()
     const config = { ...order.config, ...this.#code }
     const channel = this.#channel
-    const router = await createRouter(resolveOptions(config), {
+    const router = await createRouter(resolveShare(config), {
       log: this.#options.createLog(config, order.number),
       shared: {
         admission: order.sharesCap ? new RemoteAdmission(channel) : undefined,
@@ -142,7 +142,7 @@ export class OwnProcess {
     const committed = this.#committed
     const router = await this.#ready.promise
     await committed
-    return router.prepare(resolveOptions({ ...config, ...this.#code }))
+    return router.prepare(resolveShare({ ...config, ...this.#code }))
   }
 
   /** Code cannot be sent: it is loaded from where the supervisor has it from. */

@@ -4,7 +4,11 @@
  */
 
 import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { hashOfKey } from '../../middleware/key-ring.ts'
 import { within } from '../support/deadline.ts'
 import { startOtlpReceiver } from '../support/otlp-receiver.ts'
 import { type RawRequestOptions, rawRequest } from '../support/raw-client.ts'
@@ -16,11 +20,14 @@ const prompt = 'canary-prompt-7c1f'
 const output = 'canary-output-91ab'
 const keys = {
   client: 'canary-client-key-55d2',
+  tenant: 'canary-tenant-key-9d17',
+  expired: 'canary-expired-key-44c8',
   wrong: 'canary-wrong-key-0f3e',
   worker: 'canary-worker-key-a80c',
   admin: 'canary-admin-key-e6b4',
 }
-const secrets = [prompt, output, ...Object.values(keys)]
+const hashes = [keys.tenant, keys.expired].map(hashOfKey)
+const secrets = [prompt, output, ...Object.values(keys), ...hashes.map((hash) => hash.slice(7))]
 
 const completion = JSON.stringify({
   ...{ id: 'x', object: 'chat.completion', created: 1, model: 'test-model' },
@@ -50,6 +57,12 @@ for (const level of ['info', 'trace']) {
     const receiver = await startOtlpReceiver(t)
     const workers = await Promise.all([0, 1].map(() => startScriptedWorker(undefined, { t })))
     const settings = ['--log-level', level, '--policy', 'cache_aware', '--otlp-traces-endpoint', receiver.url]
+    const home = await mkdtemp(join(tmpdir(), 'vllm-router-told-'))
+    t.after(() => rm(home, { recursive: true, force: true }))
+    const keysFile = join(home, 'keys.yaml')
+    const list = `- name: a\n  hash: ${hashes[0]}\n- name: b\n  hash: ${hashes[1]}\n  expires: 2020-01-01\n`
+    await writeFile(keysFile, list)
+    settings.push('--keys-file', keysFile)
     const secret = ['--router-api-keys', keys.client, '--api-key', keys.worker, '--admin-api-key', keys.admin]
     const router = await routerOver(workers, { t, args: [...settings, ...secret] })
     const ask = async (request: RawRequestOptions, key = keys.client) => {
@@ -73,7 +86,9 @@ for (const level of ['info', 'trace']) {
       for (const stream of [false, true]) await ask({ json: { ...chat, stream } })
     }
     for (const worker of workers) worker.use(undefined)
-    await ask({ json: chat }, keys.wrong)
+    for (const key of [keys.tenant, keys.expired, keys.wrong, hashes[0]]) await ask({ json: chat }, key)
+    await writeFile(keysFile, `${list}- name: c\n  hash: ${keys.tenant}\n- name: d\n  hash: ${hashes[1]}\n`)
+    assert.equal((await operate('POST', '/reload', {})).status, 409)
     await ask({ json: { ...chat, messages: prompt, temperature: prompt } })
     await ask({ json: { ...chat, model: 'nobody-has-it' } })
     await ask({ body: `{"model": "test-model", "messages": [${prompt}` })

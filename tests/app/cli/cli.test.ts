@@ -8,6 +8,7 @@ import { helpText } from '../../../app/cli/help.ts'
 import { loadConfig } from '../../../app/config/load-config.ts'
 import { printConfig } from '../../../app/config/print-config.ts'
 import { settings } from '../../../app/config/settings.ts'
+import { hashOfKey } from '../../../middleware/key-ring.ts'
 import { within } from '../../support/deadline.ts'
 import { settable, textsOf } from '../../support/setting-values.ts'
 
@@ -93,6 +94,62 @@ describe('check-config', () => {
     assert.deepEqual([code, out], [2, ''])
     assert.match(err, /2 faults/)
     assert.ok(err.endsWith('\n'))
+  })
+})
+
+describe('hash-key', () => {
+  const hashed = (text: string, argv: readonly string[] = []) =>
+    run(['hash-key', ...argv], { stdin: async () => text })
+  const random = 'hZ0m1cKX8nQy7VwB3uE5tR9aLpS2dF4gJ6kM8xC1vNo'
+
+  test('prints the line for the key on standard input, which a list of keys takes', async () => {
+    const { code, out } = await hashed(`${random}\n`)
+    assert.deepEqual([code, out], [0, `hash: ${hashOfKey(random)}\n`])
+    assert.equal((await hashed(`${random}\r\n`)).out, out)
+    const readFile = async () => `- name: a\n  ${out}`
+    const loaded = await loadConfig({ argv: ['--keys-file', 'keys.yaml'], env: {}, readFile })
+    assert.deepEqual(loaded.ok && loaded.config.fileKeys?.[0]?.hash, [hashOfKey(random)])
+  })
+
+  test('makes a key of 256 random bits, another one each time', async () => {
+    const keys = new Set<string>()
+    for (let at = 0; at < 20; at++) {
+      const { code, out } = await run(['hash-key', '--new'])
+      const [, key = '', hash] = /^key: {2}(sk-[\w-]{43})\nhash: (.*)\n$/.exec(out) ?? []
+      assert.deepEqual([code, hash], [0, hashOfKey(key)])
+      assert.equal(Buffer.from(key.slice(3), 'base64url').byteLength, 32)
+      keys.add(key)
+      assert.equal((await hashed(key)).code, 0)
+    }
+    assert.equal(keys.size, 20)
+  })
+
+  test('refuses what could be guessed from its hash, says why, and repeats nothing of it', async () => {
+    for (const key of ['secret', 'secret'.repeat(20), `${random.slice(1)}`, 'a'.repeat(100)]) {
+      const { code, out, err } = await hashed(key)
+      assert.deepEqual([code, out], [2, ''], key)
+      assert.match(
+        err,
+        /too short, or not random: whoever reads the hash could try billions .* --new makes one/,
+      )
+      assert.ok(!err.includes(key.slice(0, 6)), err)
+    }
+    for (const [key, why] of [
+      ['', /nothing on standard input/],
+      [`${random} ${random}`, /without spaces/],
+      [`${random}\n${random}`, /one word/],
+      [`${random}é`, /printable ASCII/],
+    ] as const)
+      assert.match((await hashed(key)).err, why)
+  })
+
+  test('takes no key on its command line', async () => {
+    for (const argv of [[random], ['--key', random], ['--new', random]]) {
+      const { code, out, err } = await hashed('', argv)
+      assert.deepEqual([code, out], [2, ''])
+      assert.match(err, /everyone who can list processes/)
+      assert.ok(!err.includes(random))
+    }
   })
 })
 

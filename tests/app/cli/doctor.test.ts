@@ -126,6 +126,35 @@ describe('a fleet that is well', () => {
   })
 })
 
+describe('the keys of clients', () => {
+  test('that have expired, or soon will, and tenants that nobody can be', { timeout }, async (t) => {
+    const home = mkdtempSync(join(tmpdir(), 'vllm-router-doctor-'))
+    t.after(() => rmSync(home, { recursive: true }))
+    const file = join(home, 'keys.json')
+    const inDays = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString()
+    const entry = (name: string, digit: string, more: object) => ({
+      ...{ name, hash: `sha256:${digit.repeat(64)}` },
+      ...more,
+    })
+    const list = [
+      entry('over', '1', { expires: inDays(-1) }),
+      entry('soon', '2', { expires: inDays(3) }),
+      entry('later', '3', { expires: inDays(30) }),
+      entry('never', '4', {}),
+      { name: 'nobody' },
+    ]
+    writeFileSync(file, JSON.stringify(list))
+    const { of } = await examine([...alone, '--keys-file', file])
+    const found = of('client keys').findings?.map(({ about, problem }) => [about, problem.split(' 2')[0]])
+    assert.deepEqual(found, [
+      ['over', 'expired at'],
+      ['soon', 'expires at'],
+      ['nobody', 'it has no hash, and without --jwt-jwks-url no token can name it'],
+    ])
+    assert.doesNotMatch(JSON.stringify(of('client keys')), /sha256/)
+  })
+})
+
 describe('this machine', () => {
   test('a port that somebody else has', { timeout }, async (t) => {
     const server = createServer()

@@ -157,6 +157,23 @@ describe('a list of keys', () => {
     assert.match((await faultsOf({ keys: '&a [*a]' })).join(), /keys\[0\].*got a/)
   })
 
+  test('may be long: then it is read aside, with the same words', { timeout: 20_000 }, async () => {
+    const long = Array.from(
+      { length: 1000 },
+      (_, at) => `- name: tenant-${at}\n  hash: \${HASH_${at}}\n  weight: 2`,
+    )
+    const env = Object.fromEntries(long.map((_, at) => [`HASH_${at}`, hashOfKey(String(at))]))
+    const found = await entriesOf({ keys: long.join('\n'), env })
+    assert.equal(found.length, 1000)
+    assert.deepEqual(found[999]?.hash, [hashOfKey('999')])
+    long[998] = '- name: tenant-5\n  hash: ${NOPE}\n  weight: much'
+    assert.deepEqual(await faultsOf({ keys: long.join('\n'), env }), [
+      'keys[998].hash (file keys.yaml:2996:9): the reference "${NOPE}" is a variable that is not set',
+      'keys[998].weight (file keys.yaml:2997:11): got "much"; allowed: a number from 0.001 to 1000000',
+      'keys[998].name (file keys.yaml:2995:9): the name is given twice, first in file keys.yaml:16:9',
+    ])
+  })
+
   test('is taken over or refused whole, and its change is told by name', async () => {
     const usual = [{ name: 'a' }, { name: 'b' }]
     const before = resolveOptions({ keys: usual })
