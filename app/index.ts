@@ -2,6 +2,7 @@
 
 export { type ErrorCode, RouterError } from '../http/errors.ts'
 export type { RequestBody } from '../http/request-body.ts'
+export type { Tenant } from '../http/tenant.ts'
 export type { GatewayEnv } from '../middleware/gateway-env.ts'
 export type {
   Candidate,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { describe, type TestContext, test } from 'node:test'
+import { hashOfKey } from '../../middleware/key-ring.ts'
 import { startProgram, thisRuntime } from '../support/child.ts'
 import { eventually, within } from '../support/deadline.ts'
 import { rawRequest } from '../support/raw-client.ts'
@@ -73,6 +74,25 @@ describe('examples/tenant-header', () => {
     }
     assert.equal(worker.requests.length, 0)
     assert.equal(await router.metric('vllm_router_request_errors_total', { error_type: 'forbidden' }), 2)
+  })
+})
+
+describe('examples/keys', () => {
+  test('is a right list, once the hashes are there', { timeout }, async (t) => {
+    const worker = await startScriptedWorker(undefined, { t })
+    const args = ['--keys-file', 'examples/keys/keys.yaml', '--worker-urls', worker.url]
+    const hashes = { CHAT_PRODUCT_HASH: hashOfKey('chat'), NIGHTLY_REPORTS_HASH: hashOfKey('nightly') }
+    const router = await startRouter({ args, t, env: hashes })
+    await ready(router, 1)
+    const asks = async (key: string, path: string) => {
+      const headers = { 'x-api-key': key }
+      const exchange = rawRequest({ port: router.apiPort, path, headers, json: { ...chat, prompt: 'x' } })
+      return (await within(5000, exchange.text(), 'the answer')).status
+    }
+    assert.equal(await asks('chat', '/v1/chat/completions'), 200)
+    assert.equal(await asks('nightly', '/v1/chat/completions'), 404)
+    assert.equal(await asks('nightly', '/v1/embeddings'), 403)
+    assert.equal(await asks('nobody', '/v1/chat/completions'), 401)
   })
 })
 

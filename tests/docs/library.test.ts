@@ -5,6 +5,7 @@ import { bearerAuth } from 'hono/bearer-auth'
 import { ipRestriction } from 'hono/ip-restriction'
 import type { ConfigInput, GatewayEnv } from '../../app/index.ts'
 import { createGateway } from '../../app/index.ts'
+import { hashOfKey } from '../../middleware/key-ring.ts'
 import { eventually, within } from '../support/deadline.ts'
 import { rawRequest } from '../support/raw-client.ts'
 import { startScriptedWorker } from '../support/scripted-worker.ts'
@@ -65,6 +66,21 @@ describe('docs/library.md: middleware', () => {
       `plain ${bytes} test-model`,
       `after ${bytes} test-model`,
     ])
+  })
+
+  test('knows the tenant behind the keys, and not before them', { timeout }, async (t) => {
+    const seen: (string | undefined)[] = []
+    const note = (c: Context<GatewayEnv>, next: () => Promise<void>) => {
+      seen.push(c.get('tenant')?.name)
+      return next()
+    }
+    const { ask } = await start(t, {
+      keys: [{ name: 'team-a', hash: hashOfKey('right'), models: 'test-model' }],
+      middleware: [{ position: 'before', middleware: note }, note],
+    })
+    assert.equal((await ask({ authorization: 'Bearer right' })).status, 200)
+    assert.deepEqual(seen, [undefined, 'team-a'])
+    assert.equal((await ask()).status, 401)
   })
 
   test('is passed by neither health checks nor admin routes, but by the list of models', {
