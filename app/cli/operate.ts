@@ -3,14 +3,16 @@ import { loadConfig } from '../config/load-config.ts'
 import { formatProblems } from '../config/problem.ts'
 import type { ConfigView, ReloadResult } from '../operations/router-control.ts'
 import type { RequestView } from '../request/request-view.ts'
+import type { UsageReport } from '../usage/usage-report.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
 import { followRequests, requestPath } from './follow-requests.ts'
 import type { Terminal } from './live/terminal.ts'
 import { top } from './live/top.ts'
 import { watchWorkers } from './live/watch-workers.ts'
 import { routerFetch } from './router-fetch.ts'
-import { RunningRouter } from './running-router.ts'
+import { Refused, RunningRouter } from './running-router.ts'
 import { textTable } from './text-table.ts'
+import { usagePath, usageTable } from './usage-view.ts'
 import { type Arguments, splitArguments, type VerbName, verbOf } from './verbs.ts'
 import { requestColumns, requestRow, workerTable } from './views.ts'
 import { describeWorkers } from './worker-words.ts'
@@ -24,6 +26,7 @@ export const operations = [
   'add',
   'remove',
   'requests',
+  'usage',
   'reload',
   'config',
 ] as const satisfies readonly VerbName[]
@@ -125,6 +128,16 @@ async function perform(router: RunningRouter, asked: Asked): Promise<number> {
       if (own.follow !== undefined) return followRequests(router, asked)
       const { requests } = await router.ask<{ requests: RequestView[] }>('GET', requestPath(own))
       return shown(requests, () => textTable(requestColumns, requests.map(requestRow)))
+    }
+    case 'usage': {
+      if (own.csv !== undefined) {
+        const { status, text } = await router.get(usagePath(own))
+        if (status !== 200) throw new Refused(status, text)
+        out(text)
+        return 0
+      }
+      const report = await router.ask<UsageReport>('GET', usagePath(own))
+      return shown(report, () => usageTable(report))
     }
     case 'config': {
       const view = await router.ask<ConfigView>('GET', '/config')

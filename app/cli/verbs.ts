@@ -21,11 +21,14 @@ export const ownFlags = {
   follow: { argument: '', help: 'go on with each request that ends, until Ctrl-C' },
   failed: { argument: '', help: 'only requests that ended otherwise than well' },
   worker: { argument: '<worker>', help: 'only requests that this worker was asked' },
-  model: { argument: '<name>', help: 'only requests for this model' },
-  tenant: { argument: '<name>', help: 'only requests of this tenant' },
+  model: { argument: '<name>', help: 'only what is for this model' },
+  tenant: { argument: '<name>', help: 'only what is of this tenant' },
   status: { argument: '<code>', help: 'only requests with this status' },
   'slower-than-ms': { argument: '<n>', help: 'only requests that took longer' },
   new: { argument: '', help: 'make a random key, and print it this once' },
+  from: { argument: '<time>', help: 'only from this date or time on, in UTC' },
+  to: { argument: '<time>', help: 'only before this date or time, in UTC' },
+  csv: { argument: '', help: 'CSV of each hour instead of a table' },
   limit: { argument: '<n>', help: 'at most so many, the newest first [50]' },
 } as const satisfies Readonly<Record<string, OwnFlag>>
 
@@ -68,6 +71,10 @@ export const verbs = {
   requests: {
     help: 'the last requests: where each went and why',
     flags: [...ask, 'follow', 'failed', 'worker', 'model', 'tenant', 'status', 'slower-than-ms', 'limit'],
+  },
+  usage: {
+    help: 'what tenants have used, by model',
+    flags: [...ask, 'csv', 'tenant', 'model', 'from', 'to'],
   },
   reload: { help: 'read the configuration anew', flags: ask },
   config: {

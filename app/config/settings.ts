@@ -12,6 +12,7 @@ import { breaker, retries } from './settings/resilience.ts'
 import { selection } from './settings/selection.ts'
 import { tls } from './settings/tls.ts'
 import { tracing } from './settings/tracing.ts'
+import { usage } from './settings/usage.ts'
 import { workers } from './settings/workers.ts'
 
 /**
@@ -29,6 +30,7 @@ export const groups = [
   { title: 'Deadlines and bounds', settings: deadlines },
   { title: 'Keys', settings: access },
   { title: 'Discovery', settings: discovery },
+  { title: 'Usage', settings: usage },
   { title: 'Log', settings: logging },
   { title: 'Traces', settings: tracing },
 ] as const
@@ -44,6 +46,7 @@ const table = {
   ...deadlines,
   ...access,
   ...discovery,
+  ...usage,
   ...logging,
   ...tracing,
 }

@@ -1,9 +1,6 @@
 import { HeldBytes } from '../../http/held-bytes.ts'
-import type { Admission } from '../../policies/limits/admission-queue.ts'
-import type { LimitsStore } from '../../policies/limits/limits-store.ts'
-import type { RateLimiter } from '../../policies/limits/token-bucket.ts'
 import { RetryBudget } from '../../policies/resilience/retry-budget.ts'
-import { createApi, type HttpOptions } from '../api/api.ts'
+import { createApi } from '../api/api.ts'
 import { createMemory } from '../api/call-of.ts'
 import { createDryRun } from '../api/dry-run.ts'
 import { ModelNames } from '../api/model-names.ts'
@@ -19,60 +16,36 @@ import { createOperations } from '../operations/operations.ts'
 import { readPage } from '../operations/page-files.ts'
 import type { RouterControl } from '../operations/router-control.ts'
 import { bufferBound } from '../runtime/available-memory.ts'
-import { type Clock, systemClock } from '../runtime/clock.ts'
+import { systemClock } from '../runtime/clock.ts'
 import { detectRuntime } from '../runtime/detect.ts'
-import type { FetchHandler, Listener, ListenOptions, Runtime } from '../runtime/runtime.ts'
+import type { FetchHandler, Listener, ListenOptions } from '../runtime/runtime.ts'
 import { Accounting } from '../telemetry/accounting.ts'
 import { createTracer } from '../telemetry/create-tracer.ts'
 import { exposition, type Samples, samplesOf, wantsOpenMetrics } from '../telemetry/exposition.ts'
 import { figureNames, figuresOf } from '../telemetry/figures.ts'
-import { type Log, silentLog } from '../telemetry/log.ts'
+import { silentLog } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { Observer } from '../telemetry/observer.ts'
 import { shownCertificates } from '../telemetry/shown-certificates.ts'
 import { TenantObserver } from '../telemetry/tenant-observer.ts'
+import { UsageBook } from '../telemetry/usage-book.ts'
+import { usageReport } from '../usage/usage-report.ts'
 import type { WorkerRegistry } from '../workers/registry.ts'
 import { Certificates } from './certificates.ts'
 import { createFleet } from './fleet.ts'
 import { type Identity, identityOf } from './identity.ts'
 import { createLimits } from './limits.ts'
 import { relayOptions } from './relay-options.ts'
-import { type ReadConfig, Reloader } from './reloader.ts'
+import { Reloader } from './reloader.ts'
+import type { RouterParts } from './router-parts.ts'
 import { createTenantLimits } from './tenant-limits.ts'
+import { createUsageKeeper } from './usage.ts'
 
 /** Longest time in milliseconds that `ready` takes, and between two looks. */
 const readyMs = 2000
 const lookMs = 10
 /** Milliseconds for the last bytes of answers to get from our sockets to their clients. */
 const farewellMs = 2000
-
-/** What a router may be given instead of the real thing. */
-export interface RouterParts {
-  readonly log?: Log
-  readonly clock?: Clock
-  /** Uniform in [0, 1). */
-  readonly random?: () => number
-  readonly runtime?: Runtime
-  /** Reads the configuration anew. Undefined: it cannot be reloaded from here. */
-  readonly readConfig?: ReadConfig | undefined
-  /** For one of several processes: it shares the API's port and has no operations listener. */
-  readonly shared?: SharedParts
-}
-
-/** What one of several processes has together with the others; its supervisor keeps it. */
-export interface SharedParts {
-  /** Undefined: there is no cap. */
-  readonly admission: Admission | undefined
-  /** Where processes agree on what tenants have used up. */
-  readonly limitsStore: LimitsStore
-  /** Undefined: there is no limit. */
-  readonly limiter: RateLimiter | undefined
-  /** What probes and admin routes on the API listener show and do: that of all processes. */
-  readonly control: RouterControl
-  readonly onOperatorChange: () => void
-  /** See `TenantModelsOptions`. */
-  readonly madeElsewhere: HttpOptions['madeElsewhere']
-}
 
 /** A router in one process: two HTTP applications over one fleet. `createGateway` shows of it what programs need. */
 export interface Router {
@@ -90,6 +63,8 @@ export interface Router {
    * @param names only of these metrics; default: of all
    */
   samples(names?: readonly string[]): Promise<Samples>
+  /** Writes the usage that was counted until now; rejects where that cannot be. */
+  flushUsage(): Promise<void>
   probe(): void
   ready(): Promise<void>
   start(options?: {
@@ -119,7 +94,10 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
     cacheThreshold: config.cacheThreshold,
   })
   const tracer = await createTracer(config, { log, clock })
-  const accounting = new Accounting({ metrics, log, clock, tracer })
+  const usage = new UsageBook(metrics)
+  const keeper = createUsageKeeper(config, { metrics, log, clock, store: shared?.usage })
+  keeper.follow(usage)
+  const accounting = new Accounting({ metrics, log, clock, tracer, usage })
   const fleet = createFleet({
     ...{ config, clock, random, runtime, observer },
     onOperatorChange: shared?.onOperatorChange,
@@ -140,6 +118,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
   })
   const memory = createMemory(pool)
   let identity = identityOf(config, log)
+  accounting.follow(identity.ring?.names ?? [])
   tenants.follow(identity.ring?.tenants)
   const refreshGauges = () => observer.refreshGauges(pool, held.held)
   const listeners: Listener[] = []
@@ -153,6 +132,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
     ...{ fleet, lifecycle, clock, recent: accounting.recent },
     startupTimeoutMs: () => current.workerStartupTimeoutSecs * 1000,
     tenantLimits: () => tenants.view(),
+    usage: (filter) => usageReport(keeper, filter),
     settings: () => reloader.view(),
     dryRun: (request) => applications.dryRun(request),
     reload: parts.readConfig && (() => reloader.reload('POST /reload')),
@@ -213,11 +193,13 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
       limits.reconfigure(next)
       budget.reconfigure(budgetOf(next))
       held.limit = bufferBound(next.maxBufferedBytes)
+      keeper.retentionDays = next.usageRetentionDays
       tracer?.sample(next.otelSamplingRatio)
       lifecycle.reconfigure(drainTimes(next))
       observer.policyChanged(next.policy, next.cacheThreshold)
       if (parts.log !== undefined) log.level = next.logLevel
       identity = nextIdentity
+      accounting.follow(identity.ring?.names ?? [])
       tenants.follow(identity.ring?.tenants)
       // Requests under way go on in the applications that they have come to.
       applications = createApplications(next, identity)
@@ -259,12 +241,15 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
     feed.close()
     await fleet.stop(Promise.all(listeners.splice(0).map((listener) => listener.close(graceMs))))
     await tenants.close()
+    // Requests that were cut off have been counted by now.
+    await keeper.close()
     await tracer?.stop()
   }
 
   return {
     ...{ registry, control, reloader, prepare, serveApi, serveOperations, probe, ready },
     madeBy: (id) => memory.responses.madeBy(id),
+    flushUsage: () => keeper.flush(),
     samples(names) {
       if (names === undefined) refreshGauges()
       return samplesOf(metrics, names)

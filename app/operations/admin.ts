@@ -7,6 +7,7 @@ import type { WorkerState } from '../workers/worker-state.ts'
 import { reloadChange } from './audit.ts'
 import { dryRunRequest } from './dry-run-request.ts'
 import type { RouterControl } from './router-control.ts'
+import { usageAnswer } from './usage-answer.ts'
 
 export interface AdminOptions {
   readonly control: RouterControl
@@ -29,6 +30,7 @@ const routes = [
   '/debug/requests',
   '/debug/route',
   '/limits',
+  '/usage',
   '/config',
   '/reload',
 ] as const
@@ -94,6 +96,7 @@ export function adminRoutes({ control, access, maxPayloadSize }: AdminOptions): 
   app.get('/debug/requests', async (c) => c.json({ requests: await control.requests(filterOf(c)) }))
   app.post('/debug/route', async (c) => c.json(await control.dryRun(await dryRunRequest(c, maxPayloadSize))))
   app.get('/limits', async (c) => c.json(await control.tenantLimits()))
+  app.get('/usage', (c) => usageAnswer(c, control))
   app.get('/config', async (c) => c.json(await control.settings()))
   app.post('/reload', async (c) => {
     const result = await control.reload()
@@ -103,7 +106,7 @@ export function adminRoutes({ control, access, maxPayloadSize }: AdminOptions): 
 
   for (const path of ['/reload', '/debug/route', '/add_worker', '/remove_worker', '/flush_cache'])
     app.all(path, methodNotAllowed('POST'))
-  for (const path of ['/list_workers', '/get_loads', '/limits', '/config', '/debug/requests'])
+  for (const path of ['/list_workers', '/get_loads', '/limits', '/usage', '/config', '/debug/requests'])
     app.all(path, methodNotAllowed('GET'))
   app.all('/workers', methodNotAllowed('GET, POST'))
   app.all('/workers/:id', methodNotAllowed('GET, PATCH, DELETE'))

@@ -5,6 +5,7 @@ import type { RequestFilter, RequestView } from '../request/request-view.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { RecentRequests } from '../telemetry/recent-requests.ts'
 import { type HeaderFields, type HttpClient, transportError } from '../upstream/http-client.ts'
+import type { UsageFilter, UsageReport } from '../usage/usage-report.ts'
 import { workerState } from '../workers/describe-worker.ts'
 import type { WorkerRegistry } from '../workers/registry.ts'
 import type { Worker } from '../workers/worker.ts'
@@ -32,6 +33,7 @@ export interface LocalControlOptions {
   /** Milliseconds that a new worker may take until it is healthy. */
   readonly startupTimeoutMs: () => number
   readonly tenantLimits: () => TenantLimitsView
+  readonly usage: (filter: UsageFilter) => Promise<UsageReport>
   readonly settings: () => ConfigView
   readonly dryRun: (request: DryRunRequest) => Promise<DryRun>
   /** Undefined: whoever made this router has to reload it. */
@@ -145,6 +147,10 @@ export class LocalControl implements RouterControl {
 
   async tenantLimits(): Promise<TenantLimitsView> {
     return this.#options.tenantLimits()
+  }
+
+  usage(filter: UsageFilter): Promise<UsageReport> {
+    return this.#options.usage(filter)
   }
 
   async settings(): Promise<ConfigView> {

@@ -1,5 +1,6 @@
 import type { DryRun, DryRunRequest } from '../request/dry-run.ts'
 import type { RequestFilter, RequestView } from '../request/request-view.ts'
+import type { UsageFilter, UsageReport } from '../usage/usage-report.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
 
 /** What the probes of the router itself say. */
@@ -91,6 +92,8 @@ export interface RouterControl {
   dryRun(request: DryRunRequest): Promise<DryRun>
   /** What tenants have used up of their limits. */
   tenantLimits(): Promise<TenantLimitsView>
+  /** What tenants have used, hour by hour. Rejects where not all of it can be read. */
+  usage(filter: UsageFilter): Promise<UsageReport>
   settings(): Promise<ConfigView>
   /** Reads the configuration anew and takes it over, all of it or nothing. */
   reload(): Promise<ReloadResult>

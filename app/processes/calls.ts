@@ -13,6 +13,8 @@ import type {
 import type { DryRun, DryRunRequest } from '../request/dry-run.ts'
 import type { RequestFilter, RequestView } from '../request/request-view.ts'
 import type { Samples } from '../telemetry/exposition.ts'
+import type { UsageFilter, UsageReport } from '../usage/usage-report.ts'
+import type { UsageRow } from '../usage/usage-row.ts'
 import type { OperatorChanges } from '../workers/registry.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
 
@@ -32,6 +34,7 @@ export interface ControlCalls {
   requests: [RequestFilter, readonly RequestView[]]
   dryRun: [WireDryRunRequest, DryRun]
   tenantLimits: [null, TenantLimitsView]
+  usage: [UsageFilter, UsageReport]
   settings: [null, ConfigView]
   reload: [null, ReloadResult]
 }
@@ -46,6 +49,8 @@ export interface ProcessCalls extends ControlCalls {
   samples: [readonly string[] | null, Samples]
   /** Whose request made the response with this id; null: it does not know. */
   madeBy: [string, Made | null]
+  /** Hands on the usage that it has counted until now. */
+  flushUsage: [null, null]
   operatorChanges: [null, OperatorChanges]
   adopt: [OperatorChanges, null]
   /** Answered when the worker is healthy there, or after a while. */
@@ -85,6 +90,8 @@ export interface SupervisorCalls extends ControlCalls {
   share: [{ readonly tenant: string; readonly request: ShareRequest }, ShareAnswer]
   /** The same of all other processes. */
   madeElsewhere: [string, Made | null]
+  /** What it has counted since the last time. Answered when it is kept. */
+  addUsage: [readonly UsageRow[], null]
   /** An operator has changed something. */
   operatorChanged: [OperatorChanges, null]
 }

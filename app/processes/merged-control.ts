@@ -10,6 +10,7 @@ import type {
 import type { DryRun, DryRunRequest, LimitsView } from '../request/dry-run.ts'
 import type { RequestFilter, RequestView } from '../request/request-view.ts'
 import { type Clock, within } from '../runtime/clock.ts'
+import type { UsageFilter, UsageReport } from '../usage/usage-report.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
 import { mergeTenantLimits } from './merge-tenant-limits.ts'
 import { mergeWorker, mergeWorkers, worstHealth } from './merge-workers.ts'
@@ -23,6 +24,7 @@ export interface MergedControlOptions {
   /** Resolves when no process finds that worker unhealthy any more, or after a while. */
   readonly untilHealthy: (url: string) => Promise<void>
   readonly limits: (request: DryRunRequest) => LimitsView
+  readonly usage: (filter: UsageFilter) => Promise<UsageReport>
   readonly settings: () => Promise<ConfigView>
   readonly reload: () => Promise<ReloadResult>
   readonly clock: Clock
@@ -119,6 +121,10 @@ export class MergedControl implements RouterControl {
 
   async tenantLimits(): Promise<TenantLimitsView> {
     return mergeTenantLimits(await this.#askAll((control) => control.tenantLimits()))
+  }
+
+  usage(filter: UsageFilter): Promise<UsageReport> {
+    return this.#options.usage(filter)
   }
 
   settings(): Promise<ConfigView> {

@@ -11,6 +11,7 @@ import { RemoteAdmission } from './remote-admission.ts'
 import { controlHandlers, RemoteControl } from './remote-control.ts'
 import { RemoteLimits } from './remote-limits.ts'
 import { resolveShare } from './share-config.ts'
+import { RemoteUsage } from './remote-usage.ts'
 
 export interface OwnProcessOptions {
   readonly port: Port
@@ -78,6 +79,10 @@ export class OwnProcess {
       ping: () => null,
       samples: async (names) => (await router()).samples(names ?? undefined),
       madeBy: async (id) => (await router()).madeBy(id) ?? null,
+      flushUsage: async () => {
+        await (await router()).flushUsage()
+        return null
+      },
       operatorChanges: async () => (await router()).registry.operatorChanges(),
       adopt: async (word) => {
         const { registry } = await router()
@@ -123,6 +128,7 @@ export class OwnProcess {
         limiter: order.sharesRate ? { take: () => channel.call('take', null) } : undefined,
         control: new RemoteControl(channel),
         madeElsewhere: (id) => channel.call('madeElsewhere', id),
+        usage: new RemoteUsage(channel),
         onOperatorChange: () => channel.tell('operatorChanged', router.registry.operatorChanges()),
       },
     })

@@ -8,6 +8,7 @@ import type {
 } from '../operations/router-control.ts'
 import type { DryRun, DryRunRequest } from '../request/dry-run.ts'
 import type { RequestFilter, RequestView } from '../request/request-view.ts'
+import type { UsageFilter, UsageReport } from '../usage/usage-report.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
 import type { ControlCalls } from './calls.ts'
 import type { Handlers } from './channel.ts'
@@ -71,6 +72,10 @@ export class RemoteControl implements RouterControl {
     return this.#channel.call('tenantLimits', null)
   }
 
+  usage(filter: UsageFilter): Promise<UsageReport> {
+    return this.#channel.call('usage', filter)
+  }
+
   settings(): Promise<ConfigView> {
     return this.#channel.call('settings', null)
   }
@@ -98,6 +103,7 @@ export function controlHandlers(control: () => RouterControl): Handlers<ControlC
     requests: (filter) => control().requests(filter),
     dryRun: ({ body, ...request }) => control().dryRun({ ...request, body: Buffer.from(body, 'base64') }),
     tenantLimits: () => control().tenantLimits(),
+    usage: (filter) => control().usage(filter),
     settings: () => control().settings(),
     reload: () => control().reload(),
   }

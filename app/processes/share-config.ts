@@ -25,6 +25,7 @@ export function shareConfig(config: Config, number: number, count: number): Part
     maxConcurrentRequests: undefined,
     maxConcurrentRequestsPerWorker: ownCap,
     rateLimitTokensPerSecond: undefined,
+    usageDir: undefined,
     retryBudgetMinPerSec: config.retryBudgetMinPerSec / count,
   }
 }

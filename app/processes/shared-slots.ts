@@ -32,10 +32,11 @@ export class SharedSlots {
   }
 
   /** Gives back what the ticket has: a slot, or a place in the line. */
-  leave(ticket: number): void {
+  leave(ticket: number): null {
     this.#waiting.get(ticket)?.abort()
     this.#held.get(ticket)?.release()
     this.#held.delete(ticket)
+    return null
   }
 
   /** The process is gone, and all its requests with it. */

@@ -23,6 +23,7 @@ import type { StartOrder, SupervisorCalls } from './calls.ts'
 import type { Handlers } from './channel.ts'
 import { GroupMetrics } from './group-metrics.ts'
 import { GroupReload } from './group-reload.ts'
+import { GroupUsage } from './group-usage.ts'
 import { MergedControl } from './merged-control.ts'
 import { OwnApi } from './own-api.ts'
 import { ProcessGroup } from './process-group.ts'
@@ -68,6 +69,7 @@ export class Supervisor {
   readonly #limits: Limits
   /** What tenants have used up in all processes, where no other store keeps it. */
   readonly #ledger: LimitsLedger
+  readonly #usage: GroupUsage
   readonly #group: ProcessGroup
   #word: OperatorChanges | undefined
   #adopted: Promise<unknown> = Promise.resolve()
@@ -87,10 +89,11 @@ export class Supervisor {
     this.#options = options
     this.#config = config
     this.#observer = new Observer({ metrics: this.#metrics, log, policy: config.policy })
-    const onShown = shownCertificates(this.#metrics, log)
-    this.#certificates = new Certificates({ config, onShown })
+    this.#certificates = new Certificates({ config, onShown: shownCertificates(this.#metrics, log) })
     this.#limits = createLimits(config, this.#observer, () => clock.now())
     this.#ledger = new LimitsLedger(() => clock.now())
+    const serving = () => this.#group.serving
+    this.#usage = new GroupUsage({ config, log, clock, metrics: this.#metrics, serving })
     this.#group = this.#createGroup()
     this.#reloader = new Reloader({
       ...{ config, log },
@@ -101,19 +104,19 @@ export class Supervisor {
     })
     this.#observer.reloaded(true)
     this.control = new MergedControl({
-      controls: () => this.#group.serving.map(({ control }) => control),
+      controls: () => serving().map(({ control }) => control),
       draining: () => this.#draining,
       adopted: async () => void (await this.#adopted),
-      untilHealthy: async (url) => {
-        await Promise.all(this.#group.serving.map(({ channel }) => channel.call('untilHealthy', url)))
-      },
+      untilHealthy: async (url) =>
+        void (await Promise.all(serving().map(({ channel }) => channel.call('untilHealthy', url)))),
       limits: ({ headers }) => this.#limits.view(standingOf(undefined, headers)),
+      usage: (filter) => this.#usage.report(filter),
       settings: async () => this.#reloader.view(),
       reload: () => this.reload('POST /reload'),
       clock,
     })
     const [metrics, observer] = [this.#metrics, this.#observer]
-    this.#groupMetrics = new GroupMetrics({ serving: () => this.#group.serving, metrics, observer, clock })
+    this.#groupMetrics = new GroupMetrics({ serving, metrics, observer, clock })
     const figures = () => this.#groupMetrics.figures()
     this.#feed = new FleetFeed({ control: this.control, clock, figures })
     this.#api = new OwnApi({
@@ -174,6 +177,7 @@ export class Supervisor {
     this.#feed.close()
     await this.#api.close()
     await this.#operations?.close(farewellMs)
+    await this.#usage.close()
   }
 
   #createOperations(config: Config): FetchHandler {
@@ -202,6 +206,7 @@ export class Supervisor {
       if (next.adminApiKey !== this.#config.adminApiKey) this.#feed.disconnect()
       this.#config = next
       this.#limits.reconfigure(next)
+      this.#usage.retentionDays = next.usageRetentionDays
       this.#observer.policyChanged(next.policy, next.cacheThreshold)
       log.level = next.logLevel
       this.#serveOperations = serveOperations
@@ -264,13 +269,11 @@ export class Supervisor {
     return {
       ...controlHandlers(() => this.control),
       enter: ({ ticket, standing }) => slots.enter(ticket, standing),
-      leave: (ticket) => {
-        slots.leave(ticket)
-        return null
-      },
+      leave: (ticket) => slots.leave(ticket),
       take: () => this.#limits.bucket?.take() ?? 0,
       share: ({ tenant, request }) => this.#ledger.exchange(id, tenant, request),
       madeElsewhere: (response) => whoMade(response, this.#group.serving, id),
+      addUsage: (rows) => this.#usage.add(rows),
       operatorChanged: (word) => {
         this.#word = word
         this.#spread(word, id)

@@ -278,6 +278,7 @@ function noteAttempt(record: RequestRecord, lease: Lease): void {
   record.why = lease.why
   record.sentAt = lease.sentAt
   record.lastFailed = false
+  lease.payer = record
   record.candidates = lease.candidates
   record.passedOver = lease.passedOver
   record.trace?.attemptBegins({ worker: lease.worker.url, why: lease.why, sentAt: lease.sentAt })

@@ -90,6 +90,8 @@ export class RequestRecord {
   sentAt: number | undefined
   headAt: number | undefined
   endedAt: number | undefined
+  /** Milliseconds of workers that were its own: each moment of one is divided by the requests on it. */
+  workerMs = 0
   /** Workers that the policy could choose from the last time, and those that it could not. */
   candidates = 0
   passedOver: readonly PassedOver[] = nobody

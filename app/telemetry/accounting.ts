@@ -9,6 +9,7 @@ import { RecentRequests } from './recent-requests.ts'
 import { type RequestLog, requestLog } from './request-log.ts'
 import { TenantCounts } from './tenant-counts.ts'
 import type { Tracer } from './tracer.ts'
+import { UsageBook } from './usage-book.ts'
 
 /** Tokens that one event may stand for, at most: what a usage claims beyond that is not believed. */
 const mostMerged = 100
@@ -21,6 +22,8 @@ export interface AccountingOptions {
   readonly clock: Clock
   /** Undefined: there are no traces. */
   readonly tracer?: Tracer | undefined
+  /** Default: one that nobody reads. */
+  readonly usage?: UsageBook | undefined
 }
 
 /** Opens a record for each client request and closes the books on it: metrics, one log line, and its trace. */
@@ -30,14 +33,16 @@ export class Accounting {
   readonly #writeRequest: RequestLog
   readonly #clock: Clock
   readonly #tracer: Tracer | undefined
+  readonly #usage: UsageBook
   readonly #open = new Set<RequestRecord>()
   readonly #idle: (() => void)[] = []
   readonly recent: RecentRequests
   readonly tenants: TenantCounts
 
-  constructor({ metrics, log, clock, tracer }: AccountingOptions) {
+  constructor({ metrics, log, clock, tracer, usage = new UsageBook(metrics) }: AccountingOptions) {
     this.#metrics = metrics
     this.tenants = new TenantCounts(metrics)
+    this.#usage = usage
     this.#log = log
     this.#writeRequest = requestLog(log)
     this.#clock = clock
@@ -46,6 +51,12 @@ export class Accounting {
       () => clock.now(),
       () => this.#open,
     )
+  }
+
+  /** From now on there are tenants of these names: the series of all others go. */
+  follow(tenants: Iterable<string>): void {
+    this.tenants.follow(tenants)
+    this.#usage.keepOnly((tenant) => this.tenants.label(tenant) === tenant)
   }
 
   /** Requests that have not ended yet. */
@@ -106,6 +117,7 @@ export class Accounting {
       metrics.firstToken.of(model).observe((record.firstTokenAt - record.startedAt) / 1000, traceId)
     }
     if (record.eventStream && endReason !== undefined) metrics.streamsEnded.of(endReason).inc()
+    if (record.attempts > 0) this.#usage.count(this.tenants.label(record.tenant), record)
     if (record.usage !== undefined) {
       const { prompt, completion, cached } = record.usage
       metrics.tokens.of(model, 'prompt').inc(prompt)

@@ -2,6 +2,7 @@ import { type Aggregator, Gauge, Registry } from 'prom-client'
 import { BoundCounter } from './bound-counter.ts'
 import { BoundHistogram } from './bound-histogram.ts'
 import { tenantMetrics } from './tenant-metrics.ts'
+import { usageMetrics } from './usage-metrics.ts'
 
 /** Seconds, from a tokenize call to a generation of half an hour; prom-client's own buckets stop at 10 s. */
 const durations = [
@@ -211,15 +212,11 @@ export function createMetrics() {
       'Completion tokens of streams without usage, counted by their events; part of tokens_total.',
       'model',
     ),
+    ...usageMetrics(registry),
     streamsEnded: counter('streams_ended_total', 'Streams that had begun, by what ended them.', 'reason'),
     queueDepth: gauge('sum', 'queue_depth', 'Requests that wait for a slot.'),
     queueWait: histogram('queue_wait_seconds', 'Time that requests waited for a slot.', durations),
-    queueClassDepth: gauge(
-      'sum',
-      'queue_class_depth',
-      'Requests that wait for a slot, by their class.',
-      'class',
-    ),
+    queueClassDepth: gauge('sum', 'queue_class_depth', 'Requests that wait for a slot, by class.', 'class'),
     queueClassWait: histogram(
       'queue_class_wait_seconds',
       'Time that requests waited for a slot, by their class.',

@@ -26,9 +26,9 @@ export class TenantCounts {
     for (const name of this.#names) for (const outcome of outcomes) tenantRequests.of(name, outcome)
   }
 
-  /** The name as a label. */
-  label(tenant: string): string {
-    return this.#names.has(tenant) ? tenant : unnamed
+  /** The name as a label; empty where there is none. */
+  label(tenant = ''): string {
+    return tenant === '' || this.#names.has(tenant) ? tenant : unnamed
   }
 
   count(tenant: string, record: RequestRecord): void {

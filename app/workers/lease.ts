@@ -52,6 +52,8 @@ export class Lease {
   onLetGo: (() => void) | undefined
   /** Only this worker can serve the request: no other can speak for it or against it. */
   pinned = false
+  /** Where its share of the worker's time is put down in the end. */
+  payer: { workerMs: number } | undefined
   readonly #request: LeasedRequest
   /** That of its beginning: with other settings a worker gets another one. */
   readonly #breaker: Breaker | undefined
@@ -61,6 +63,7 @@ export class Lease {
   readonly #opinion: FleetOpinion
   readonly #kind: Kind
   readonly #sentAt: number
+  readonly #entered: number
   readonly #refusals: number
   #alive = false
   #ended = false
@@ -87,6 +90,7 @@ export class Lease {
     this.#breaker = worker.breaker
     this.#permit = this.#breaker?.enter()
     this.#sentAt = worker.take(this, this.#kind)
+    this.#entered = worker.timeShare.enter(this.#sentAt)
     events.started(worker)
   }
 
@@ -130,7 +134,8 @@ export class Lease {
     this.#ended = true
     this.onLetGo = undefined
     if (!this.#alive) this.worker.signs.none(this.#kind)
-    this.worker.release(this)
+    const ms = this.worker.release(this, this.#entered)
+    if (this.payer !== undefined) this.payer.workerMs += ms
     this.#booking?.end()
     this.#events.ended(this.worker)
   }

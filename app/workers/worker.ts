@@ -7,6 +7,7 @@ import { RecentMinute } from './recent-minute.ts'
 import { ShownModels } from './shown-models.ts'
 import { FleetSigns, type Kind, SignsOfLife } from './signs-of-life.ts'
 import { StandBack } from './stand-back.ts'
+import { TimeShare } from './time-share.ts'
 import type { WorkerLoad } from './worker-metrics.ts'
 
 export type { Health, LastChoice, Unavailable, UnhealthyCause } from './health.ts'
@@ -66,6 +67,8 @@ export class Worker implements Candidate {
   readonly signs: SignsOfLife
   readonly recent: RecentMinute
   readonly standBack: StandBack
+  /** What of its time each request has had. */
+  readonly timeShare = new TimeShare()
   readonly #leases = new Set<Lease>()
   #health: Health = { name: 'starting' }
   #draining = false
@@ -160,9 +163,10 @@ export class Worker implements Candidate {
     return this.signs.sent(kind)
   }
 
-  /** The request is over. */
-  release(lease: Lease): void {
+  /** The request is over. Returns the milliseconds of the worker that were its own. */
+  release(lease: Lease, entered: number): number {
     this.#leases.delete(lease)
+    return this.timeShare.leave(entered, this.#now())
   }
 
   /** It is known to be dead: nobody waits for it any more. */

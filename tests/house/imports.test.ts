@@ -163,6 +163,7 @@ const rules: Rules = {
     'app/config/settings',
     'app/config',
     'app/limits-store',
+    'app/usage',
     'app/request',
     'app/workers',
     'app/workers/discovery/kubernetes',

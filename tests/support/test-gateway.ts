@@ -1,6 +1,7 @@
 import { resolveOptions } from '../../app/config/resolve-options.ts'
 import type { ConfigInput } from '../../app/config/settings.ts'
-import { createRouter, type RouterParts } from '../../app/gateway/router.ts'
+import { createRouter } from '../../app/gateway/router.ts'
+import type { RouterParts } from '../../app/gateway/router-parts.ts'
 import { plainRequest } from '../../app/runtime/plain-request.ts'
 
 /** A gateway with more replaced, and more to be seen, than programs may replace and see. */

@@ -13,6 +13,7 @@ import type { ConfigView, FlushResult, ReloadResult, SettingChange } from '../ro
 import { dryRunObjects } from './dry-run-objects.ts'
 import { count, flag, list, number, Optional, object, orNull, ref, text, time, word } from './fields.ts'
 import { limitsObjects } from './limits-objects.ts'
+import { usageObjects } from './usage-objects.ts'
 
 const unavailable = word<Unavailable>('why it cannot get a request', {
   removed: 'taken out, it only finishes what it has',
@@ -206,5 +207,6 @@ export const objects: Readonly<Record<string, JsonSchema>> = {
   FlushResult: flushed,
   ...limitsObjects,
   ...dryRunObjects,
+  ...usageObjects,
   Error: error,
 }

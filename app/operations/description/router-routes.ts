@@ -5,6 +5,7 @@ import { exampleConfig, exampleFailedReload, exampleReload, exampleRequest } fro
 import { list, object, ref } from './fields.ts'
 import { exampleLimits } from './limits-objects.ts'
 import { json, type Parameter, type RouteGroup } from './route-description.ts'
+import { exampleUsage, exampleUsageCsv } from './usage-objects.ts'
 
 const wholeNumber: JsonSchema = { type: 'integer', minimum: 0, maximum: 999_999_999 }
 
@@ -48,6 +49,31 @@ const requests = object<{ requests: readonly RequestView[] }>('the requests, the
   requests: list('each request', ref('Request')),
 })
 
+const moment = (description: string): JsonSchema => ({
+  type: 'string',
+  description: `${description}; a date or a time of ISO 8601, in UTC unless it says otherwise`,
+})
+
+const usageParameters: readonly Parameter[] = [
+  {
+    in: 'query',
+    name: 'tenant',
+    schema: { type: 'string', description: 'only this one; empty: requests without a tenant' },
+  },
+  { in: 'query', name: 'model', schema: { type: 'string', description: 'only this one' } },
+  { in: 'query', name: 'from', schema: moment('the first hour, or a moment in it') },
+  { in: 'query', name: 'to', schema: moment('the end: only hours that begin before') },
+  {
+    in: 'query',
+    name: 'format',
+    schema: {
+      type: 'string',
+      enum: ['json', 'csv'],
+      description: 'unless it is given, `Accept: text/csv` gets CSV, and all else JSON',
+    },
+  },
+]
+
 /** What the router itself does and has done. */
 export const routerRoutes: RouteGroup = {
   title: 'Requests and configuration',
@@ -86,6 +112,21 @@ export const routerRoutes: RouteGroup = {
       summary: 'What tenants have used up of their limits',
       more: 'Of those that have limits. What is used up is that of all processes, and of all routers that share a store; requests in flight are those of this router.',
       answers: { 200: { when: 'always', content: json(ref('TenantLimits'), exampleLimits) } },
+    },
+    {
+      ...{ method: 'get', path: '/usage', name: 'getUsage', parameters: usageParameters },
+      summary: 'What tenants have used, by hour and model',
+      more: 'A request counts in the hour of its end. The sums since the start are those of the metrics (observability.md).',
+      answers: {
+        200: {
+          when: 'always',
+          content: {
+            ...json(ref('Usage'), exampleUsage),
+            'text/csv': { schema: { type: 'string' }, example: exampleUsageCsv },
+          },
+        },
+      },
+      errors: { invalid_request: 'a parameter that there is not, or one that is not what it should be' },
     },
     {
       ...{ method: 'get', path: '/config', name: 'getConfig' },

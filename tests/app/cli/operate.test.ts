@@ -88,6 +88,24 @@ describe('workers', () => {
   })
 })
 
+describe('the usage', () => {
+  test('is a table of all hours together, or CSV of each', { timeout }, async (t) => {
+    const { ask, run, said } = await running(t)
+    for (let time = 0; time < 3; time++) await ask()
+    assert.equal(await run('usage'), 0)
+    const [names, line] = said.out.split('\n').map((text) => text.split(/ {2,}/))
+    assert.deepEqual(names?.slice(0, 3), ['TENANT', 'MODEL', 'REQUESTS'])
+    assert.deepEqual(line?.slice(0, 3), ['-', 'test-model', '3'])
+    assert.equal(await run('usage', ['--csv', '--model', 'test-model']), 0)
+    assert.match(said.out, /hour,tenant,model,requests,.*\r\n\d{4}-\d\d-\d\dT\d\d:00:00.000Z,,test-model,3,/)
+    assert.equal(await run('usage', ['--json', '--tenant', 'nobody']), 0)
+    assert.match(said.out, /"hours": \[\]/)
+    assert.equal(await run('usage', ['--from', 'yesterday']), 1)
+    assert.match(said.err, /400: `from` must be a date or a time/)
+    assert.equal(await run('usage', ['--csv', '--from', 'yesterday']), 1)
+  })
+})
+
 test('a router that is not there is named, with what to do', { timeout }, async (t) => {
   const { run, said, gateway } = await running(t)
   await gateway.close()
