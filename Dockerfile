@@ -51,7 +51,7 @@ EXPOSE 8080 29000
 STOPSIGNAL SIGTERM
 # Asks whether the router lives, not whether its workers do: no restart of the router heals a worker.
 HEALTHCHECK --interval=10s --timeout=6s --start-period=20s --retries=6 \
-  CMD ["bun", "/app/app/main.js", "health", "--url", "http://127.0.0.1:29000/liveness"]
+  CMD ["bun", "/app/app/main.js", "health", "--url", "/liveness"]
 ENTRYPOINT ["bun", "/app/app/main.js"]
 
 FROM node:24.21.0-bookworm-slim AS node
@@ -68,5 +68,5 @@ USER 10001:10001
 EXPOSE 8080 29000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=6s --start-period=20s --retries=6 \
-  CMD ["node", "/app/app/main.js", "health", "--url", "http://127.0.0.1:29000/liveness"]
+  CMD ["node", "/app/app/main.js", "health", "--url", "/liveness"]
 ENTRYPOINT ["node", "/app/app/main.js"]

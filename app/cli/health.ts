@@ -1,8 +1,9 @@
 import { loadConfig } from '../config/load-config.ts'
 import { type ConfigProblem, formatProblems, quoted } from '../config/problem.ts'
+import type { Config } from '../config/settings.ts'
 import type { CommandContext } from './cli.ts'
 import { routerFetch } from './router-fetch.ts'
-import { addressOf, reasonOf } from './running-router.ts'
+import { addressOf, operationsOf, reasonOf } from './running-router.ts'
 import { splitArguments } from './verbs.ts'
 
 const timeoutMs = 5000
@@ -12,8 +13,8 @@ export async function askHealth(argv: readonly string[], context: CommandContext
   const { out, err, fetch } = context
   const { words, own, settings } = splitArguments('health', argv)
   const loaded = await loadConfig({ ...context, argv: [...words, ...settings] })
-  const asked = own.url === undefined ? undefined : parseUrl(own.url)
-  const shown = loaded.ok && asked === undefined ? loaded.config.tlsCertFile : undefined
+  const asked = own.url === undefined ? undefined : parseUrl(own.url, loaded.ok ? loaded.config : undefined)
+  const shown = asked === undefined ? (loaded.ok ? loaded.config.tlsCertFile : undefined) : asked.shown
   const reached = routerFetch({ own, shown, fetch })
   const faults = [
     ...(loaded.ok ? [] : loaded.faults),
@@ -39,13 +40,22 @@ export async function askHealth(argv: readonly string[], context: CommandContext
   }
 }
 
-function parseUrl(written: string): { url: string } | { fault: ConfigProblem } {
+type Asked = { readonly url: string } | { readonly fault: ConfigProblem }
+
+/** A path alone is one of the operations listener that the settings name. */
+function parseUrl(
+  written: string,
+  config: Config | undefined,
+): Asked & { readonly shown?: string | undefined } {
+  if (/^\/[^\s#]*$/.test(written) && config !== undefined)
+    return { url: `${operationsOf(config)}${written}`, shown: config.prometheusTlsCertFile }
   if (/^https?:\/\//.test(written) && URL.canParse(written)) {
     const url = new URL(written)
     if (url.pathname === '/') url.pathname = '/health'
     return { url: url.href }
   }
   const problem = written === '' ? 'got nothing' : `got ${quoted(written)}`
-  const allowed = 'an http:// or https:// URL, with the path of another check if wanted'
+  const allowed =
+    'an http:// or https:// URL, with the path of another check if wanted, or only such a path of the operations listener'
   return { fault: { name: '--url', origin: 'flag --url', problem, allowed } }
 }

@@ -84,7 +84,11 @@ export class RunningRouter {
 }
 
 /** Where the operations listener of the settings is reached from its own machine. */
-function operationsOf({ prometheusHost, prometheusPort, prometheusTlsCertFile: cert }: Config): string {
+export function operationsOf({
+  prometheusHost,
+  prometheusPort,
+  prometheusTlsCertFile: cert,
+}: Config): string {
   return addressOf(prometheusHost, prometheusPort, cert !== undefined)
 }
 

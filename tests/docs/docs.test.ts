@@ -19,6 +19,7 @@ const pages = [
   'README.md',
   'CONTRIBUTING.md',
   'CHANGELOG.md',
+  'SECURITY.md',
   ...globSync('{docs,examples}/**/*.md', { cwd: root }),
 ]
   .map((page) => page.replaceAll('\\', '/'))
@@ -90,7 +91,10 @@ describe('the documents', () => {
       .join('\n')
     const benchFlags = [...programs.matchAll(/^ {2}--([\w-]+)/gm)].map(([, flag]) => flag)
     // Of npm, git, curl, Bun, Node, Prometheus and vLLM; and those of the router and its verbs that are no settings.
-    const others = 'only frozen-lockfile data-binary noEmit test test-name-pattern enable-feature'.split(' ')
+    const others =
+      'only frozen-lockfile data-binary noEmit test test-name-pattern enable-feature provenance sbom from-literal'.split(
+        ' ',
+      )
     others.push('scheduling-policy', 'help', 'version', 'no-enable-trace', ...Object.keys(ownFlags))
     for (const page of pages) {
       for (const [, flag = ''] of read(page).matchAll(/(?<![\w-])--([a-zA-Z][\w-]*)(?!\*)/g)) {

@@ -108,6 +108,7 @@ describe('a router whose listeners speak TLS', () => {
     const run = (...args: string[]) => runRouter({ args, t })
     const flags = [...ports, ...tlsFlags(mounted)]
     assert.equal((await run('health', ...flags)).code, 0)
+    assert.equal((await run('health', '--url', '/liveness', ...flags)).stdout, '200 OK')
     const workers = await run('workers', ...flags)
     assert.equal(workers.code, 0, workers.stderr)
     assert.match(workers.stdout, /healthy/)

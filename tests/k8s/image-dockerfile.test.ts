@@ -49,7 +49,7 @@ const broken: Readonly<Record<string, readonly (readonly [string | RegExp, strin
     [/$/, '\nCMD ["--demo"]\n'],
   ],
   'health by the verb': [
-    ['"http://127.0.0.1:29000/liveness"]', '"http://127.0.0.1:8080/health"]'],
+    ['"/liveness"]', '"http://127.0.0.1:8080/health"]'],
     [/HEALTHCHECK [^\n]*\\\n[^\n]*health[^\n]*/, 'HEALTHCHECK CMD curl -f http://127.0.0.1:8080/health'],
   ],
   'listens to the outside': [

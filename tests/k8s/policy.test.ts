@@ -1,7 +1,11 @@
 /** What the manifests must keep, each rule with a name; and for each rule manifests that break it are refused. */
 
 import assert from 'node:assert/strict'
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { readDeployed } from '../support/k8s-deployed.ts'
 import { fleetRules } from '../support/k8s-fleet-rules.ts'
 import {
@@ -146,11 +150,10 @@ const broken: Readonly<Record<string, readonly Change[]>> = {
   ],
   'rights for this router': [['serviceAccountName: vllm-router', 'serviceAccountName: other']],
   'admin is closed': [
-    [/ {8}env:\n {8}- name: VLLM_ROUTER_ADMIN_API_KEY\n.*\n.*\n.*\n/, ''],
-    [
-      /fieldRef:\n {14}fieldPath: metadata.uid/,
-      'secretKeyRef: { name: vllm-router-keys, key: admin-api-key, optional: true }',
-    ],
+    [/ {8}env:\n {8}- name: VLLM_ROUTER_ADMIN_API_KEY\n.*\n.*\n.*\n.*\n/, ''],
+    ['key: admin-api-key\n', 'key: admin-api-key\n              optional: true\n'],
+    // Whoever may read pods, or their metrics, knows it.
+    [/secretKeyRef:\n.*admin-api-key\n.*\n/, 'fieldRef:\n              fieldPath: metadata.uid\n'],
   ],
   'no secrets': [
     ['policy: round_robin', 'router-api-keys: [abc]\n    policy: round_robin'],
@@ -191,6 +194,23 @@ describe('each rule refuses what breaks it', () => {
       breachesIn(allNodes.replace('- /etc/vllm-router/router.yaml', '- /etc/none.yaml')),
       /none/,
     )
+  })
+})
+
+describe('with TLS', { skip: withoutKubectl }, () => {
+  test('the API speaks https, and the manifests keep the rules', { timeout }, async (t) => {
+    const copy = mkdtempSync(join(tmpdir(), 'vllm-router-tls-'))
+    t.after(() => rmSync(copy, { recursive: true, force: true }))
+    cpSync(fileURLToPath(new URL('../../k8s', import.meta.url)), copy, { recursive: true })
+    mkdirSync(join(copy, 'overlays/tls'))
+    const kustomization = 'resources: [../all-nodes]\ncomponents: [../../components/tls]\n'
+    writeFileSync(join(copy, 'overlays/tls/kustomization.yaml'), kustomization)
+    const manifests = parseManifests(render('overlays/tls', `${copy}/`))
+    const deployed = await readDeployed(manifests)
+    assert.deepEqual(breachesOf(deployed, rules), [])
+    const { tlsCertFile, tlsKeyFile } = deployed.config
+    const mounts = deployed.container.volumeMounts?.map(({ mountPath }) => mountPath)
+    for (const file of [tlsCertFile, tlsKeyFile]) assert.ok(mounts?.includes(dirname(file ?? '')), file)
   })
 })
 

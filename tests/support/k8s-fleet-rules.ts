@@ -105,8 +105,9 @@ export const fleetRules: readonly Rule[] = [
     because: 'who reaches the operations port could add and remove workers',
     *check({ container, config }) {
       const entry = container.env?.find(({ name }) => name === 'VLLM_ROUTER_ADMIN_API_KEY')
-      if (config.adminApiKey === undefined || entry?.valueFrom === undefined) yield 'there is no admin key'
-      if (entry?.valueFrom?.secretKeyRef?.optional === true) yield 'without its Secret there is no admin key'
+      const secret = entry?.valueFrom?.secretKeyRef
+      if (config.adminApiKey === undefined || secret === undefined) yield 'there is no admin key of a Secret'
+      if (secret?.optional === true) yield 'without its Secret there is no admin key'
     },
   },
   {
@@ -115,7 +116,8 @@ export const fleetRules: readonly Rule[] = [
     *check({ manifests, container, file }) {
       for (const { metadata } of ofKind(manifests, 'Secret')) yield `Secret ${metadata?.name}`
       for (const { name, value } of container.env ?? [])
-        if (/KEY|TOKEN|SECRET|PASSWORD/.test(name) && value !== undefined) yield `${name} is written down`
+        if (/(KEYS?|TOKEN|SECRET|PASSWORD)$/.test(name) && value !== undefined)
+          yield `${name} is written down`
       if (/^[\w-]*api-?keys?:/im.test(file)) yield 'router.yaml has keys'
     },
   },

@@ -142,7 +142,7 @@ export const imageRules: readonly ImageRule[] = [
     *check(stages) {
       for (const image of images(stages)) {
         const entry = execForm(last(image, 'ENTRYPOINT')?.rest) ?? []
-        const asks = [...entry, 'health', '--url', 'http://127.0.0.1:29000/liveness'].join(' ')
+        const asks = [...entry, 'health', '--url', '/liveness'].join(' ')
         const check = execForm(last(image, 'HEALTHCHECK')?.rest)?.join(' ')
         if (check !== asks) yield `${image.name}: ${check ?? 'no HEALTHCHECK in exec form'}`
       }

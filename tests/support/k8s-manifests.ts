@@ -62,9 +62,9 @@ export function readK8s(file: string): string {
   return readFileSync(`${directory}${file}`, 'utf8')
 }
 
-/** What `kubectl kustomize` makes of a directory under k8s/. */
-export function render(place: string): string {
-  const { status, stdout, stderr } = spawnSync('kubectl', ['kustomize', `${directory}${place}`], {
+/** What `kubectl kustomize` makes of a directory under k8s/, or of one in a copy of it. */
+export function render(place: string, within = directory): string {
+  const { status, stdout, stderr } = spawnSync('kubectl', ['kustomize', `${within}${place}`], {
     encoding: 'utf8',
     maxBuffer: 64 * 2 ** 20,
   })

@@ -7,14 +7,14 @@ import { type OwnFlags, splitArguments } from '../verbs.ts'
 import type { Check, Finding, Verdict } from './facts.ts'
 import { models, sources, twice, workerVersions } from './fleet-checks.ts'
 import { gatherFacts } from './gather.ts'
-import { openFiles, podAddresses, ports, runtime } from './host-checks.ts'
+import { certificates, openFiles, podAddresses, ports, runtime } from './host-checks.ts'
 import { clientKeys } from './key-checks.ts'
 import { adminKey, inUse, reload, routerMetrics, routerVersion } from './router-checks.ts'
 import { clock, reach, workerKey, workerMetrics } from './worker-checks.ts'
 
 /** In the order in which a person would look. */
 export const checks: readonly Check[] = [
-  ...[runtime, ports, podAddresses, openFiles],
+  ...[runtime, ports, podAddresses, openFiles, certificates],
   ...[sources, reach, workerKey, twice, models, workerVersions, workerMetrics, clock],
   ...[clientKeys, adminKey, routerMetrics, routerVersion, reload, inUse],
 ]

@@ -33,6 +33,8 @@ export interface Facts {
   readonly ports: readonly PortFacts[] | undefined
   /** Connections that a process here may have. */
   readonly connectionLimit: number
+  /** When the certificates expire that the settings name for the listeners, by setting: milliseconds since 1970. */
+  readonly certificates: readonly { readonly about: string; readonly expiresAt: number }[]
   readonly router: RouterFacts
   readonly workers: readonly WorkerFacts[]
   /** Sources of workers that could not be asked. */

@@ -1,4 +1,5 @@
 import { lookup } from 'node:dns/promises'
+import { readListenerTls } from '../../config/listener-tls.ts'
 import { ConfigError } from '../../config/problem.ts'
 import type { Config } from '../../config/settings.ts'
 import { readWorkerTls } from '../../config/worker-tls.ts'
@@ -47,8 +48,17 @@ export async function gatherFacts(options: GatherOptions): Promise<Facts> {
     ...{ config, env, version, ports, router, workers },
     versions: process.versions,
     connectionLimit: connectionLimit(),
+    certificates: certificatesOf(config),
     sourceFaults: sources.faults,
   }
+}
+
+function certificatesOf(config: Config): Facts['certificates'] {
+  const shown = { '--tls-cert-file': 'api', '--prometheus-tls-cert-file': 'operations' } as const
+  return Object.entries(shown).flatMap(([about, listener]) => {
+    const tls = readListenerTls(config, listener)
+    return tls === undefined ? [] : [{ about, expiresAt: tls.expiresAt }]
+  })
 }
 
 async function routerFacts({ config, url, fetch }: GatherOptions): Promise<RouterFacts> {

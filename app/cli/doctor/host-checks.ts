@@ -76,6 +76,23 @@ export const runtime: Check = {
   },
 }
 
+/** Days. Whoever renews certificates does it earlier, as a rule. */
+const renewedDays = 14
+
+export const certificates: Check = {
+  name: 'certificates',
+  right: `the certificates of the listeners hold for ${renewedDays} days more`,
+  look({ certificates: shown }) {
+    if (shown.length === 0) return 'the listeners speak plain HTTP'
+    return shown
+      .filter(({ expiresAt }) => expiresAt - Date.now() < renewedDays * 86_400_000)
+      .map(({ about, expiresAt }): Finding => {
+        const problem = `its certificate expires at ${new Date(expiresAt).toISOString()}`
+        return { about, problem, remedy: 'renew it; a running router takes the new files over by itself' }
+      })
+  },
+}
+
 const loopback = ['127.0.0.1', 'localhost', '::1']
 
 export const podAddresses: Check = {

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { checks, doctor } from '../../../app/cli/doctor/doctor.ts'
-import type { Finding } from '../../../app/cli/doctor/facts.ts'
+import type { Facts, Finding } from '../../../app/cli/doctor/facts.ts'
 import { type ConfigInput, createGateway } from '../../../app/index.ts'
 import { eventually, within } from '../../support/deadline.ts'
 import { rawRequest } from '../../support/raw-client.ts'
@@ -54,6 +54,21 @@ async function examine(argv: readonly string[], env: Readonly<Record<string, str
   const wrong = told.filter(({ result }) => result === 'wrong').map(({ check }) => check)
   return { code, of, finding, wrong }
 }
+
+test('certificates that will soon expire are found', () => {
+  const check = checks.find(({ name }) => name === 'certificates')
+  const look = (days: readonly number[]) => {
+    const certificates = days.map((left) => ({
+      about: '--tls-cert-file',
+      expiresAt: Date.now() + left * 86_400_000,
+    }))
+    return check?.look({ certificates } as unknown as Facts)
+  }
+  assert.equal(look([]), 'the listeners speak plain HTTP')
+  assert.deepEqual(look([15, 400]), [])
+  const [finding] = look([15, 13]) as readonly Finding[]
+  assert.match(finding?.problem ?? '', /expires at \d{4}-/)
+})
 
 const vllmMetrics = (startedAt = 1000) =>
   `vllm:num_requests_running 0\nprocess_start_time_seconds ${startedAt}\n`
@@ -106,7 +121,8 @@ describe('a fleet that is well', () => {
       String(ports[1]),
     ])
     assert.deepEqual([code, wrong], [0, []])
-    for (const { name } of checks) if (name !== 'addresses') assert.equal(of(name).result, 'ok', name)
+    const none = ['addresses', 'certificates']
+    for (const { name } of checks) if (!none.includes(name)) assert.equal(of(name).result, 'ok', name)
   })
 
   test('is told in lines for people, each fault with what to do', { timeout }, async (t) => {
