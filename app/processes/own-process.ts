@@ -10,8 +10,8 @@ import { Channel, type Handlers, type Port } from './channel.ts'
 import { RemoteAdmission } from './remote-admission.ts'
 import { controlHandlers, RemoteControl } from './remote-control.ts'
 import { RemoteLimits } from './remote-limits.ts'
-import { resolveShare } from './share-config.ts'
 import { RemoteUsage } from './remote-usage.ts'
+import { resolveShare } from './share-config.ts'
 
 export interface OwnProcessOptions {
   readonly port: Port
