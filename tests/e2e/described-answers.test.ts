@@ -130,6 +130,7 @@ async function visitRouter(visit: Visit, t: Scope): Promise<void> {
   await ask('GET /debug/requests?failed=true&limit=5&slower_than_ms=0&model=test-model')
   await ask('GET /debug/requests?colour=red')
   for (const query of ['', '?format=csv', '?from=yesterday']) await ask(`GET /usage${query}`)
+  await ask('GET /limits')
   await visitDryRun(ask)
 
   const id = JSON.parse((await ask('GET /workers')).text).workers[0].id as string
