@@ -42,7 +42,7 @@ function checkedQuery(given: Record<string, string>): v.InferOutput<typeof query
   const param = String(issue.path?.[0].key ?? '')
   const fault =
     issue.type === 'strict_object'
-      ? 'is no parameter; there are: path, tenant'
+      ? `is no parameter; there are: ${Object.keys(query.entries).join(', ')}`
       : `${issue.message}, received ${issue.received}`
   throw new RouterError('invalid_request', `\`${param}\` ${fault}`, { param })
 }

@@ -279,7 +279,8 @@ describe('the question', () => {
   const wrong: readonly (readonly [query: string, param: string, text: string])[] = [
     ['?path=v1/completions', 'path', 'must be a path of the API'],
     ['?path=//elsewhere/x', 'path', 'must be a path of the API'],
-    ['?method=GET', 'method', 'is no parameter; there is: path'],
+    ['?tenant=', 'tenant', 'must be the name of a tenant'],
+    ['?method=GET', 'method', 'is no parameter; there are: path, tenant'],
   ]
 
   test('that is wrong is told which parameter it is', { timeout }, async (t) => {
