@@ -1,6 +1,7 @@
 import { readFile as readFromDisk } from 'node:fs/promises'
-import { dirname, extname, resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { Worker } from 'node:worker_threads'
+import { moduleBeside } from '../runtime/module-beside.ts'
 import { type ReadOptions, whyUnreadable } from './config-file.ts'
 import type { ReadEntries } from './key-entries.ts'
 import { type KeysText, readKeysText } from './keys-text.ts'
@@ -28,8 +29,7 @@ export async function readKeysFile(
 
 /** A thousand tenants take more than 100 ms, in which all streams would stand still. */
 async function readInThread(workerData: KeysText): Promise<ReadEntries> {
-  // The same suffix as this file has: .ts, or .js where it has been built.
-  const thread = new Worker(new URL(`./keys-thread${extname(import.meta.url)}`, import.meta.url), {
+  const thread = new Worker(moduleBeside(import.meta.url, 'keys-thread'), {
     workerData,
   })
   try {

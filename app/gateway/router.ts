@@ -118,8 +118,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
   })
   const memory = createMemory(pool)
   let identity = identityOf(config, log)
-  accounting.follow(identity.ring?.names ?? [])
-  tenants.follow(identity.ring?.tenants)
+  followTenants(identity)
   const refreshGauges = () => observer.refreshGauges(pool, held.held)
   const listeners: Listener[] = []
 
@@ -143,6 +142,11 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
     ...{ control, clock },
     figures: async () => figuresOf(await samplesOf(metrics, figureNames)),
   })
+
+  function followTenants({ ring }: Identity): void {
+    accounting.follow(ring?.names ?? [])
+    tenants.follow(ring?.tenants)
+  }
 
   /** The two applications: what a configuration sets, around what outlives it. */
   function createApplications(wanted: Config, { ring, tokens }: Identity) {
@@ -199,8 +203,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
       observer.policyChanged(next.policy, next.cacheThreshold)
       if (parts.log !== undefined) log.level = next.logLevel
       identity = nextIdentity
-      accounting.follow(identity.ring?.names ?? [])
-      tenants.follow(identity.ring?.tenants)
+      followTenants(identity)
       // Requests under way go on in the applications that they have come to.
       applications = createApplications(next, identity)
       return renewed

@@ -31,7 +31,6 @@ export class TenantObserver {
       for (const limit of limitNames) tenantLimited.remove(name, limit)
     }
     this.#names = [...tenants.keys()]
-    this.#counts.follow(this.#names)
     // Zero from the start: a rate over a series that does not exist yet misses its first increase.
     for (const [name, limits] of tenants) for (const limit of limits) tenantLimited.of(name, limit)
   }

@@ -1,5 +1,5 @@
-import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
+import { moduleBeside } from '../runtime/module-beside.ts'
 import type { UsageRow } from './usage-row.ts'
 import type { UsageRange, UsageStore } from './usage-store.ts'
 
@@ -59,8 +59,7 @@ export class SqliteStore implements UsageStore {
   }
 
   #start(): Worker {
-    // The same suffix as this file has: .ts, or .js where it has been built.
-    const thread = new Worker(new URL(`./sqlite-thread${extname(import.meta.url)}`, import.meta.url), {
+    const thread = new Worker(moduleBeside(import.meta.url, 'sqlite-thread'), {
       workerData: this.#file,
     })
     let reason = 'the thread that keeps it has ended'

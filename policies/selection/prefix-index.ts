@@ -112,12 +112,11 @@ export class PrefixIndex {
     const { evictionMs, now, maxBlocks = 1_000_000 } = this.#options
     const most = Math.max(1, Math.floor(maxBlocks / this.#parts.size))
     const { blocks } = part
-    const isOver = (times: number) => blocks.bytes > capacity * times || blocks.size > most * times
-    if (!isOver(1)) return
+    if (blocks.bytes <= capacity && blocks.size <= most) return
     const isDue = now() - part.evictedAt >= evictionMs
-    if (!isDue && !isOver(1.1)) return
+    if (!isDue && blocks.bytes <= capacity * 1.1 && blocks.size <= most * 1.1) return
     part.evictedAt = now()
-    while (isOver(1)) {
+    while (blocks.bytes > capacity || blocks.size > most) {
       const block = blocks.dropOldest()
       if (block === undefined) return
       this.#drop(block, part.slot)

@@ -2,13 +2,12 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import Anthropic, { APIError as AnthropicError } from '@anthropic-ai/sdk'
 import OpenAI, { APIError as OpenAIError } from 'openai'
 import { tokenText } from '../support/answers.ts'
 import { within } from '../support/deadline.ts'
 import { assertBooks } from '../support/failure-books.ts'
-import { type FaultFleet, startFaultFleet } from '../support/fault-fleet.ts'
+import { type FaultFleet, startFaultFleet, tries } from '../support/fault-fleet.ts'
 import { allFaults, type Fault } from '../support/faults.ts'
 
 const hi = [{ role: 'user' as const, content: 'hi' }]
@@ -112,10 +111,7 @@ describe('every fault, through the official clients', () => {
   async function strike(fault: Fault, name: string): Promise<void> {
     const faulty = fleet.faulty(fault, name)
     if (fault.refuses) await faulty.crash()
-    // On a busy machine the worker takes so long to fail that the router doubts it, and leaves it alone for 5 s.
-    const deadline = performance.now() + 15_000
-    for (let count = 0; performance.now() < deadline; count++) {
-      if (count > 2) await sleep(100)
+    for await (const count of tries()) {
       const id = `${fault.name}-${name}-${count}`.replaceAll(' ', '-')
       const { error, text } = await ask(fault, name, id)
       const struck = faulty.requests.some((request) => request.header('x-request-id') === id)

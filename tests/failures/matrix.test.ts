@@ -6,11 +6,10 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type Api, apiRequest, apis } from '../support/api-bodies.ts'
 import { within } from '../support/deadline.ts'
 import { assertBooks, postLines, tally } from '../support/failure-books.ts'
-import { type FaultFleet, startFaultFleet } from '../support/fault-fleet.ts'
+import { type FaultFleet, startFaultFleet, tries } from '../support/fault-fleet.ts'
 import { allFaults, type Fault } from '../support/faults.ts'
 import { type RawBody, type RawHead, rawRequest } from '../support/raw-client.ts'
 import { type Verdict, verdictOf } from '../support/verdict.ts'
@@ -116,10 +115,7 @@ describe('every fault on every route', () => {
     const { fault, key, stream } = one
     const faulty = fleet.faulty(fault, key)
     if (fault.refuses) await faulty.crash()
-    // On a busy machine the worker takes so long to fail that the router doubts it, and leaves it alone for 5 s.
-    const deadline = performance.now() + 15_000
-    for (let count = 0; performance.now() < deadline; count++) {
-      if (count > 2) await sleep(100)
+    for await (const count of tries()) {
       const id = `${fault.name.replaceAll(' ', '-')}-${key}-${count}`
       const { head, body, attempts } = await send(one, id)
       const struck = attempts > 1 || faulty.requests.some((request) => request.header('x-request-id') === id)

@@ -1,5 +1,6 @@
 /** One router, one healthy worker that serves every model, and one faulty worker for each model. */
 
+import { pause } from './deadline.ts'
 import { gap, type Healthy } from './fault.ts'
 import type { Fault } from './faults.ts'
 import type { RecordedRequest } from './recorder.ts'
@@ -54,6 +55,22 @@ function strikeOnceSeen(fault: Fault, seen: (id: string) => PromiseLike<void>) {
     const script = fault.script(request, worker)
     if (!request.stream || fault.stream !== 'after-commit') return script
     return script?.map((step) => (step === gap ? until(seen(request.header('x-request-id') ?? '')) : step))
+  }
+}
+
+/** Milliseconds for which a case goes on asking, and between two questions. */
+const patienceMs = 15_000
+const pauseMs = 100
+
+/**
+ * Counts the tries of a case to meet its faulty worker. On a busy machine the worker takes so long to fail that the router
+ * doubts it, and leaves it alone for 5 s.
+ */
+export async function* tries(): AsyncGenerator<number> {
+  const deadline = performance.now() + patienceMs
+  for (let count = 0; performance.now() < deadline; count++) {
+    if (count > 2) await pause(pauseMs)
+    yield count
   }
 }
 

@@ -1,6 +1,6 @@
-import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { type ListedWorker, parseWorkerList } from '../../config/worker-list.ts'
+import { moduleBeside } from '../../runtime/module-beside.ts'
 
 /** Characters. A shorter list is parsed within some 40 ms. */
 const shortText = 32 * 1024
@@ -16,8 +16,7 @@ export type Parsed = { readonly workers: ListedWorker[] } | { readonly error: st
  */
 export async function parseList(text: string): Promise<ListedWorker[]> {
   if (text.length <= shortText) return parseWorkerList(text)
-  // The same suffix as this file has: .ts, or .js where it has been built.
-  const thread = new Worker(new URL(`./list-thread${extname(import.meta.url)}`, import.meta.url), {
+  const thread = new Worker(moduleBeside(import.meta.url, 'list-thread'), {
     workerData: text,
   })
   try {
