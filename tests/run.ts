@@ -34,9 +34,18 @@ const checks = [
 const alikeOnBoth =
   /^tests\/((bench|docs|house|k8s)\/(?!examples|library|package|image-run|monitoring-prometheus)[\w-]+|e2e\/page-(looks|drills))\.test\.ts$/
 
-/** Grace times, watches, scrapes: they take long and little of the machine, and have a lane of their own. */
-const mostlyWaits =
-  /^tests\/(k8s\/(image-run|monitoring-prometheus)|app\/(workers\/discovery\/(traffic|kubernetes)|processes\/drain))\.test\.ts$/
+/**
+ * Grace times, watches, scrapes, silences: they take long, and about half of one core or less, and have a lane of their
+ * own.
+ */
+const mostlyWaits = new RegExp(
+  `^tests/(${[
+    'k8s/(image-run|monitoring-prometheus)',
+    'app/(cli/(live|top)|processes/drain|workers/discovery/(traffic|kubernetes))',
+    'e2e/(long-hold|signals)',
+    'failures/(busy|drain-signal|half-open|let-go|silence|traces)',
+  ].join('|')})\\.test\\.ts$`,
+)
 
 const say = (line: string): boolean => process.stdout.write(`${line}\n`)
 const took = (started: number): string => `${((performance.now() - started) / 1000).toFixed(1)} s`
