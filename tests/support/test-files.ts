@@ -28,7 +28,7 @@ export interface FilesOptions {
   readonly cwd: string
   /** A directory for reports. */
   readonly reports: string
-  /** Files that run at the same time, default 2; beside them one of those that mostly wait. */
+  /** Files that run at the same time, default 2; and one more, of those that mostly wait as long as there are any. */
   readonly lanes?: number
   /** Of a file that leaves the machine to others for most of its time. Default: none does. */
   readonly mostlyWaits?: (file: string) => boolean
@@ -60,7 +60,7 @@ export async function runTestFiles(options: FilesOptions): Promise<FileResult[]>
     }
   }
   const lanes = Array.from({ length: options.lanes ?? 2 }, () => lane(busy, patient))
-  await Promise.all([...lanes, lane(patient)])
+  await Promise.all([...lanes, lane(patient, busy)])
   return results
 }
 
