@@ -183,6 +183,12 @@ test('a worker that drains refuses everything with 500: others serve, it is not 
   const other = await startScriptedWorker(undefined, { t })
   const args = ['--cb-timeout-duration-secs', '0.1', '--health-check-interval-secs', '0.2']
   const router = await routerOver([draining, other], { t, args })
+  // A slow machine sends several requests at once, before the first refusal is known.
+  const refused = async () => {
+    assert.equal((await ask(router)).code, 200)
+    return draining.requests.length > 0
+  }
+  await eventually(refused, { what: 'a refusal', withinMs: 5000 })
   const answers = await steadyLoad({ perSecond: 50, seconds: 2 }, (index) => ask(router, index % 2 === 0))
   assert.ok(answers.every(({ code }) => code === 200))
   assert.ok(draining.requests.length <= 2, `${draining.requests.length} requests`)
