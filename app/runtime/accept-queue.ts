@@ -2,8 +2,11 @@ import { setImmediate } from 'node:timers/promises'
 
 /** Turns without a new connection after which the queue is taken for empty. */
 const quietTurns = 3
-/** Milliseconds after which it is not waited for any longer: under a stream of connections it is never empty. */
-const longestMs = 1000
+/**
+ * Milliseconds after which it is not waited for any longer: a client that connects faster than Node accepts never lets it
+ * be empty. A process that was held up for seconds has hundreds of connections waiting, of a few milliseconds each.
+ */
+const longestMs = 5000
 
 /**
  * Resolves when a listener has accepted the connections that the kernel has made for it. To close its socket before resets

@@ -53,8 +53,8 @@ export interface HttpClient {
   /** Those of them that wait for a request. */
   readonly idleConnections: number
   /**
-   * What new connections to an origin use in place of `HttpClientOptions.tls`; undefined takes it back. Idle connections
-   * that were made with something else are dropped.
+   * What new connections to an origin use in place of `HttpClientOptions.tls`; undefined takes it back. Connections that
+   * were opened with something else are closed: idle ones at once, others when their request is over.
    *
    * @param origin undefined: all for which nothing else was said
    */

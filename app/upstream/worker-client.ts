@@ -77,8 +77,14 @@ class PooledClient implements HttpClient, ConnectionEvents {
   // --- told by connections ---
 
   idle(connection: WorkerConnection): void {
+    const { origin, tls } = connection
+    // Other files were named while it carried a request: it must not go on with the old ones.
+    if (tls !== this.#tlsOf(origin)) {
+      connection.destroy()
+      return
+    }
     connection.idleSince = performance.now()
-    this.#target(connection.origin.key).idle.push(connection)
+    this.#target(origin.key).idle.push(connection)
   }
 
   closed(connection: WorkerConnection): void {
@@ -106,10 +112,13 @@ class PooledClient implements HttpClient, ConnectionEvents {
   }
 
   #connect({ origin }: Target): WorkerConnection {
-    const tls = this.#tls.get(origin.key) ?? this.#options.tls
-    const connection = new WorkerConnection(origin, { ...this.#options, tls }, this)
+    const connection = new WorkerConnection(origin, { ...this.#options, tls: this.#tlsOf(origin) }, this)
     this.#connections.add(connection)
     return connection
+  }
+
+  #tlsOf({ key }: Origin): TlsFiles | undefined {
+    return this.#tls.get(key) ?? this.#options.tls
   }
 
   #isStale({ idleSince }: WorkerConnection): boolean {

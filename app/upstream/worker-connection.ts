@@ -54,6 +54,8 @@ const tcpKeepAliveMs = 30_000
 /** One connection to a worker, for one request after the other. */
 export class WorkerConnection implements ExchangeConnection {
   readonly origin: Origin
+  /** The files that it was opened with. */
+  readonly tls: TlsFiles | undefined
   /** When it became idle, by `performance.now()`. */
   idleSince = 0
   readonly #options: HttpClientOptions
@@ -74,6 +76,7 @@ export class WorkerConnection implements ExchangeConnection {
 
   constructor(origin: Origin, options: HttpClientOptions, events: ConnectionEvents) {
     this.origin = origin
+    this.tls = options.tls
     this.#options = options
     this.#events = events
     const socket = open(origin, options.tls, (chunk) => this.#onData(chunk))

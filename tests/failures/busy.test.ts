@@ -49,7 +49,9 @@ test(`${perSecond} requests a second for ${seconds} s to workers that are all bu
 
   for (const { code, text, retryAfter } of answers) {
     assert.ok(code === 503 || code === 429)
-    assert.deepEqual({ text, retryAfter }, { text: saidWith(code), retryAfter: '7' })
+    assert.equal(text, saidWith(code))
+    // What is left of the pause, where no worker could be asked again.
+    assert.ok(retryAfter === '7' || retryAfter === '6', `Retry-After ${retryAfter}`)
   }
   assert.ok(attempts > offered && attempts <= bound, `${attempts} attempts`)
   await assertBreakersStayedClosed(router)

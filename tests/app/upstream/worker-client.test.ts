@@ -56,6 +56,17 @@ function fault(name: string, code?: string, reused?: boolean) {
 }
 
 describe('a connection', () => {
+  test('opened with other files than those that are named now serves no further request', async (t) => {
+    const { worker, client, send, ask } = await fixture(t, {}, 60_000)
+    await ask()
+    const underWay = send()
+    client.setTls(worker.url, { serverName: 'another' })
+    await (await within(5000, underWay.head, 'a head')).body.readAll()
+    await eventually(() => client.connections === 0, { what: 'it is closed' })
+    await ask()
+    assert.equal(opened(worker), 2)
+  })
+
   test('serves one request after the other', async (t) => {
     const { worker, ask } = await fixture(t)
     for (let index = 0; index < 20; index++) assert.equal((await ask()).status, 200)
