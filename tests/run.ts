@@ -32,7 +32,7 @@ const checks = [
  * either runtime.
  */
 const alikeOnBoth =
-  /^tests\/((bench|docs|house|k8s)\/(?!examples|library|package|image-run|monitoring-prometheus)[\w-]+|e2e\/page-(looks|drills))\.test\.ts$/
+  /^tests\/((bench|docs|house|k8s)\/(?!examples|library|package|image-run|monitoring-prometheus)[\w-]+|e2e\/page-(looks|drills|use))\.test\.ts$/
 
 /**
  * Grace times, watches, scrapes, silences: they take long, and about half of one core or less, and have a lane of their

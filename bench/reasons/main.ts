@@ -5,6 +5,7 @@
 
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { Counter, Registry } from 'prom-client'
+import { tenantLimits } from '../../app/api/tenant-limits.ts'
 import { BoundCounter } from '../../app/telemetry/bound-counter.ts'
 import { headerOf } from '../../http/incoming.ts'
 import { outlineJson } from '../../http/json/outline-json.ts'
@@ -14,6 +15,8 @@ import type { GatewayEnv } from '../../middleware/gateway-env.ts'
 import { hashOfKey, KeyRing } from '../../middleware/key-ring.ts'
 import { sequence } from '../../middleware/sequence.ts'
 import { tenantKey } from '../../middleware/tenant-key.ts'
+import { TenantLimiter } from '../../policies/limits/tenant-limiter.ts'
+import { TokenEstimates } from '../../policies/limits/token-estimates.ts'
 
 type Step = () => unknown
 
@@ -117,6 +120,47 @@ function clientKeys(count: number): Reason {
   }
 }
 
+/** A tenant with all limits, in one process: its key, what it asks for, the fields of its answer, what it has used. */
+function tenants(): Reason {
+  const key = `sk-${'x'.repeat(43)}`
+  const limits = {
+    requestsPerMinute: 1e9,
+    promptTokensPerMinute: 1e12,
+    completionTokensPerMinute: 1e12,
+    requestsInFlight: 1000,
+  }
+  const entry = { name: 't', priority: 'normal', weight: 1, limits, hash: [hashOfKey(key)] } as const
+  const headers = [['authorization', `Bearer ${key}`]] as const
+  const incoming = { headers, header: (name: string) => headerOf(headers, name) }
+  const payload = { model: 'm', messages: [{ role: 'user', content: 'x'.repeat(200) }], max_tokens: 16 }
+  const body = new RequestBody([Buffer.from(JSON.stringify(payload))])
+  const path = '/v1/chat/completions'
+  const usage = { prompt: 60, completion: 16 }
+  const facts = { path, usage, model: 'm', attempts: 1, failures: [], lastFailed: false, status: 200 }
+  const clock = { now: () => performance.now(), after: () => () => {} }
+  const options = { limiter: new TenantLimiter({ clock }), estimates: new TokenEstimates(), onLimited() {} }
+  const known = tenantKey({ ring: new KeyRing([entry]) })
+  const limited = tenantLimits(options) as unknown as MiddlewareHandler<GatewayEnv>
+  const next = () => Promise.resolve()
+  return {
+    name: 'a tenant with all four limits, from its key to the end of its request, beside no keys',
+    instead: next,
+    ours: async () => {
+      let end = (): void => {}
+      const record = { ...facts, onEnd: (listener: () => void) => (end = listener) }
+      const values = new Map<string, unknown>([...Object.entries({ payload, body, record })])
+      const c = {
+        env: { incoming },
+        req: { path },
+        get: (name: string) => values.get(name),
+        set: (name: string, value: unknown) => values.set(name, value),
+      } as unknown as Context<GatewayEnv>
+      await known(c, () => limited(c, next) as Promise<void>)
+      end()
+    },
+  }
+}
+
 const runtime = typeof Bun === 'undefined' ? `Node ${process.versions.node}` : `Bun ${Bun.version}`
 process.stdout.write(`${runtime}: microseconds of CPU a call, medians of ${rounds} alternating rounds\n\n`)
 process.stdout.write('| instead | ours | what |\n|---|---|---|\n')
@@ -127,6 +171,7 @@ for (const reason of [
   outlines(220_000),
   clientKeys(1),
   clientKeys(1000),
+  tenants(),
 ]) {
   const { instead, ours } = await measure(reason)
   process.stdout.write(`| ${instead.toFixed(2)} | ${ours.toFixed(2)} | ${reason.name} |\n`)

@@ -4,7 +4,7 @@ import type { Scope } from './scope.ts'
 
 export interface CalmestRound {
   readonly delays: readonly number[]
-  /** Milliseconds by which the machine was late in that round, 99 of 100 times. */
+  /** Milliseconds by which the machine made a delay longer in that round, at most, 99 of 100 times. */
   readonly lagMs: number
 }
 

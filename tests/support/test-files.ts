@@ -60,7 +60,7 @@ export async function runTestFiles(options: FilesOptions): Promise<FileResult[]>
     }
   }
   const lanes = Array.from({ length: options.lanes ?? 2 }, () => lane(busy, patient))
-  await Promise.all([...lanes, lane(patient, busy)])
+  await Promise.all([...lanes, lane(patient)])
   return results
 }
 
@@ -94,12 +94,14 @@ function bunArgs(file: string, report: string): string[] {
 }
 
 /** `NODE_TEST_*` would make Node talk to a runner above it: so when a test runs this runner. */
-function environment({ built = false }: FilesOptions): NodeJS.ProcessEnv {
+function environment({ built = false, reports }: FilesOptions): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(([name]) => !/^(NODE_TEST|FORCE_COLOR$)/.test(name))
   return {
     ...Object.fromEntries(kept),
     // For clients in tests: the router does not use fetch.
     BUN_CONFIG_MAX_HTTP_REQUESTS: '65535',
+    // Node strips and compiles the same sources for each file and each router: 0.2 s instead of 0.6 with their cache.
+    NODE_COMPILE_CACHE: join(reports, 'compile-cache'),
     NO_COLOR: '1',
     ...(built && { ROUTER_TESTS_BUILT: '1' }),
   }
