@@ -41,8 +41,8 @@ const alikeOnBoth =
 const mostlyWaits = new RegExp(
   `^tests/(${[
     'k8s/(image-run|monitoring-prometheus)',
-    'app/(cli/(live|top)|processes/drain|workers/discovery/(traffic|kubernetes))',
-    'e2e/(long-hold|signals)',
+    'app/(cli/(live|top)|processes/(crash|drain|limits|processes|reload)|workers/discovery/(traffic|kubernetes))',
+    'e2e/(audit|long-hold|nothing-told|open-files|page-(looks|routes|use)|signals)',
     'failures/(busy|drain-signal|half-open|let-go|silence|traces)',
   ].join('|')})\\.test\\.ts$`,
 )
