@@ -4,11 +4,19 @@ import type { RequestBody } from './request-body.ts'
 
 const { h64Raw, h64 } = await xxhash()
 
-/** Bytes and number of the blocks: small ones for the beginning, which is what prompts share, and larger ones behind. */
+/** Bytes of which a block's hash is made, at most: its first ones. */
+const hashedBytes = 4096
+
+/**
+ * Bytes and number of the blocks: small ones for the beginning, which is what prompts share, and larger ones behind. Two
+ * long texts that differ in the rest of a large block, and not by its end, have other bytes in the next one; where
+ * exactly as many bytes were put in place of others, they are taken for alike. To read all of 220 KB once more costs
+ * twice as much as all else here: by then it has left the processor's cache.
+ */
 const sizes = [
   { bytes: 256, count: 32 },
   { bytes: 1024, count: 8 },
-  { bytes: 4096, count: 12 },
+  { bytes: hashedBytes, count: 12 },
   { bytes: 16 * 1024, count: 64 },
 ] as const
 
@@ -39,10 +47,10 @@ const mostSeeds = 1000
 const seeds = new Map<string, bigint>()
 
 /**
- * The beginning of a prompt as numbers: equal ones mean that everything up to there is equal, for the same model. They are
- * 31 bits of each hash, which both runtimes keep without memory of its own: maps find such a number three times as fast.
- * Of a million blocks, one lookup in 2,000 takes an unknown block for a known one; what hangs on it is one block more
- * or less of what a worker is believed to hold.
+ * The beginning of a prompt as numbers: equal ones mean that everything up to there is equal, for the same model, as far
+ * as it is hashed. They are 31 bits of each hash, which both runtimes keep without memory of its own: maps find such a
+ * number three times as fast. Of a million blocks, one lookup in 2,000 takes an unknown block for a known one; what hangs
+ * on it is one block more or less of what a worker is believed to hold.
  */
 export class PromptChain {
   /** Of the whole body. */
@@ -63,7 +71,7 @@ export class PromptChain {
 /**
  * The chain of a prompt, from the client's own bytes: no tokenizer, and no parsing of the prompt. Tools and system prompt
  * come first, as in the templates of the models, then messages, prompt or input, in blocks of 256 bytes and more, each
- * hashed (xxHash64) with the hash of all before it. What is less than a block at the end is left out.
+ * hashed (xxHash64, the first 4 KiB of it) with the hash of all before it. What is less than a block at the end is left out.
  *
  * A key is found as the bytes of its name in quotes: within a string its quotes would be escaped. A name that stands for
  * something else deeper in the body moves the beginning, for all requests that are alike in the same way.
@@ -189,8 +197,8 @@ function closingQuote(bytes: Buffer, opening: number): number {
   return bytes.byteLength
 }
 
-/** A block may lie in two pieces of the body: its bytes are put together here. */
-const scratch = new Uint8Array(sizes[3].bytes)
+/** A block may lie in two pieces of the body: the bytes of its hash are put together here. */
+const scratch = new Uint8Array(hashedBytes)
 
 const hashMemory = new BigUint64Array(1)
 /** Low half first, as on every machine that Bun and Node run on. */
@@ -199,7 +207,7 @@ const hashHalves = new Uint32Array(hashMemory.buffer)
 class Chain {
   readonly blocks: number[] = []
   #hash: bigint
-  /** Bytes of the block that has begun, in the scratch. */
+  /** Bytes of the block that has begun; the first of them are in the scratch. */
   #begun = 0
 
   constructor(seed: bigint) {
@@ -215,7 +223,7 @@ class Chain {
         const size = bytesAt[this.blocks.length]
         if (size === undefined) return false
         const taken = Math.min(end - at, size - this.#begun)
-        if (taken === size) this.#close(piece.subarray(at, at + taken))
+        if (taken === size) this.#close(piece.subarray(at, at + Math.min(taken, hashedBytes)))
         else this.#collect(piece.subarray(at, at + taken), size)
         at += taken
       }
@@ -226,11 +234,12 @@ class Chain {
   }
 
   #collect(bytes: Uint8Array, size: number): void {
-    scratch.set(bytes, this.#begun)
+    const room = hashedBytes - this.#begun
+    if (room > 0) scratch.set(bytes.byteLength > room ? bytes.subarray(0, room) : bytes, this.#begun)
     this.#begun += bytes.byteLength
     if (this.#begun < size) return
     this.#begun = 0
-    this.#close(scratch.subarray(0, size))
+    this.#close(scratch.subarray(0, Math.min(size, hashedBytes)))
   }
 
   #close(block: Uint8Array): void {

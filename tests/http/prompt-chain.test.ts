@@ -145,6 +145,15 @@ describe('the chain of a prompt', () => {
       assert.ok(bytesOf(blocks.length) <= bytes)
   })
 
+  test('of long prompts parts at most one large block behind the place where they do', () => {
+    const common = words(15_000)
+    const one = chainOf({ messages: [turn('user', `${common} and then ${words(20_000)}`)] })
+    const other = chainOf({ messages: [turn('user', `${common} but ${words(20_000)}`)] })
+    const alike = one.blocks.findIndex((block, at) => block !== other.blocks[at])
+    assert.ok(alike > 52, 'the place is among the large blocks')
+    assert.ok(one.bytesOf(alike) <= common.length + 2 * 16_384, `${one.bytesOf(alike)} of ${common.length}`)
+  })
+
   test('is the same whether its strings were found when the body was read or not', () => {
     const long = turn('user', `${words(9000)} "messages": "tools" \\`)
     for (const fields of [
