@@ -139,24 +139,25 @@ function tenants(): Reason {
   const facts = { path, usage, model: 'm', attempts: 1, failures: [], lastFailed: false, status: 200 }
   const clock = { now: () => performance.now(), after: () => () => {} }
   const options = { limiter: new TenantLimiter({ clock }), estimates: new TokenEstimates(), onLimited() {} }
-  const known = tenantKey({ ring: new KeyRing([entry]) })
+  const known = tenantKey({ ring: new KeyRing([entry]) }) as (
+    ...of: Parameters<MiddlewareHandler>
+  ) => Promise<void>
   const limited = tenantLimits(options) as unknown as MiddlewareHandler<GatewayEnv>
   const next = () => Promise.resolve()
   return {
     name: 'a tenant with all four limits, from its key to the end of its request, beside no keys',
     instead: next,
-    ours: async () => {
+    ours: () => {
       let end = (): void => {}
       const record = { ...facts, onEnd: (listener: () => void) => (end = listener) }
-      const values = new Map<string, unknown>([...Object.entries({ payload, body, record })])
+      const values: Record<string, unknown> = { payload, body, record, tenant: undefined }
       const c = {
         env: { incoming },
         req: { path },
-        get: (name: string) => values.get(name),
-        set: (name: string, value: unknown) => values.set(name, value),
+        get: (name: string) => values[name],
+        set: (name: string, value: unknown) => (values[name] = value),
       } as unknown as Context<GatewayEnv>
-      await known(c, () => limited(c, next) as Promise<void>)
-      end()
+      return known(c, () => limited(c, next) as Promise<void>).then(() => end())
     },
   }
 }
