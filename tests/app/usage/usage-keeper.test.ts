@@ -15,6 +15,8 @@ const everything = { from: 0, to: 2 * hour }
 /** A disk that fails when it is told to, and takes a while when it is told to. */
 class FickleStore extends MemoryStore {
   fails = false
+  /** Another process has the file: it can be added to at last, and what is old not be taken out. */
+  cannotForget = false
   writes = 0
   slowness: Promise<void> | undefined
 
@@ -23,6 +25,11 @@ class FickleStore extends MemoryStore {
     await this.slowness
     if (this.fails) throw new Error('the disk is full')
     await super.add(rows)
+  }
+
+  override async forget(before: number): Promise<void> {
+    if (this.cannotForget) throw new Error('the file is locked')
+    await super.forget(before)
   }
 }
 
@@ -58,11 +65,11 @@ function setUp(retentionDays = 2) {
 }
 
 describe('what is counted', () => {
-  test('is written a second later, in one go, and then the clock stands still', async () => {
+  test('is written half a second later, in one go, and then the clock stands still', async () => {
     const { clock, store, count, requests } = setUp()
     count(1)
     count(2)
-    await clock.pass(999)
+    await clock.pass(499)
     assert.equal(await requests(), 0)
     await clock.pass(1)
     assert.deepEqual([await requests(), store.writes, clock.pending], [3, 1, 0])
@@ -106,6 +113,17 @@ describe('what is counted', () => {
     assert.deepEqual([await requests(), clock.pending], [9, 0])
   })
 
+  test('is not added again where only what is old could not be taken out', async () => {
+    const { clock, store, said, count, requests } = setUp()
+    store.cannotForget = true
+    count(3)
+    await clock.pass(500)
+    assert.deepEqual([await requests(), said], [3, ['the file is locked']])
+    store.cannotForget = false
+    await clock.pass(5000, 1000)
+    assert.deepEqual([await requests(), said.at(-1), clock.pending], [3, 'recovered', 0])
+  })
+
   test('is never told in part: where not all of it can be written, nothing is told', async () => {
     const { count, keeper, store } = setUp()
     count(4)
@@ -121,22 +139,27 @@ describe('what is counted', () => {
     const step = fc.oneof(
       fc.record({ count: fc.nat(100) }),
       fc.record({ fails: fc.boolean() }),
+      fc.record({ cannotForget: fc.boolean() }),
+      fc.record({ hours: fc.nat(1) }),
       fc.record({ ms: fc.nat(6000) }),
       fc.constant({ ask: true } as const),
     )
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
-        const { clock, store, keeper, count, requests } = setUp()
+        const { clock, store, keeper, count, requests, hoursPass } = setUp(30)
         let all = 0
         for (const one of steps) {
           if ('count' in one) {
             all += one.count
             count(one.count)
           } else if ('fails' in one) store.fails = one.fails
+          else if ('cannotForget' in one) store.cannotForget = one.cannotForget
+          else if ('hours' in one) hoursPass(one.hours)
           else if ('ms' in one) await clock.pass(one.ms)
           else await keeper.flush().catch(() => {})
         }
         store.fails = false
+        store.cannotForget = false
         await keeper.close()
         await settled()
         assert.deepEqual([await requests(), clock.pending], [all, 0])
