@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import {
   type Amounts,
+  LateAnswer,
   type LimitsStore,
   noAmounts,
   perMinute,
@@ -122,19 +123,11 @@ export class RedisStore implements LimitsStore {
       charge[index] ?? 0,
       want[index] ?? 0,
     ])
-    const said = await this.#inTime(
-      this.#share(key, this.#options.id, heldMs, requestsInFlight, slots, ...figures),
-    )
-    const [grantedRequests, requests, grantedPrompt, prompt, grantedCompletion, completion] = said.map(Number)
-    return {
-      granted: [grantedRequests, grantedPrompt, grantedCompletion] as unknown as Amounts,
-      used: [requests, prompt, completion] as unknown as Amounts,
-      slots: Number(said[6]),
-      slotsHeld: Number(said[7]),
-    }
+    const said = this.#share(key, this.#options.id, heldMs, requestsInFlight, slots, ...figures)
+    return await this.#inTime(said.then(answerIn))
   }
 
-  #inTime<T>(answer: Promise<T>): Promise<T> {
+  #inTime(answer: Promise<ShareAnswer>): Promise<ShareAnswer> {
     const { clock } = this.#options
     return new Promise((resolve, reject) => {
       let cancel = (): void => {}
@@ -143,7 +136,7 @@ export class RedisStore implements LimitsStore {
         cancel = clock.after(answerMs, () => {
           // This process itself was too busy to look: that says nothing about the server.
           if (clock.now() > due + busyMs && rounds > 1) return wait(rounds - 1)
-          reject(new LateError(`no answer within ${answerMs} ms`))
+          reject(new LateAnswer(`no answer within ${answerMs} ms`, answer))
         })
       }
       wait(busyRounds)
@@ -165,7 +158,7 @@ export class RedisStore implements LimitsStore {
 
   #failed(error: unknown): void {
     if (this.#closed) return
-    if (error instanceof LateError && this.#isUp && ++this.#late < mostLate) return
+    if (error instanceof LateAnswer && this.#isUp && ++this.#late < mostLate) return
     this.#late = 0
     this.#changed(false, error instanceof Error ? error.message : String(error))
     // While it is not connected, `ready` is waited for.
@@ -180,7 +173,16 @@ export class RedisStore implements LimitsStore {
   }
 }
 
-class LateError extends Error {}
+/** What the script says. */
+function answerIn(said: readonly (string | number)[]): ShareAnswer {
+  const [grantedRequests, requests, grantedPrompt, prompt, grantedCompletion, completion] = said.map(Number)
+  return {
+    granted: [grantedRequests, grantedPrompt, grantedCompletion] as unknown as Amounts,
+    used: [requests, prompt, completion] as unknown as Amounts,
+    slots: Number(said[6]),
+    slotsHeld: Number(said[7]),
+  }
+}
 
 /** Without what is not given: the client would take `undefined` for a word. */
 function given({ host, port, username, password, db }: Omit<StoreAddress, 'tls'>) {

@@ -4,6 +4,8 @@
  *
  * KEYS[1] is a hash of one tenant. Its fields `1`, `2`, `3` are what is used up of the limits per minute, and when that
  * was true (milliseconds); those that begin with `@` are the requests in flight that a process holds, and until when.
+ * A time that is still to come was written before the clock was put back, or by another server: nothing has drained since
+ * then, and nobody is held a place until then.
  *
  * ARGV: id of the process; milliseconds for which its requests in flight are held; how many may be held (-1: any number);
  * how many it wants; then for each limit per minute: the limit (-1: none), what is charged, what is wanted.
@@ -26,7 +28,7 @@ for i = 1, 3 do
     local before = known[tostring(i)]
     if before then
       local used, at = string.match(before, '^(%S+) (%S+)$')
-      level = math.max(0, tonumber(used) - (now - tonumber(at)) * limit / 60000)
+      level = math.max(0, tonumber(used) - math.max(0, now - tonumber(at)) * limit / 60000)
     end
     level = math.max(0, level + charge)
     granted = math.min(want, math.floor(math.max(0, limit - level) + 0.000001))
@@ -43,7 +45,12 @@ local own = '@' .. ARGV[1]
 for field, value in pairs(known) do
   if string.sub(field, 1, 1) == '@' and field ~= own then
     local held, till = string.match(value, '^(%S+) (%S+)$')
-    if tonumber(till) > now then others = others + tonumber(held) else redis.call('HDEL', KEYS[1], field) end
+    local left = tonumber(till) - now
+    if left > 0 and left <= tonumber(ARGV[2]) then
+      others = others + tonumber(held)
+    else
+      redis.call('HDEL', KEYS[1], field)
+    end
   end
 end
 local most = tonumber(ARGV[3])

@@ -1,4 +1,9 @@
-import type { LimitsStore, ShareAnswer, ShareRequest } from '../../policies/limits/limits-store.ts'
+import {
+  LateAnswer,
+  type LimitsStore,
+  type ShareAnswer,
+  type ShareRequest,
+} from '../../policies/limits/limits-store.ts'
 import { type Clock, within } from '../runtime/clock.ts'
 import type { SupervisorCalls } from './calls.ts'
 
@@ -28,7 +33,9 @@ export class RemoteLimits implements LimitsStore {
 
   async exchange(tenant: string, request: ShareRequest): Promise<ShareAnswer> {
     try {
-      return await within(this.#clock, answerMs, this.#channel.call('share', { tenant, request }))
+      const answer = this.#channel.call('share', { tenant, request })
+      const late = () => new LateAnswer(`no answer within ${answerMs} ms`, answer)
+      return await within(this.#clock, answerMs, answer, late)
     } catch (error) {
       this.#restsUntil = this.#clock.now() + restMs
       throw error

@@ -103,6 +103,11 @@ export class LimitShare {
     this.#points -= charge
   }
 
+  /** It did hear, as is known now. */
+  saidAfterAll(charge: number, granted: number): void {
+    this.#points += charge + granted
+  }
+
   answered(granted: number, used: number, limit: number, now: number): void {
     this.#points += granted
     if (this.#ofAll.perMinute !== limit) this.#ofAll.setLimit(limit, now)

@@ -34,8 +34,19 @@ export interface ShareAnswer {
 export interface LimitsStore {
   /** As far as is known; what it does not say while false is not waited for. */
   readonly isUp: boolean
-  /** Rejects when there is no answer within a moment. */
+  /** Rejects when there is no answer within a moment: with `LateAnswer` where it may still come. */
   exchange(tenant: string, request: ShareRequest): Promise<ShareAnswer>
+}
+
+/** The store was not waited for any longer. It may have done what it was asked all the same. */
+export class LateAnswer extends Error {
+  /** What it says in the end, if anything. */
+  readonly answer: Promise<ShareAnswer>
+
+  constructor(message: string, answer: Promise<ShareAnswer>) {
+    super(message)
+    this.answer = answer
+  }
 }
 
 export function perMinute({

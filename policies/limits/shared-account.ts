@@ -1,6 +1,12 @@
 import type { Tenant } from '../../http/tenant.ts'
 import { aheadShare, LimitShare } from './limit-share.ts'
-import type { Amounts, LimitsStore, ShareAnswer, ShareRequest } from './limits-store.ts'
+import {
+  type Amounts,
+  LateAnswer,
+  type LimitsStore,
+  type ShareAnswer,
+  type ShareRequest,
+} from './limits-store.ts'
 import { type Reservation, TenantAccount, type TenantRefusal } from './tenant-account.ts'
 
 export interface SharedAccountOptions {
@@ -180,7 +186,7 @@ export class SharedAccount extends TenantAccount {
     const asked = this.#waiting.length
     this.#options.store.exchange(this.name, request).then(
       (answer) => this.#answered(answer, asked),
-      () => this.#unanswered(request),
+      (error: unknown) => this.#unanswered(request, error),
     )
   }
 
@@ -227,10 +233,21 @@ export class SharedAccount extends TenantAccount {
     if (this.#waiting.length > 0) this.#ask()
   }
 
-  #unanswered({ charge }: ShareRequest): void {
+  #unanswered({ charge }: ShareRequest, error: unknown): void {
     this.#isAsking = false
     for (let index = 0; index < 3; index++) this.#shares[index]!.unsaid(charge[index]!)
+    // What the store has heard must not be told it twice.
+    if (error instanceof LateAnswer)
+      error.answer.then(
+        ({ granted }) => this.#heardAfterAll(charge, granted),
+        () => {},
+      )
     this.#decideAlone()
+  }
+
+  #heardAfterAll(charge: Amounts, granted: Amounts): void {
+    for (let index = 0; index < 3; index++) this.#shares[index]!.saidAfterAll(charge[index]!, granted[index]!)
+    this.#noteUse()
   }
 
   #decideAlone(): void {

@@ -1,6 +1,8 @@
 /** Shares of limits in a real Redis: what its script grants, and what happens when the server does not do what it should. */
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { RedisStore } from '../../../app/limits-store/redis-store.ts'
@@ -35,6 +37,17 @@ const want = (requests: number, slots = 0): ShareRequest => ({
   ...{ limits: { requestsPerMinute: 600, requestsInFlight: 10 }, charge: noAmounts, slots },
   want: [requests, 0, 0],
 })
+
+/** One command, as somebody types it. */
+async function say(port: number, words: readonly string[]): Promise<void> {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    socket.write(`${words.map((word) => JSON.stringify(word)).join(' ')}\r\n`)
+    await within(2000, once(socket, 'data'), 'an answer')
+  } finally {
+    socket.destroy()
+  }
+}
 
 describe('the script', { skip }, () => {
   test('does what the ledger in memory does, whatever is asked', { timeout }, async () => {
@@ -89,6 +102,18 @@ describe('the script', { skip }, () => {
       [100, 250, 250],
     )
     for (const amount of granted) assert.equal(amount, Math.floor(amount))
+  })
+
+  test('goes on where it was when the clock of the server is put back', { timeout }, async () => {
+    const { redis, stores } = await one()
+    // An hour ahead: what a server has left that was so far wrong, or whose place another has taken.
+    const ahead = Date.now() + 3_600_000
+    const key = 'vllm-router:limits:put-back'
+    await say(redis.port, ['HSET', key, '1', `300 ${ahead}`, '@dead', `4 ${ahead}`])
+    const { granted, used, slots } = await stores[0]!.exchange('put-back', want(600, 10))
+    assert.ok(granted[0] >= 299 && granted[0] <= 301, `${granted[0]} of 300`)
+    assert.ok(used[0] <= 600)
+    assert.equal(slots, 10)
   })
 
   test('keeps each tenant by itself, and names that look like others apart', { timeout }, async () => {

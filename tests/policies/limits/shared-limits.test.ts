@@ -163,6 +163,20 @@ describe('a store that is gone', () => {
     assert.ok(others <= 4, `${others} in the other one, once it is back`)
   })
 
+  test('or only slow, is told nothing twice: what it has heard counts once', async () => {
+    const { clock, tenant, ledger, first } = sharing({ requestsPerMinute: 600 })
+    first.store.isUp = false
+    for (let count = 0; count < 250; count++) taken(first.limiter.take(tenant, one))
+    Object.assign(first.store, { isUp: true, late: true })
+    await decided(clock, first.limiter, tenant)
+    first.store.late = false
+    await clock.pass(3000, 50)
+    const nothing = { charge: noAmounts, want: noAmounts, slots: 0 }
+    const { used } = ledger.exchange(9, tenant.name, { limits: tenant.limits, ...nothing })
+    // Less what drains, and more what is taken ahead.
+    assert.ok(used[0] > 200 && used[0] < 270, `${used[0]} of 251`)
+  })
+
   test('leaves nobody waiting when the router stops', async () => {
     const { clock, tenant, first } = sharing({ requestsPerMinute: 60 })
     const waiting = first.limiter.take(tenant, one)
