@@ -6,7 +6,7 @@ import { type Answer, bodiless } from '../relay/exchange.ts'
 import { firstHeader } from '../relay/headers.ts'
 import { type Interruptible, KeepAlive } from '../relay/keep-alive.ts'
 import { type RelayOptions, relay } from '../relay/relay.ts'
-import { findUsage } from '../relay/usage.ts'
+import { usageOf } from '../relay/usage.ts'
 import type { GatewayContext } from '../request/context.ts'
 import type { RequestRecord } from '../request/request-record.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -164,8 +164,7 @@ function respond(
     record.eventStream = reportsError
     if (reportsError) record.end('worker_error')
     if (stored) responses.learn(record, body)
-    record.usage =
-      status < 300 && generates(call, c.req.path) && isJson(headers) ? findUsage(body) : undefined
+    record.usage = status < 300 && isJson(headers) ? usageOf(record, body, false) : undefined
     return new Response(bodiless.has(status) ? null : body, init)
   }
   record.live = true
@@ -180,11 +179,6 @@ function lastOutcome({ longHold }: Call, { status, body, reportsError = false }:
   if (reportsError) return 'worker_error'
   if (status >= 400) return String(status)
   return body instanceof Uint8Array ? 'ok' : 'streaming'
-}
-
-/** Whoever fetches a stored response gets its usage once more, and it was counted when it was made. */
-function generates({ method }: Call, path: string): boolean {
-  return method === 'POST' && !path.startsWith('/v1/responses/')
 }
 
 function isJson(headers: Answer['headers']): boolean {

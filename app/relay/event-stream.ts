@@ -11,7 +11,7 @@ import { bearsData, glanceAtEvent, readEvent } from './grammar.ts'
 import type { HeldEvents } from './hold.ts'
 import { faultWithin, settleFault } from './judge.ts'
 import { Patience } from './patience.ts'
-import { findUsage } from './usage.ts'
+import { usageOf } from './usage.ts'
 import type { Fault } from './verdicts.ts'
 import type { WorkerError } from './worker-error.ts'
 
@@ -284,7 +284,7 @@ export class EventStream implements ByteSource {
     if (fault !== undefined) settleFault(this.#lease, fault, why)
     else this.#lease.settle(reason === 'completed' || reason === 'worker_error' ? 'success' : 'neutral')
     const { record } = this.#facts
-    record.usage = findUsage(this.#lastEvents())
+    record.usage = usageOf(record, this.#lastEvents(), true)
     record.end(reason)
   }
 

@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { findUsage } from '../../../app/relay/usage.ts'
+import { findUsage, usageOf } from '../../../app/relay/usage.ts'
+import { RequestRecord } from '../../../app/request/request-record.ts'
 
 const find = (text: string) => findUsage(Buffer.from(text))
 
@@ -31,6 +32,7 @@ describe('usage is found in', () => {
       48,
     ],
     ['an embedding', '{"data":[],"usage":{"prompt_tokens":5,"total_tokens":5,"completion_tokens":0}}', 5, 0],
+    ['scores, of which some servers tell the sum only', '{"usage":{"total_tokens":6},"results":[]}', 6, 0],
     ['an answer that only counts the prompt', '{"usage":{"prompt_tokens":5,"total_tokens":5}}', 5, 0],
     [
       'a response',
@@ -99,13 +101,16 @@ describe('usage is not found in', () => {
     '{"content":"usage"}',
     '{"content":"\\"usage\\":{\\"prompt_tokens\\":1}"}',
     '{"usage":{"prompt_tokens":1',
+    '{"usage":{"billed_units":{"input_tokens":1}}}',
+    '{"usage":{}}',
+    '{"usage":{"prompt_tokens":null,"completion_tokens":null}}',
   ]) {
     test(JSON.stringify(text), () => assert.equal(find(text), undefined))
   }
 })
 
 test('counts that are no counts are zero', () => {
-  for (const bad of ['-1', '"5"', 'null', '{}', 'true']) {
+  for (const bad of ['-1', '"5"', '{}', 'true']) {
     const usage = find(`{"usage":{"prompt_tokens":${bad},"completion_tokens":${bad}}}`)
     assert.deepEqual(usage, { prompt: 0, completion: 0, cached: undefined }, bad)
   }
@@ -146,4 +151,56 @@ test('any bytes at all are read without a fault', () => {
     }),
     { numRuns: 500 },
   )
+})
+
+describe("what a client has named usage, and an answer repeats, is not the answer's", () => {
+  const own = { usage: { prompt_tokens: 0, completion_tokens: 0, input_tokens: 0, output_tokens: 0 } }
+  const tools = [{ type: 'function', name: 'f', parameters: { properties: own, ...own } }]
+  const echo = { tools, reasoning: own, text: { format: { schema: own } } }
+  const answer = { input_tokens: 7, output_tokens: 3 }
+  const event = (value: object) => `event: x\ndata: ${JSON.stringify(value)}\n\n`
+  const used = { prompt: 7, completion: 3, cached: undefined }
+  const inBody = (value: object, space?: number) =>
+    findUsage(Buffer.from(JSON.stringify(value, null, space)), 1)
+
+  test('in a body', () => {
+    for (const space of [undefined, 2]) {
+      assert.equal(inBody({ id: 'r', ...echo, usage: null, user: null }, space), undefined)
+      assert.deepEqual(inBody({ ...echo, usage: answer, input_messages: [echo], user: '}' }, space), used)
+      assert.deepEqual(inBody({ usage: answer, results: [{ document: own }] }, space), used)
+    }
+  })
+
+  test('in events', () => {
+    const created = { type: 'response.created', response: { id: 'r', ...echo, usage: null, user: null } }
+    assert.equal(find(event(created)), undefined)
+    assert.equal(
+      find(event(created) + event({ type: 'response.output_text.delta', delta: '"usage":{' })),
+      undefined,
+    )
+    const completed = {
+      type: 'response.completed',
+      response: { ...created.response, usage: answer, input_messages: [echo] },
+    }
+    assert.deepEqual(find(event(created) + event(completed)), used)
+    assert.deepEqual(
+      find(event({ type: 'message_start', message: { usage: answer } }) + event({ type: 'ping' })),
+      used,
+    )
+  })
+
+  test('however often it stands there, and that takes no time', () => {
+    const many = { usage: answer, note: Array.from({ length: 20_000 }, () => own) }
+    const begin = performance.now()
+    assert.equal(inBody(many), undefined)
+    assert.ok(performance.now() - begin < 1000)
+  })
+})
+
+test('a stored response that is fetched again is not counted again, as a stream neither', () => {
+  const bytes = Buffer.from('data: {"response":{"usage":{"input_tokens":7,"output_tokens":3}}}\n\n')
+  const of = (method: string, path: string) => usageOf(new RequestRecord(method, path, 0), bytes, true)
+  assert.equal(of('POST', '/v1/responses')?.prompt, 7)
+  assert.equal(of('GET', '/v1/responses/resp_1'), undefined)
+  assert.equal(of('POST', '/v1/responses/resp_1/cancel'), undefined)
 })
