@@ -6,6 +6,11 @@ export type ForwardedField = (typeof forwardedFields)[number]
 
 /** Longest chain of proxies that is followed: whoever writes a longer one means no good. */
 const mostHops = 32
+/** Characters and pairs of `Forwarded`, which can be read from its beginning only: each client may send one. */
+const longestForwarded = 4096
+const mostPairs = 256
+/** Characters of an address with its zone, brackets and port. */
+const longestAddress = 100
 
 /**
  * Walks a chain of proxies backwards, from the one that is connected to the client of the first: to the first address that
@@ -29,14 +34,20 @@ export function clientBehind(
   return client
 }
 
-/** The addresses of `X-Forwarded-For`, the nearest last; undefined for what is none. */
+/** The addresses of `X-Forwarded-For` that are followed, the nearest last; undefined for what is none. */
 export function xForwardedFor(value: string): (string | undefined)[] {
-  return value.split(',').map((part) => addressIn(part.trim()))
+  const hops: (string | undefined)[] = []
+  for (let end = value.length; end >= 0 && hops.length < mostHops; ) {
+    const comma = end === 0 ? -1 : value.lastIndexOf(',', end - 1)
+    hops.push(addressIn(value.slice(comma + 1, end).trim()))
+    end = comma
+  }
+  return hops.reverse()
 }
 
 /**
  * The addresses of `Forwarded` (RFC 7239), the nearest last; undefined for an element without one: `for=unknown`, a name
- * that a proxy has made up. A value that is not what the RFC allows has none at all: with a quotation mark of its own, a
+ * that a proxy has made up. A value that is not what the RFC allows, or is very long, has none at all: with a quotation mark of its own, a
  * client could otherwise swallow what a proxy adds.
  */
 export function forwardedFor(value: string): (string | undefined)[] {
@@ -56,11 +67,12 @@ const pairAndSeparator =
 
 /** The pairs of each element; none at all where one cannot be read. */
 function elementsOf(value: string): Pair[][] {
+  if (value.length > longestForwarded) return []
   const elements: Pair[][] = [[]]
   pairAndSeparator.lastIndex = 0
-  for (;;) {
+  for (let pairs = 0; ; pairs++) {
     const match = pairAndSeparator.exec(value)
-    if (match === null) return []
+    if (match === null || pairs === mostPairs) return []
     const [, name, quoted, plain, separator] = match
     if (name !== undefined) {
       const text = plain ?? (quoted ?? '').replace(/\\(.)/g, '$1')
@@ -73,6 +85,7 @@ function elementsOf(value: string): Pair[][] {
 
 /** The address of `1.2.3.4`, `1.2.3.4:80`, `2001:db8::1` or `[2001:db8::1]:80`; undefined for anything else. */
 export function addressIn(text: string): string | undefined {
+  if (text.length > longestAddress) return undefined
   const [, bracketed, withPort] = /^(?:\[([^\]]*)\](?::\d{1,5})?|([^:]*):\d{1,5})$/.exec(text) ?? []
   const address = bracketed ?? withPort ?? text
   const kind = isIP(address)

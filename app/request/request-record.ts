@@ -32,6 +32,14 @@ export interface FailedAttempt {
 /** Of a header: its name in lower case, and its value. */
 export type Field = readonly [name: string, value: string]
 
+/** Characters; longer than any route. */
+const longestPath = 256
+
+/** A slice of a text keeps all of it in memory; this does not. */
+function beginningOf(path: string): string {
+  return Buffer.from(path.slice(0, longestPath)).toString()
+}
+
 // Shared: nearly every request has none.
 const nobody: readonly PassedOver[] = []
 const none: readonly FailedAttempt[] = []
@@ -39,6 +47,7 @@ const none: readonly FailedAttempt[] = []
 /** What one client request has come to so far; closed exactly once, when its last byte is sent or it fails. */
 export class RequestRecord {
   readonly method: string
+  /** Its beginning, where it is long: the record is remembered, and anybody may write a path of 64 KB. */
   readonly path: string
   /** Milliseconds on the router's clock. */
   readonly startedAt: number
@@ -111,7 +120,7 @@ export class RequestRecord {
   constructor(method: string, path: string, startedAt: number, onGap?: (seconds: number) => void) {
     this.#onGap = onGap
     this.method = method
-    this.path = path
+    this.path = path.length > longestPath ? beginningOf(path) : path
     this.startedAt = startedAt
   }
 

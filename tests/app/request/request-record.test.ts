@@ -8,6 +8,7 @@ import { exposition } from '../../../app/telemetry/exposition.ts'
 import { silentLog } from '../../../app/telemetry/log.ts'
 import { createMetrics } from '../../../app/telemetry/metrics.ts'
 import { AppClock } from '../../support/app-clock.ts'
+import { heapInUse } from '../../support/heap-in-use.ts'
 import { type Metrics, metricValue, parseMetrics, samplesOf } from '../../support/metrics.ts'
 
 describe('a record', () => {
@@ -19,6 +20,16 @@ describe('a record', () => {
     record.end('completed')
     assert.equal(record.endReason, 'worker_lost')
     assert.equal(ends, 1)
+  })
+
+  test('keeps the beginning of its path only, whatever length a client gives it', () => {
+    const pathOf = (index: number) => `/v1/${Buffer.alloc(60_000, `${index}-`).toString('latin1')}`
+    assert.equal(new RequestRecord('POST', '/v1/completions', 0).path, '/v1/completions')
+    assert.equal(new RequestRecord('POST', pathOf(7), 0).path, pathOf(7).slice(0, 256))
+    const before = heapInUse()
+    const records = Array.from({ length: 1000 }, (_, index) => new RequestRecord('POST', pathOf(index), 0))
+    const bytes = heapInUse() - before
+    assert.ok(records.length === 1000 && bytes < 10e6, `${bytes} bytes`)
   })
 
   test('tells every listener, in order, and at once those who come too late', () => {
