@@ -104,8 +104,13 @@ function readPem(path: string): string {
     throw new Wrong(code === 'EISDIR' ? 'it is a directory' : message)
   }
   if (!text.includes('-----BEGIN ')) throw new Wrong('it is no PEM file')
+  // Half a chain, or half of the authorities, would go unnoticed: what is missing is known to clients only.
+  if (/-----(?:BEGIN .*|B?E?G?I?N?\s*$)/.test(text.replaceAll(wholeBlock, '')))
+    throw new Wrong('it ends in the middle', 'it is being written, or was cut off')
   return text
 }
+
+const wholeBlock = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g
 
 const certificateBlock = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
 

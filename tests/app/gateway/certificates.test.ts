@@ -1,6 +1,8 @@
 /** Certificates of the listeners: which are refused, and how one follows another under load. */
 
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { ConfigError } from '../../../app/config/problem.ts'
 import { resolveOptions } from '../../../app/config/resolve-options.ts'
@@ -76,6 +78,26 @@ describe('a certificate that is', () => {
       assert.match(found[0] ?? '', says)
     })
   }
+
+  test('cut off keeps it from starting too, wherever that is, and that file is named', async (t) => {
+    const { cert } = await mountedCertificate(t)
+    const file = join(cert, '..', 'cut.pem')
+    const [own, authority] = [pem('listener-a.crt'), pem('listener-ca.crt')]
+    const whole = `Of the listener: \n${own}\n# its authority\n${authority}`
+    const cuts = [40, 300, 7, 2].map((bytes) => whole.trimEnd().slice(0, -bytes))
+    for (const text of [...cuts, `${own}${authority.slice(0, 8)}`, own.slice(0, 200)]) {
+      await writeFile(file, text)
+      const found = await faultsOf(() => testGateway({ ...listenerA, tlsCertFile: file }))
+      assert.deepEqual(found, ['--tls-cert-file it ends in the middle; it is being written, or was cut off'])
+    }
+    await writeFile(file, `${authority}${own.slice(0, 300)}`)
+    assert.match(
+      (await faultsOf(() => testGateway({ ...listenerA, tlsClientCaFile: file })))[0] ?? '',
+      /^--tls-client-ca-file it ends in the middle/,
+    )
+    await writeFile(file, whole)
+    await (await testGateway({ ...listenerA, tlsCertFile: file })).close()
+  })
 
   test('wrong in two ways is told in one go', async () => {
     const operations = {
