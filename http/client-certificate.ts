@@ -7,6 +7,16 @@ export interface ClientCertificate {
   readonly uris: readonly string[]
 }
 
+/**
+ * Its names as a list of keys writes them: `cn:`, `dns:` or `uri:`, and the name. Names of the kind DNS are the same in
+ * capitals (RFC 4343); of all others, each letter counts.
+ */
+export function certificateNames({ commonName, dnsNames, uris }: ClientCertificate): string[] {
+  const names = dnsNames.map((name) => `dns:${name.toLowerCase()}`).concat(uris.map((uri) => `uri:${uri}`))
+  if (commonName !== undefined) names.push(`cn:${commonName}`)
+  return names
+}
+
 /** A certificate as `node:tls` describes it, as far as it is read here. */
 export interface PeerCertificate {
   readonly subject?: { readonly CN?: string | readonly string[] | undefined } | undefined

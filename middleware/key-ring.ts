@@ -1,15 +1,18 @@
 import { hash } from 'node:crypto'
+import { type ClientCertificate, certificateNames } from '../http/client-certificate.ts'
 import type { Tenant } from '../http/tenant.ts'
 
 /** A tenant, and what lets it in. */
 export interface KeyEntry extends Tenant {
-  /** Of each of its keys: `sha256:` and 64 hex digits in lower case. Undefined: it has none, and only tokens name it. */
+  /** Of each of its keys: `sha256:` and 64 hex digits in lower case. Undefined: it has none. */
   readonly hash?: readonly string[] | undefined
+  /** Of client certificates that name it, as `certificateNames` writes them. Undefined: none does. */
+  readonly certificate?: readonly string[] | undefined
   /** From then on it is refused: an instant in ISO 8601 with a time zone. Undefined: never. */
   readonly expires?: string | undefined
 }
 
-/** Who a key or a token belongs to. */
+/** Who a key, a certificate or a token belongs to. */
 export interface Holder {
   readonly tenant: Tenant
   /** Milliseconds since 1970; infinite: never. */
@@ -36,23 +39,42 @@ export function hashOfKey(key: string): string {
  */
 export class KeyRing {
   readonly #byDigest = new Map<string, Holder>()
+  readonly #byCertificate = new Map<string, Holder>()
   readonly #byName = new Map<string, Holder>()
 
   /** @param before the ring that this one replaces: a tenant that is unchanged stays the same object */
   constructor(entries: readonly KeyEntry[], before?: KeyRing) {
-    for (const { hash: hashes = [], expires, ...own } of entries) {
+    for (const { hash: hashes = [], certificate = [], expires, ...own } of entries) {
       const known = before?.named(own.name)?.tenant
       const tenant = known !== undefined && isSame(known, own) ? known : own
       const expiresAt = expires === undefined ? Number.POSITIVE_INFINITY : Date.parse(expires)
       const holder = { tenant, expiresAt }
       this.#byName.set(tenant.name, holder)
       for (const each of hashes) this.#byDigest.set(each.slice(hashPrefix.length), holder)
+      for (const name of certificate) this.#byCertificate.set(name, holder)
     }
   }
 
   /** Whose key it is. One hash and one look-up, whatever there is and whatever comes of it. */
   holderOf(key: string): Holder | undefined {
     return this.#byDigest.get(hash('sha256', key, 'hex'))
+  }
+
+  /** Some tenant is named by a certificate. */
+  get takesCertificates(): boolean {
+    return this.#byCertificate.size > 0
+  }
+
+  /** Whom the names of a certificate stand for; `several` where they stand for more than one tenant. */
+  ofCertificate(certificate: ClientCertificate): Holder | 'several' | undefined {
+    let found: Holder | undefined
+    for (const name of certificateNames(certificate)) {
+      const holder = this.#byCertificate.get(name)
+      if (holder === undefined || holder === found) continue
+      if (found !== undefined) return 'several'
+      found = holder
+    }
+    return found
   }
 
   /** The tenant of that name. */

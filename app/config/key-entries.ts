@@ -13,6 +13,8 @@ export interface KeyEntryInput {
   readonly name: string
   /** Of its key, or of several: `sha256:` and 64 hex digits. */
   readonly hash?: string | readonly string[] | undefined
+  /** Names of client certificates: `cn:...`, `dns:...`, `uri:...`. */
+  readonly certificate?: string | readonly string[] | undefined
   /** Default: all. */
   readonly models?: string | readonly string[] | undefined
   /** Default: all. */
@@ -41,6 +43,13 @@ export function keyEntries({ keys, fileKeys }: KeyLists): readonly KeyEntry[] | 
   return keys === undefined && fileKeys === undefined ? undefined : [...(keys ?? []), ...(fileKeys ?? [])]
 }
 
+/** The names of those that certificates stand for. */
+export function certifiedTenants(lists: KeyLists): string[] {
+  return (keyEntries(lists) ?? []).flatMap(({ name, certificate }) =>
+    certificate === undefined ? [] : [name],
+  )
+}
+
 /** What is shown of a list: how long it is. */
 export function shownKeys(entries: readonly KeyEntry[] | undefined): string {
   return entries === undefined ? 'none' : `${entries.length} set, not shown`
@@ -58,6 +67,7 @@ export interface PlacedEntry {
   readonly path: string
   readonly name: Placed | undefined
   readonly hashes: readonly Placed[]
+  readonly certificates: readonly Placed[]
 }
 
 interface Placed {
@@ -120,6 +130,9 @@ class EntryReader {
     const read = <T>(key: keyof typeof keyFields, field: KeyField<T>) =>
       this.#read(path, key, field, given.get(key))
     const hash = read('hash', keyFields.hash)
+    const certificate = read('certificate', keyFields.certificate)
+    const placed = (key: string, values: readonly string[] = []): readonly Placed[] =>
+      values.map((value, at) => ({ value, origin: originOf(given.get(key), tree, at) }))
     const entry: KeyEntry = {
       name: read('name', keyFields.name) ?? '',
       models: read('models', keyFields.models),
@@ -128,6 +141,7 @@ class EntryReader {
       weight: read('weight', keyFields.weight) ?? 1,
       limits: this.#limits(given.get('limits')),
       hash,
+      certificate,
       expires: read('expires', keyFields.expires),
     }
     const isRight = this.faults.length === 0 && !this.#isTold
@@ -135,7 +149,8 @@ class EntryReader {
       entry: isRight ? withoutAbsent(entry) : undefined,
       path,
       name: entry.name === '' ? undefined : { value: entry.name, origin: originOf(given.get('name'), tree) },
-      hashes: (hash ?? []).map((value, at) => ({ value, origin: originOf(given.get('hash'), tree, at) })),
+      hashes: placed('hash', hash),
+      certificates: placed('certificate', certificate),
     }
   }
 
@@ -221,6 +236,8 @@ const otherWords: Readonly<Record<string, string>> = {
   hashes: 'did you mean hash?',
   model: 'did you mean models?',
   route: 'did you mean routes?',
+  certificates: 'did you mean certificate?',
+  cert: 'did you mean certificate?',
   expiry: 'did you mean expires?',
 }
 
@@ -244,7 +261,7 @@ export interface PlainKeys {
   readonly routerApiKeys: readonly string[]
 }
 
-/** What is wrong with entries together: names and keys that stand for more than one thing. */
+/** What is wrong with entries together: names, keys and certificates that stand for more than one thing. */
 export function clashes(
   placed: readonly PlacedEntry[],
   { adminApiKey, routerApiKeys }: PlainKeys,
@@ -254,7 +271,8 @@ export function clashes(
   const hashes = new Map<string, string>()
   if (adminApiKey !== undefined) hashes.set(hashOfKey(adminApiKey), 'that of --admin-api-key')
   for (const key of routerApiKeys) hashes.set(hashOfKey(key), 'that of one of --router-api-keys')
-  for (const { path, name, hashes: own } of placed) {
+  const certificates = new Map<string, Origin>()
+  for (const { path, name, hashes: own, certificates: shown } of placed) {
     const before = name && names.get(name.value)
     if (name !== undefined && before === undefined) names.set(name.value, name.origin)
     if (name !== undefined && before !== undefined) {
@@ -265,6 +283,14 @@ export function clashes(
       const taken = hashes.get(value)
       if (taken === undefined) hashes.set(value, `given twice, first in ${origin.text}`)
       else faults.push({ name: `${path}.hash`, origin: origin.text, problem: `the hash is ${taken}` })
+    }
+    for (const { value, origin } of shown) {
+      const before = certificates.get(value)
+      if (before === undefined) certificates.set(value, origin)
+      else {
+        const problem = `the name is given twice, first in ${before.text}`
+        faults.push({ name: `${path}.certificate`, origin: origin.text, problem })
+      }
     }
   }
   return faults

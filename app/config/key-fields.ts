@@ -42,6 +42,29 @@ function parseRoute(path: string): Parsed<string> {
   }
 }
 
+/** Of a certificate, in the words of `certificateNames`. */
+function parseCertificateName(written: string): Parsed<string> {
+  const [, kind, name = ''] = /^(cn|dns|uri):(.*)$/i.exec(written) ?? []
+  switch (kind?.toLowerCase()) {
+    case 'cn':
+      return isVisible(name)
+        ? { value: `cn:${name}` }
+        : { hint: 'the common name of the subject stands behind cn:' }
+    case 'dns':
+      if (/^[\w-]+(?:\.[\w-]+)*$/.test(name)) return { value: `dns:${name.toLowerCase()}` }
+      return { hint: name.includes('*') ? 'whole names only' : 'a host name stands behind dns:' }
+    case 'uri':
+      if (/^[a-z][a-z0-9+.-]*:[\x21-\x7e]+$/i.test(name)) return { value: `uri:${name}` }
+      return { hint: 'an address such as spiffe://cluster/team-a stands behind uri:' }
+    default:
+      return { hint: 'which name of the certificate is meant stands in front: cn:, dns: or uri:' }
+  }
+}
+
+function isVisible(name: string): boolean {
+  return name.length <= 256 && /^\S(?:.*\S)?$/u.test(name) && !/\p{C}/u.test(name)
+}
+
 /** To the end of the day, where none is told: whoever writes a last day means that day, too. */
 const dayMs = 86_400_000
 
@@ -81,8 +104,15 @@ export const keyFields = {
   },
   hash: {
     kind: list('sha256: and 64 hex digits', parseHash),
-    help: 'SHA-256 of the key, or of several while one takes the place of another; none where only tokens name it',
+    help: 'SHA-256 of the key, or of several while one takes the place of another; none where it has no key',
     secret: true,
+  },
+  certificate: {
+    kind: list(
+      'names such as cn:team-a, dns:team-a.example.com or uri:spiffe://cluster/team-a',
+      parseCertificateName,
+    ),
+    help: 'names of client certificates that stand for it; on Node only, with `--tls-client-ca-file`',
   },
   models: {
     kind: list('names of models, or aliases', parseModel),

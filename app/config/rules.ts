@@ -1,4 +1,5 @@
 import { selectionPolicies } from '../../policies/selection/index.ts'
+import { certifiedTenants } from './key-entries.ts'
 import { nearest } from './kinds/nearest.ts'
 import { kebabCase } from './kinds/setting.ts'
 import { canonicalUrl } from './kinds/worker-url.ts'
@@ -156,6 +157,15 @@ export const rules: readonly Rule[] = [
   together('workerClientCert', 'workerClientKey'),
   together('tlsCertFile', 'tlsKeyFile', 'tlsClientCaFile'),
   together('prometheusTlsCertFile', 'prometheusTlsKeyFile', 'prometheusTlsClientCaFile'),
+  {
+    keys: ['tlsClientCaFile', 'keysFile'],
+    *check(config) {
+      const [name] = certifiedTenants(config)
+      if (name === undefined || config.tlsClientCaFile !== undefined) return
+      const problem = `it is missing, and the certificate of ${name} in the list of keys needs it`
+      yield { key: 'tlsClientCaFile', problem, hint: 'else no client is asked for a certificate' }
+    },
+  },
   {
     keys: ['jwtJwksUrl', 'jwtIssuer', 'jwtAudience', 'keysFile'],
     *check({ jwtJwksUrl: url, jwtIssuer, jwtAudience, keys, keysFile }) {

@@ -1,7 +1,10 @@
 import { JsonWebTokens } from '../../middleware/json-web-token.ts'
 import { KeyRing } from '../../middleware/key-ring.ts'
 import { keyEntries } from '../config/key-entries.ts'
+import { ConfigError } from '../config/problem.ts'
 import type { Config } from '../config/settings.ts'
+import { certificateFaults } from '../config/tls-faults.ts'
+import type { Runtime } from '../runtime/runtime.ts'
 import type { Log } from '../telemetry/log.ts'
 
 /** How the router knows who its clients are. */
@@ -17,8 +20,15 @@ export interface Identity {
 /**
  * Makes what a configuration asks for. What is unchanged is taken from `before`: a tenant stays the same object, and the
  * keys of an issuer that cannot be reached stay known.
+ *
+ * @throws ConfigError where certificates are to name tenants, and the runtime does not tell them
  */
-export function identityOf(config: Config, log: Log, before?: Identity): Identity {
+export function identityOf(
+  config: Config,
+  { log, runtime, before }: { readonly log: Log; readonly runtime: Runtime; readonly before?: Identity },
+): Identity {
+  const faults = certificateFaults(config, runtime.tellsClientCertificates)
+  if (faults.length > 0) throw new ConfigError(faults)
   const entries = keyEntries(config)
   const ring = entries && new KeyRing(entries, before?.ring)
   const { jwtJwksUrl: url, jwtIssuer: issuer = '', jwtAudience: audience, jwtTenantClaim: claim } = config

@@ -83,6 +83,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
   const { log = silentLog(), clock = systemClock, random = Math.random, shared } = parts
   const runtime = parts.runtime ?? (await detectRuntime())
   const now = () => clock.now()
+  let identity = identityOf(config, { log, runtime })
 
   const metrics = createMetrics()
   metrics.buildInfo.set({ version, runtime: runtime.name, runtime_version: runtime.version }, 1)
@@ -117,7 +118,6 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
     onFull: () => observer.buffersFull(),
   })
   const memory = createMemory(pool)
-  let identity = identityOf(config, log)
   followTenants(identity)
   const refreshGauges = () => observer.refreshGauges(pool, held.held)
   const listeners: Listener[] = []
@@ -187,7 +187,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
   function prepare(next: Config): () => readonly SettingKey[] {
     const applyFleet = fleet.prepare(next)
     const renew = certificates.prepare(next)
-    const nextIdentity = identityOf(next, log, identity)
+    const nextIdentity = identityOf(next, { log, runtime, before: identity })
     return () => {
       // The only one that can fail, where the system has no descriptor left: nothing has changed then.
       const renewed = renew()

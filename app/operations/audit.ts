@@ -1,4 +1,5 @@
 import type { Context, MiddlewareHandler } from 'hono'
+import { certificateNames } from '../../http/client-certificate.ts'
 import { asRouterError } from '../../http/errors.ts'
 import type { TrustedProxies } from '../../http/trusted-proxies.ts'
 import type { GatewayContext } from '../request/context.ts'
@@ -39,11 +40,12 @@ export function audit({ log, listener, proxies }: AuditOptions): MiddlewareHandl
     if (unwritten === undefined) return
     const { incoming } = c.env
     const client = proxies.clientOf(incoming)
+    const { clientCertificate: shown } = incoming
     write(log, isRefused ? 'warn' : 'info', {
       action: `${c.req.method} ${c.req.path}`,
       ...change,
       who: c.get('operator') ?? 'nobody known',
-      certificate: incoming.clientCertificate?.commonName,
+      certificate: shown && (shown.commonName ?? certificateNames(shown)[0]),
       client,
       peer: incoming.remoteAddress === client ? undefined : incoming.remoteAddress,
       listener,

@@ -1,3 +1,4 @@
+import { constants } from 'node:crypto'
 import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http'
 import { createServer as createSecureServer, type Server as SecureServer } from 'node:https'
 import type { Socket } from 'node:net'
@@ -71,7 +72,12 @@ export function createNodeServer(tls: ServerTls | undefined, listener: RequestLi
 }
 
 function contextOf({ cert, key, clientCa }: ServerTls): SecureContextOptions {
-  return { cert, key, minVersion: 'TLSv1.2', ...(clientCa !== undefined && { ca: clientCa }) }
+  return {
+    ...{ cert, key, minVersion: 'TLSv1.2' },
+    // A connection has one client for its whole life: nobody may show another certificate in the middle of it.
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+    ...(clientCa !== undefined && { ca: clientCa }),
+  }
 }
 
 interface Handshakes extends ConnectionCount {

@@ -116,6 +116,9 @@ async function handle(
   return RESPONSE_ALREADY_SENT
 }
 
+/** By connection. */
+const shownCertificates = new WeakMap<TLSSocket, ClientCertificate | undefined>()
+
 class NodeRequest implements ClientRequest {
   readonly #incoming: IncomingMessage
   readonly #outgoing: ServerResponse
@@ -158,9 +161,12 @@ class NodeRequest implements ClientRequest {
   }
 
   get clientCertificate(): ClientCertificate | undefined {
-    const socket = this.#incoming.socket as Partial<TLSSocket>
+    const socket = this.#incoming.socket as TLSSocket
     if (socket.authorized !== true) return undefined
-    return clientCertificateOf(socket.getPeerCertificate!())
+    // The server lets no client show another one later.
+    if (!shownCertificates.has(socket))
+      shownCertificates.set(socket, clientCertificateOf(socket.getPeerCertificate()))
+    return shownCertificates.get(socket)
   }
 
   async body(

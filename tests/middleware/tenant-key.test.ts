@@ -113,6 +113,8 @@ describe('what is compared', () => {
     let looks = 0
     let comparisons = 0
     const counted = {
+      takesCertificates: false,
+      ofCertificate: () => undefined,
       named: (name: string) => big.named(name),
       holderOf(key: string) {
         looks += 1
@@ -205,5 +207,84 @@ describe('a token', () => {
     assert.deepEqual(verified, [])
     const none = behind()
     await errorOf(await none.fetch('/', bearer('eyJ.by-token')), 401, 'invalid_api_key')
+  })
+})
+
+describe('a client certificate', () => {
+  const certified = new KeyRing([
+    entry('team-a', ['sk-a'], { certificate: ['cn:team-a', 'uri:spiffe://cluster/a'] }),
+    entry('team-b', ['sk-b'], { certificate: ['dns:b.example.com'], expires: '2026-06-01T12:00:00.000Z' }),
+    entry('team-c', ['sk-c']),
+  ])
+  const none = { commonName: undefined, dnsNames: [], uris: [] }
+  const options = { ring: certified, keys: ['plain-one'], now: () => noon - 1 }
+  const ask = (certificate: object, headers: Record<string, string> = {}, more = {}) =>
+    behind({ ...options, ...more }).fetch(
+      '/',
+      { headers },
+      { clientCertificate: { ...none, ...certificate } },
+    )
+  const who = async (...given: Parameters<typeof ask>) => (await ask(...given)).text()
+
+  test('stands for the tenant that it names, by whichever of its names', async () => {
+    assert.equal(await who({ commonName: 'team-a' }), 'team-a')
+    assert.equal(await who({ uris: ['spiffe://cluster/x', 'spiffe://cluster/a'] }), 'team-a')
+    assert.equal(await who({ commonName: 'team-a', uris: ['spiffe://cluster/a'] }), 'team-a')
+    assert.equal(await who({ dnsNames: ['B.Example.com'] }), 'team-b')
+  })
+
+  test('stands for nobody by a name of another kind, by a part of one, or by the name of a tenant', async () => {
+    for (const certificate of [
+      { commonName: 'b.example.com' },
+      { dnsNames: ['team-a', 'x.b.example.com', '*.example.com'] },
+      { uris: ['spiffe://cluster/a/b', 'spiffe://cluster/A', 'cn:team-a'] },
+      { commonName: 'team-c' },
+      { commonName: 'Team-A' },
+      {},
+    ]) {
+      const error = await errorOf(await ask(certificate), 401, 'invalid_api_key')
+      assert.match(
+        error.message,
+        /^This route needs an API key\. .* The client certificate shown names no tenant\.$/,
+      )
+    }
+  })
+
+  test('that names two tenants stands for neither', async () => {
+    const both = { commonName: 'team-a', dnsNames: ['b.example.com'] }
+    assert.match((await errorOf(await ask(both), 401, 'invalid_api_key')).message, /names several tenants\.$/)
+    assert.equal(await who(both, { 'x-api-key': 'sk-c' }), 'team-c')
+  })
+
+  test('gives way to a valid key, and is not hindered by anything else', async () => {
+    const a = { commonName: 'team-a' }
+    assert.equal(await who(a, { authorization: 'Bearer sk-c' }), 'team-c')
+    assert.equal(await who(a, { 'api-key': 'plain-one' }), 'nobody')
+    assert.equal(await who(a, { authorization: 'Bearer EMPTY' }), 'team-a')
+    assert.equal(await who(a, { authorization: 'Bearer sk-b' }, { now: () => noon }), 'team-a')
+  })
+
+  test('ends with its entry', async () => {
+    const b = { dnsNames: ['b.example.com'] }
+    const error = await errorOf(await ask(b, {}, { now: () => noon }), 401, 'expired_api_key')
+    assert.match(
+      error.message,
+      /^The client certificate presented has expired: it was valid until 2026-06-01T12/,
+    )
+  })
+
+  test('gives way to a valid token, helps with one that is not, and not while that cannot be told', async () => {
+    const a = { commonName: 'team-a' }
+    const tokens = {
+      async verify(token: string): Promise<string> {
+        if (token === 'eyJ.bad') throw new RouterError('invalid_api_key', 'bad')
+        if (token === 'eyJ.away') throw new RouterError('jwks_unreachable', 'away')
+        return token.slice(4)
+      },
+    }
+    const by = (token: string) => ask(a, { authorization: `Bearer ${token}` }, { tokens })
+    assert.equal(await (await by('eyJ.team-c')).text(), 'team-c')
+    for (const token of ['eyJ.bad', 'eyJ.stranger']) assert.equal(await (await by(token)).text(), 'team-a')
+    await errorOf(await by('eyJ.away'), 503, 'jwks_unreachable')
   })
 })

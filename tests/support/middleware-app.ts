@@ -52,6 +52,7 @@ function override(base: Incoming, changes: Partial<Incoming> = {}): Incoming {
     body: changes.body ?? ((limit, bounds) => base.body(limit, bounds)),
     signal: changes.signal ?? base.signal,
     remoteAddress: changes.remoteAddress ?? base.remoteAddress,
+    clientCertificate: changes.clientCertificate ?? base.clientCertificate,
   }
 }
 

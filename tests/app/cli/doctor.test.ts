@@ -165,7 +165,7 @@ describe('the keys of clients', () => {
     assert.deepEqual(found, [
       ['over', 'expired at'],
       ['soon', 'expires at'],
-      ['nobody', 'it has no hash, and without --jwt-jwks-url no token can name it'],
+      ['nobody', 'it has neither hash nor certificate, and without --jwt-jwks-url no token can name it'],
     ])
     assert.doesNotMatch(JSON.stringify(of('client keys')), /sha256/)
   })

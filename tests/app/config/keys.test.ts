@@ -17,10 +17,14 @@ import { printConfig } from '../../../app/config/print-config.ts'
 import { formatProblems } from '../../../app/config/problem.ts'
 import { resolveOptions } from '../../../app/config/resolve-options.ts'
 import type { ConfigInput } from '../../../app/config/settings.ts'
+import { certificateFaults } from '../../../app/config/tls-faults.ts'
 import { createGateway } from '../../../app/index.ts'
 import { hashOfKey, type KeyEntry } from '../../../middleware/key-ring.ts'
 
 const hash = (letter: string) => `sha256:${letter.repeat(64)}`
+
+/** Of an API whose clients show certificates. */
+const askingFlags = ['cert', 'key', 'client-ca'].flatMap((part) => [`--tls-${part}-file`, 'x.pem'])
 
 let folder = ''
 before(async () => {
@@ -299,6 +303,40 @@ describe('what is wrong with it', () => {
       'keys[1].hash (file keys.yaml:4:10): the hash is given twice, first in file router.yaml:3:22',
       'keys[1].hash (file keys.yaml:4:83): the hash is given twice, first in file keys.yaml:2:9',
     ])
+  })
+
+  test('is a name of a certificate that stands for two, or is none', async () => {
+    const keys = [
+      '- { name: a, certificate: [cn:Team A, dns:a.Example.com] }',
+      '- { name: b, certificate: dns:A.example.com }',
+      '- { name: c, certificate: ["team-c", "cn:", "dns:*.c", "uri:c", "file:/x.pem"] }',
+    ].join('\n')
+    const faults = await faultsOf({ keys, argv: askingFlags })
+    assert.match(
+      faults[0] ?? '',
+      /keys\[2\]\.certificate .*got "team-c"; allowed: names such as cn:team-a.*in front/,
+    )
+    assert.match(faults[1] ?? '', /got "cn:".*common name/)
+    assert.match(faults[2] ?? '', /got "dns:\*\.c".*whole names only/)
+    assert.match(faults[3] ?? '', /got "uri:c".*behind uri:/)
+    assert.match(faults[4] ?? '', /got "file:\/x\.pem"/)
+    assert.match(
+      faults[5] ?? '',
+      /keys\[1\]\.certificate .*the name is given twice, first in file keys\.yaml:1:39/,
+    )
+    assert.equal(faults.length, 6)
+  })
+
+  test('is a certificate that no client is asked for', async () => {
+    const keys = '- { name: team-a, certificate: [cn:Team A, URI:spiffe://x/y, DNS:A.b] }'
+    assert.deepEqual(await faultsOf({ keys }), [
+      '--tls-client-ca-file (flag --keys-file): it is missing, and the certificate of team-a in the list of keys needs it; else no client is asked for a certificate',
+    ])
+    const [entry] = await entriesOf({ keys, argv: askingFlags })
+    assert.deepEqual(entry?.certificate, ['cn:Team A', 'uri:spiffe://x/y', 'dns:a.b'])
+    const config = resolveOptions({ keys: [entry!], tlsCertFile: 'x', tlsKeyFile: 'x', tlsClientCaFile: 'x' })
+    assert.equal(certificateFaults(config, true).length, 0)
+    assert.match(certificateFaults(config, false)[0]?.problem ?? '', /^Bun does not tell/)
   })
 
   test('is a key that is the admin key, or one without a tenant', async () => {
