@@ -156,7 +156,7 @@ function endOfAnyEvent(bytes: Buffer, start: number): number {
       continue
     }
     if (byte === CR && bytes[index + 1] === LF) index += 1
-    if (lineStart && index + 1 > start) return index + 1
+    if (lineStart) return index + 1
     lineStart = true
   }
   return bytes.length

@@ -74,9 +74,7 @@ function faultOfAnswer({ status, body }: HeldAnswer): Fault {
   if (status === 408) return 'waited_too_long'
   if (answersShutdown(body)) return 'shutting_down'
   const words = readWorkerError(body)
-  return words !== undefined && words.status < 500 && faultOfError(words) === 'client_mistake'
-    ? 'client_mistake'
-    : 'server_error'
+  return words !== undefined && words.status < 500 ? 'client_mistake' : 'server_error'
 }
 
 /** What an error event means that came before any content. A client's own mistake would be one on every worker. */

@@ -259,7 +259,7 @@ class Run {
     const unheard = this.#noSecondOpinion || this.#call.record.stop.reason !== undefined
     const innocent = !this.#served && (workers.size > 1 || unheard)
     // Without retries nobody ever speaks against a worker: what others do at the same time has to do.
-    const alone = this.#options.retry.maxAttempts === 1 && this.#call.home === undefined
+    const alone = this.#options.retry.maxAttempts === 1
     for (const { lease, fault, reason, blame } of suspects) {
       if (alone) {
         lease.judgeCompared(fault, reason)

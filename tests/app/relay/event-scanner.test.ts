@@ -102,6 +102,22 @@ describe('whole events', () => {
     assert.equal(new EventScanner().push(chunk), chunk)
   })
 
+  test('are handed on without a copy after an empty chunk, too, which changes nothing', () => {
+    const scanner = new EventScanner()
+    const chunk = Buffer.from('data: a\n\n')
+    assert.equal(scanner.push(new Uint8Array(0)), undefined)
+    assert.equal(scanner.push(chunk), chunk)
+    assert.equal(scanner.push(Buffer.from('data: b\n')), undefined)
+    assert.equal(scanner.push(new Uint8Array(0)), undefined)
+    assert.equal(scanner.push(Buffer.from('\n'))?.toString(), 'data: b\n\n')
+  })
+
+  test('begin with their first line: a blank one before it ends nothing', () => {
+    const scanner = new EventScanner()
+    assert.equal(scanner.push(Buffer.from('\n')), undefined)
+    assert.equal(scanner.push(Buffer.from('data: a\n\n'))?.toString(), '\ndata: a\n\n')
+  })
+
   test('stay whole when a chunk ends between the CR and the LF of a line', () => {
     const scanner = new EventScanner()
     assert.equal(scanner.push(Buffer.from('data: a\r')), undefined)
@@ -142,10 +158,52 @@ describe('an event without an end', () => {
   })
 })
 
+describe('an event whose beginning is given out', () => {
+  const passing = (...held: string[]) => {
+    const scanner = new EventScanner()
+    for (const piece of held) assert.equal(scanner.push(Buffer.from(piece)), undefined)
+    assert.equal(Buffer.from(scanner.pass()).toString(), held.join(''))
+    assert.deepEqual([scanner.heldBytes, scanner.isWithinEvent], [0, true])
+    return scanner
+  }
+
+  test('is passed on up to its end, and no further', () => {
+    const scanner = passing('data: a', 'b')
+    assert.equal(scanner.passOn(Buffer.from('cd')), 2)
+    assert.equal(scanner.isWithinEvent, true)
+    assert.equal(scanner.passOn(Buffer.from('e\n')), 2)
+    assert.equal(scanner.isWithinEvent, true)
+    assert.equal(scanner.passOn(Buffer.from('\ndata: f\n\ndata: g')), 1)
+    assert.equal(scanner.isWithinEvent, false)
+    assert.equal(scanner.takeRest(), undefined)
+    assert.equal(scanner.push(Buffer.from('data: f\n\n'))?.toString(), 'data: f\n\n')
+  })
+
+  test('ends with the CR of its blank line, and the LF behind that is no event of its own', () => {
+    const scanner = passing('data: a\r')
+    assert.equal(scanner.passOn(Buffer.from('\ndata: b\r\n\r\ndata: c')), 11)
+    assert.equal(scanner.isWithinEvent, false)
+    assert.equal(scanner.push(Buffer.from('\ndata: c'))?.toString(), '\n')
+  })
+})
+
+test('what is held at the end of a stream is given out once', () => {
+  const scanner = new EventScanner()
+  assert.equal(scanner.takeRest(), undefined)
+  scanner.push(Buffer.from('data: a\n\ndata'))
+  scanner.push(Buffer.from(': b'))
+  assert.equal(Buffer.from(scanner.takeRest() ?? '').toString(), 'data: b')
+  assert.deepEqual([scanner.heldBytes, scanner.takeRest()], [0, undefined])
+  assert.equal(scanner.push(Buffer.from('data: c\n\n'))?.toString(), 'data: c\n\n')
+})
+
 describe('reading event by event', () => {
   const split = (bytes: Uint8Array) => {
     const events: string[] = []
-    eachEvent(bytes, (event) => void events.push(event.toString('latin1')))
+    eachEvent(bytes, (event) => {
+      assert.ok(event.length > 0, 'an event of no bytes: reading would never end')
+      events.push(event.toString('latin1'))
+    })
     return events
   }
 
@@ -153,7 +211,9 @@ describe('reading event by event', () => {
     fc.assert(
       fc.property(fc.oneof(sseStream(), mixedStream({ blanks: false })), ({ bytes, boundaries }) => {
         const expected = boundaries.map((end, at) => bytes.toString('latin1', boundaries[at - 1] ?? 0, end))
-        assert.deepEqual(split(bytes), expected)
+        let at = 0
+        eachEvent(bytes, (event) => assert.equal(event.toString('latin1'), expected[at++]))
+        assert.equal(at, expected.length)
       }),
       { numRuns: 1000 },
     )
@@ -168,6 +228,18 @@ describe('reading event by event', () => {
   test('reads a part of a larger buffer only', () => {
     const bytes = Buffer.from('xxdata: a\n\ndata: b\n\nyy').subarray(2, 20)
     assert.deepEqual(split(bytes), ['data: a\n\n', 'data: b\n\n'])
+  })
+
+  test('hands on as it is what is alone, whole or not, however its lines end', () => {
+    for (const text of ['data: a\n\n', 'data: a\n', 'data: a\r\n\r\n', 'data: a\r\n', 'data: a\r\r', 'data: a\r']) {
+      const bytes = Buffer.from(text)
+      let seen = 0
+      eachEvent(bytes, (event) => {
+        assert.equal(event, bytes)
+        seen += 1
+      })
+      assert.equal(seen, 1)
+    }
   })
 
   test('of nothing gives nothing', () => {

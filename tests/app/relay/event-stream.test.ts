@@ -8,6 +8,7 @@ import { EventStream } from '../../../app/relay/event-stream.ts'
 import { RequestRecord } from '../../../app/request/request-record.ts'
 import { TransportError } from '../../../app/upstream/http-client.ts'
 import { AppClock, settled } from '../../support/app-clock.ts'
+import { within } from '../../support/deadline.ts'
 import { HandMadeBody } from '../../support/hand-made-body.ts'
 import { requestFor, testPool } from '../../support/pool.ts'
 
@@ -33,7 +34,7 @@ function streaming(facts: Partial<StreamFacts> = {}) {
     ...{ lease, source, idleMs, maxEventBytes, clock, pulse: async () => undefined },
   })
   const next = async (): Promise<string | undefined> => {
-    const chunk = await stream.read()
+    const chunk = await within(2000, stream.read(), 'a piece')
     return chunk === undefined ? undefined : Buffer.from(chunk).toString()
   }
   /** All that the client reads after what was held. */

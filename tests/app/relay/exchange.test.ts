@@ -15,6 +15,7 @@ import {
   type WorkerResponse,
 } from '../../../app/upstream/http-client.ts'
 import { AppClock, settled } from '../../support/app-clock.ts'
+import { within } from '../../support/deadline.ts'
 import { HandMadeBody } from '../../support/hand-made-body.ts'
 import { requestFor, testPool } from '../../support/pool.ts'
 
@@ -79,7 +80,7 @@ function kit({ call = {}, exchange: more = {} }: Options = {}) {
       pulse: async () => undefined,
       ...more,
     })
-  const answer = begin()
+  const answer = within(2000, begin(), 'an answer')
   answer.catch(() => {})
   return {
     ...{ clock, client, worker, lease, record, answer, request },
@@ -119,7 +120,8 @@ async function failure(answer: Promise<unknown>): Promise<AttemptFailure> {
 async function textOf({ body }: Answer): Promise<string> {
   if (body instanceof Uint8Array) return Buffer.from(body).toString()
   const pieces: Uint8Array[] = []
-  for (let piece = await body.read(); piece !== undefined; piece = await body.read()) pieces.push(piece)
+  const next = () => within(2000, body.read(), 'a piece')
+  for (let piece = await next(); piece !== undefined; piece = await next()) pieces.push(piece)
   return Buffer.concat(pieces).toString()
 }
 

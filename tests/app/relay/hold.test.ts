@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { holdEvents } from '../../../app/relay/hold.ts'
+import { within } from '../../support/deadline.ts'
 import { HandMadeBody } from '../../support/hand-made-body.ts'
 
 const role = 'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n'
@@ -12,13 +13,14 @@ async function held(takes: boolean, ...pieces: string[]) {
   const passed: string[] = []
   const source = new HandMadeBody()
   source.put(...pieces)
-  const { bytes, end } = await holdEvents(source, {
+  const held = holdEvents(source, {
     ...{ dialect: 'openai', maxBytes: 1e6, maxEventBytes: 1e6 },
     passComment: (comment) => {
       passed.push(Buffer.from(comment).toString())
       return takes
     },
   })
+  const { bytes, end } = await within(2000, held, 'an end of the hold')
   return { bytes: Buffer.from(bytes).toString(), end, passed }
 }
 

@@ -8,6 +8,7 @@ import {
   type RequestHeaderOptions,
   requestHeaders,
   responseHeaders,
+  withRank,
   withTimeLeft,
 } from '../../../app/relay/headers.ts'
 import type { HeaderFields } from '../../../app/upstream/http-client.ts'
@@ -72,6 +73,43 @@ describe('a request', () => {
       ['connection', 'X-Third'],
     ]
     assert.deepEqual(toWorker(headers), [['X-Keep', '1'], ...added])
+  })
+
+  test('loses only those: no field is one because another has its name for a value, or because of a mere close', () => {
+    const headers: HeaderFields = [
+      ['x-note', 'x-stays'],
+      ['x-stays', '1'],
+      ['Close', '2'],
+    ]
+    for (const value of ['close, x-hop', 'x-hop'])
+      assert.deepEqual(toWorker([...headers, ['Connection', value], ['x-hop', 'close']]), [...headers, ...added])
+    assert.deepEqual(
+      responseHeaders([
+        ['connection', 'x-hop'],
+        ['x-hop', 'close'],
+      ]),
+      [],
+    )
+  })
+
+  test('says how its body is encoded, unless it is sent on decoded', () => {
+    const headers: HeaderFields = [
+      ['content-encoding', 'gzip'],
+      ['content-type', 'application/json'],
+    ]
+    assert.deepEqual(toWorker(headers), [...headers, ...added])
+    assert.deepEqual(toWorker(headers, { bodyDecoded: true }), [headers[1], ...added])
+  })
+
+  test('names one rank, whatever the client has named', () => {
+    const headers: HeaderFields = [
+      ['X-Data-Parallel-Rank', '7'],
+      ['x-stays', '1'],
+    ]
+    assert.deepEqual(withRank(headers, 2), [
+      ['x-stays', '1'],
+      ['x-data-parallel-rank', '2'],
+    ])
   })
 
   test('is written anew where the router knows better', () => {
@@ -177,6 +215,7 @@ describe('an answer', () => {
 test('a field is found by its name in any spelling, the first of several', () => {
   const headers: HeaderFields = [
     ['Content-Typ', 'no'],
+    ['Content-Tape', 'no'],
     ['CONTENT-TYPE', 'first'],
     ['content-type', 'second'],
   ]

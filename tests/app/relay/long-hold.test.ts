@@ -7,6 +7,7 @@ import { LongHold } from '../../../app/relay/long-hold.ts'
 import { RequestRecord } from '../../../app/request/request-record.ts'
 import { RouterError } from '../../../http/errors.ts'
 import { AppClock, settled } from '../../support/app-clock.ts'
+import { within } from '../../support/deadline.ts'
 import { HandMadeBody } from '../../support/hand-made-body.ts'
 
 const afterMs = 25_000
@@ -20,6 +21,7 @@ const whole = (text: string, more: Partial<Answer> = {}): Answer => ({
 
 function holding() {
   const clock = new AppClock()
+  clock.advance(1000)
   const record = new RequestRecord('POST', '/v1/chat/completions', clock.now())
   const stream = { dialect: 'openai' as const, endMarker: true, choices: 1, record }
   const hold = new LongHold({ stream, afterMs, clock })
@@ -32,7 +34,7 @@ function holding() {
     () => {},
   )
   const read = async () => {
-    const bytes = await hold.read()
+    const bytes = await within(2000, hold.read(), 'a piece')
     return bytes === undefined ? undefined : Buffer.from(bytes).toString()
   }
   return { clock, record, hold, coming, answer, read, given: () => given }
@@ -52,7 +54,16 @@ describe('an answer that comes in time', () => {
     await clock.pass(afterMs - 1)
     const came = whole('{}')
     coming.resolve(came)
-    assert.equal(await answer, came)
+    assert.equal(await within(2000, answer, 'the answer'), came)
+    assert.equal(clock.pending, 0)
+  })
+
+  test('has no comment of its worker ahead of it any more', async () => {
+    const { clock, hold, coming, answer } = holding()
+    await clock.pass(1000)
+    coming.resolve(whole('{}'))
+    await within(2000, answer, 'the answer')
+    hold.passComment(Buffer.from(': alive\n\n'))
     assert.equal(clock.pending, 0)
   })
 
@@ -73,6 +84,13 @@ describe('an answer that is long in coming', () => {
       assert.equal(await read(), waiting)
     }
     assert.equal(clock.pending, 1)
+  })
+
+  test('is read as it comes by a client that waits', async () => {
+    const { clock, read } = await out()
+    const next = read()
+    await clock.pass(15_000)
+    assert.equal(await next, waiting)
   })
 
   test('keeps no more than eight comments for a client that does not read', async () => {
@@ -98,6 +116,7 @@ describe('an answer that is long in coming', () => {
     assert.equal(hold.passComment(Buffer.from(': alive\n\n')), true)
     await settled()
     assert.equal(given()?.status, 200)
+    assert.equal(clock.pending, 1, 'only the next comment')
     assert.deepEqual([await read(), await read()], [waiting, ': alive\n\n'])
     await clock.pass(15_000)
     assert.equal(await read(), waiting)
@@ -120,6 +139,7 @@ describe('an answer that comes late', () => {
   test('with an error becomes an event that says so', async () => {
     for (const [answer, reason] of [
       [whole('{"error":{"message":"boom"}}', { status: 500 }), 'worker_error'],
+      [whole('{"error":{"message":"boom"}}', { status: 400 }), 'worker_error'],
       [whole('data: {"error":{"message":"boom"}}\n\n', { reportsError: true }), 'worker_error'],
     ] as const) {
       const { coming, read, record } = await out()

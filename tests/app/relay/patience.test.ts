@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { Patience } from '../../../app/relay/patience.ts'
-import { AppClock } from '../../support/app-clock.ts'
+import { AppClock, settled } from '../../support/app-clock.ts'
 import { requestFor, testPool } from '../../support/pool.ts'
 
 const idleMs = 60_000
@@ -136,6 +136,31 @@ describe('a silent worker whose engine counts on', () => {
     }
   })
 
+  test('is given up at the limit although this process was late to ask', async () => {
+    const { clock, patience, given, asked } = setUp({ counts: () => 7 })
+    patience.begin()
+    clock.stall(45_000)
+    await clock.pass(1)
+    assert.deepEqual(asked, [45_000])
+    await clock.pass(14_998, 1000)
+    assert.deepEqual(given, [])
+    await clock.pass(1)
+    assert.deepEqual(given, ['stream_idle_timeout fell_silent at 60000'])
+  })
+
+  test('is not given up when it sends something while its counters are asked for', async () => {
+    const { clock, patience, given, token } = setUp({ counts: () => 7 })
+    patience.begin()
+    await clock.pass(59_999, 1000)
+    // No promise has its turn between the two.
+    clock.advance(1)
+    token()
+    await settled()
+    assert.deepEqual(given, [])
+    await clock.pass(60_000, 1000)
+    assert.deepEqual(given, ['stream_idle_timeout fell_silent at 120000'])
+  })
+
   test('is given up when the count stands still in the end, as one that had worked', async () => {
     let count = 0
     const { clock, patience, given } = setUp({ counts: () => Math.min(2, count++) })
@@ -196,7 +221,7 @@ describe('a worker that is known to be dead', () => {
 
   test('and was not, has its engine looked at again, as before', async () => {
     let count = 0
-    const { clock, worker, lease, patience, given } = setUp({ counts: () => count++ })
+    const { clock, worker, lease, patience, given, asked } = setUp({ counts: () => count++ })
     patience.begin()
     await clock.pass(40_000, 1000)
     worker.badSince = 0
@@ -204,6 +229,7 @@ describe('a worker that is known to be dead', () => {
     worker.badSince = undefined
     await clock.pass(310_000, 1000)
     assert.deepEqual(given, ['stream_idle_timeout silent_at_work at 345000'])
+    assert.deepEqual(asked.slice(0, 3), [30_000, 75_000, 105_000])
   })
 
   test('has them whatever silence went before', async () => {
@@ -216,6 +242,20 @@ describe('a worker that is known to be dead', () => {
     lease.onLetGo?.()
     await clock.pass(6000, 500)
     assert.deepEqual(given, ['worker_lost lost_within at 8000'])
+  })
+
+  test('has them only while somebody waits for it', async () => {
+    const { clock, worker, lease, patience, given } = setUp()
+    patience.begin()
+    await clock.pass(1000)
+    patience.pause()
+    worker.badSince = 0
+    lease.onLetGo?.()
+    await clock.pass(100_000, 1000)
+    assert.deepEqual(given, [])
+    patience.begin()
+    await clock.pass(5000, 1000)
+    assert.deepEqual(given, ['worker_lost lost_within at 106000'])
   })
 
   test('is not asked for its counters', async () => {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { EventScanner, eachEvent } from '../../../app/relay/event-scanner.ts'
-import { glanceAtEvent, type Meaning, readEvent } from '../../../app/relay/grammar.ts'
+import { bearsData, glanceAtEvent, type Meaning, readEvent } from '../../../app/relay/grammar.ts'
 import { type Dialect, dialectOf, errorEvent, RouterError } from '../../../http/errors.ts'
 import { type SimulatedVllm, startSimulatedVllm } from '../../../sim/server.ts'
 import { within } from '../../support/deadline.ts'
@@ -25,6 +25,11 @@ describe('an event before the commit means', () => {
     ['an empty text of a completion', completionChunk('""')],
     ['no data', 'data:\n\n'],
     ['an empty object', 'data: {}\n\n'],
+    ['no token ids', chatChunk('{"content":""}', '"finish_reason":null,"token_ids":[]')],
+    ['a choice without anything', 'data: {"choices":[{"index":0}]}\n\n'],
+    ['a delta that is null', 'data: {"choices":[{"index":0,"delta":null}]}\n\n'],
+    ['no choices', 'data: {"choices":[]}\n\n'],
+    ['a byte order mark before nothing', '\ufeffdata: {}\n\n'],
   ] as const) {
     test(`silent, if it holds ${what}`, () => {
       assert.equal(readEvent(Buffer.from(text), 'openai').meaning, 'silent')
@@ -34,6 +39,13 @@ describe('an event before the commit means', () => {
   test('content, if it is no JSON at all or JSON of an unknown kind', () => {
     for (const data of ['hello', '{"a":', '42', '[1]', '"text"', '{"object":"future"}']) {
       assert.equal(readEvent(Buffer.from(`data: ${data}\n\n`), 'openai').meaning, 'content', data)
+    }
+  })
+
+  test('content, if its choices are of an unknown kind', () => {
+    for (const choice of ['7', 'null', '"text"', '{"delta":"text"}', '{"delta":7}', '{"text":"a"}']) {
+      const event = Buffer.from(`data: {"choices":[${choice}]}\n\n`)
+      assert.equal(readEvent(event, 'openai').meaning, 'content', choice)
     }
   })
 
@@ -52,6 +64,18 @@ describe('an event after the commit counts', () => {
       assert.equal(glanceAtEvent(bytes, dialect), expected)
     })
   }
+})
+
+test('a role counts for nothing, also where the JSON is spaced', () => {
+  const event = 'data: {"choices": [{"index": 0, "delta": {"role":"assistant"}}]}\n\n'
+  assert.equal(glanceAtEvent(Buffer.from(event), 'openai'), 'silent')
+})
+
+test('data bears an event that has a line of it, and nothing else does', () => {
+  for (const text of ['data: x\n\n', 'data\n\n', 'event: a\ndata: x\n\n', 'id: 1\rdata: x\r\r', ': c\r\ndata:\r\n\r\n'])
+    assert.equal(bearsData(Buffer.from(text)), true, text)
+  for (const text of [': data: x\n\n', 'event: data\n\n', 'id: 7\n\n', '\n', ''])
+    assert.equal(bearsData(Buffer.from(text)), false, text)
 })
 
 describe('an error within a stream', () => {

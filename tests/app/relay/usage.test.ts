@@ -98,6 +98,7 @@ describe('usage is not found in', () => {
     '{"usage":7}',
     '{"usage":"none"}',
     '{"usage"',
+    '"usage":null',
     '{"content":"usage"}',
     '{"content":"\\"usage\\":{\\"prompt_tokens\\":1}"}',
     '{"usage":{"prompt_tokens":1',

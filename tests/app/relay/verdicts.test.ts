@@ -58,6 +58,11 @@ describe('the table of faults', () => {
     assert.deepEqual(free.sort(), ['busy', 'let_go', 'shutting_down', 'unreachable'])
   })
 
+  test('a worker may have died of the request where its connection ended, or where probes found it dead', () => {
+    const deadly = faults.filter((fault) => verdictOn(fault).deadly)
+    assert.deepEqual(deadly.sort(), ['connection_lost', 'let_go', 'no_content'])
+  })
+
   test('nothing is tried again once something has reached the client', () => {
     for (const fault of [
       'broken_off',
@@ -148,6 +153,9 @@ describe('whatever happens has a verdict', () => {
   for (const [error, status] of [
     [{ code: 400 }, 400],
     [{ code: '422' }, 422],
+    [{ code: 399 }, 500],
+    [{ code: 599 }, 599],
+    [{ code: 600 }, 500],
     [{ code: 'context_length_exceeded' }, 400],
     [{ type: 'BadRequestError' }, 400],
     [{ type: 'Bad Request' }, 400],
