@@ -131,4 +131,11 @@ describe('the documents', () => {
     )
     for (const [, path = ''] of paths) assert.ok(existsSync(join(root, path)), `there is no ${path}`)
   })
+
+  test('name in CONTRIBUTING.md, in brackets behind a file, what stands in it', () => {
+    const pairs = [...read('CONTRIBUTING.md').matchAll(/`((?:app|middleware)\/[\w./-]+\.ts)` \(`([#\w]+)`/g)]
+    assert.ok(pairs.length > 3)
+    for (const [, path = '', name = ''] of pairs)
+      assert.ok(read(path).includes(name), `${path} has no ${name}`)
+  })
 })
