@@ -9,7 +9,9 @@ import { test } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { within } from '../../support/deadline.ts'
 
-test('events, their meaning and their usage are found in any bytes within a moment', { timeout: 30_000 }, async (t) => {
+test('events, their meaning and their usage are found in any bytes within a moment', {
+  timeout: 30_000,
+}, async (t) => {
   const thread = new Worker(new URL('../../support/scanning-thread.ts', import.meta.url), { execArgv: [] })
   t.after(() => thread.terminate())
   const told = new Promise<unknown>((resolve, reject) => {

@@ -231,7 +231,14 @@ describe('reading event by event', () => {
   })
 
   test('hands on as it is what is alone, whole or not, however its lines end', () => {
-    for (const text of ['data: a\n\n', 'data: a\n', 'data: a\r\n\r\n', 'data: a\r\n', 'data: a\r\r', 'data: a\r']) {
+    for (const text of [
+      'data: a\n\n',
+      'data: a\n',
+      'data: a\r\n\r\n',
+      'data: a\r\n',
+      'data: a\r\r',
+      'data: a\r',
+    ]) {
       const bytes = Buffer.from(text)
       let seen = 0
       eachEvent(bytes, (event) => {

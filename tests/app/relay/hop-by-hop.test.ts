@@ -82,7 +82,10 @@ describe('a request', () => {
       ['Close', '2'],
     ]
     for (const value of ['close, x-hop', 'x-hop'])
-      assert.deepEqual(toWorker([...headers, ['Connection', value], ['x-hop', 'close']]), [...headers, ...added])
+      assert.deepEqual(toWorker([...headers, ['Connection', value], ['x-hop', 'close']]), [
+        ...headers,
+        ...added,
+      ])
     assert.deepEqual(
       responseHeaders([
         ['connection', 'x-hop'],

@@ -400,7 +400,12 @@ describe('one attempt', () => {
       [0, 'first_token_timeout'],
       [1, 'first_token_overdue'],
     ] as const) {
-      const { run, clock, workers, events: told } = relaying(['never'], {
+      const {
+        run,
+        clock,
+        workers,
+        events: told,
+      } = relaying(['never'], {
         ...{ maxAttempts: 1, call: { stream: true } },
       })
       const answered = errorOf(run())
@@ -450,9 +455,6 @@ test('the record and the trace of a request say how its attempts went', async ()
     [record.workerId, record.workerUrl, record.why, record.sentAt, record.lastFailed],
     [second?.id, second?.url, why, now, false],
   )
-  assert.deepEqual(
-    [record.candidates, record.passedOver],
-    [1, [{ worker: first?.url, reason: 'tried' }]],
-  )
+  assert.deepEqual([record.candidates, record.passedOver], [1, [{ worker: first?.url, reason: 'tried' }]])
   assert.ok(leases.every((lease) => lease?.payer === record))
 })

@@ -47,7 +47,9 @@ describe('a worker that answers 500', () => {
 describe('attempts', () => {
   for (const maxAttempts of [1, 2, 3, 4])
     test(`are never more than ${maxAttempts}, where so many are set`, async () => {
-      const { answer, sent, record } = relaying([broken, broken, broken, broken, broken, broken], { maxAttempts })
+      const { answer, sent, record } = relaying([broken, broken, broken, broken, broken, broken], {
+        maxAttempts,
+      })
       await answer()
       assert.equal(sent().length, maxAttempts)
       assert.equal(new Set(sent()).size, maxAttempts, 'each goes to another worker')

@@ -72,7 +72,13 @@ test('a role counts for nothing, also where the JSON is spaced', () => {
 })
 
 test('data bears an event that has a line of it, and nothing else does', () => {
-  for (const text of ['data: x\n\n', 'data\n\n', 'event: a\ndata: x\n\n', 'id: 1\rdata: x\r\r', ': c\r\ndata:\r\n\r\n'])
+  for (const text of [
+    'data: x\n\n',
+    'data\n\n',
+    'event: a\ndata: x\n\n',
+    'id: 1\rdata: x\r\r',
+    ': c\r\ndata:\r\n\r\n',
+  ])
     assert.equal(bearsData(Buffer.from(text)), true, text)
   for (const text of [': data: x\n\n', 'event: data\n\n', 'id: 7\n\n', '\n', ''])
     assert.equal(bearsData(Buffer.from(text)), false, text)
