@@ -45,10 +45,13 @@ export function tenantLimits(options: TenantLimitsOptions): MiddlewareHandler<Ga
     const bytes = c.get('body')?.byteLength ?? 0
     record.onEnd(() => {
       record.answerFields = undefined
-      decision.settle(usedBy(record, asked))
-      const { usage } = record
-      if (usage !== undefined && asked[1] > 0)
-        estimates.learn(record.model === 'unknown' ? undefined : model, bytes, usage.prompt, usage.completion)
+      const { usage, sentAt } = record
+      const ms = sentAt === undefined ? 0 : account.now() - sentAt
+      decision.settle(usedBy(record, asked, (most) => estimates.writtenIn(model, ms, most)))
+      if (usage === undefined || asked[1] === 0) return
+      const known = record.model === 'unknown' ? undefined : model
+      estimates.learn(known, bytes, usage.prompt, usage.completion)
+      estimates.learnPace(known, ms, usage.completion)
     })
     return next()
   }
@@ -66,14 +69,24 @@ export function tenantLimits(options: TenantLimitsOptions): MiddlewareHandler<Ga
   }
 }
 
-/** What a request has used in the end, however often it was tried. */
-export function usedBy(record: RequestRecord, asked: Amounts): Amounts {
+/**
+ * What a request has used in the end, however often it was tried.
+ *
+ * @param written how many tokens of so many at most the worker has written until now
+ */
+export function usedBy(
+  record: RequestRecord,
+  asked: Amounts,
+  written: (most: number) => number = (most) => most,
+): Amounts {
   const { usage, tokenEvents, status, endReason } = record
   if (!hasReachedWorker(record)) return noAmounts
   if (usage !== undefined) return [1, usage.prompt, usage.completion]
   // Nobody asked for the usage, or the answer broke off: the prompt was read, and the events are counted.
   if (tokenEvents > 0) return [1, asked[1], tokenEvents]
-  if (endReason === 'client_closed' || endReason === 'request_timeout') return [1, asked[1], 0]
+  // Of a plain answer nothing is seen before its end, and the worker has written all the same.
+  if (endReason === 'client_closed' || endReason === 'request_timeout')
+    return [1, asked[1], record.stream ? 0 : written(asked[2])]
   if (status >= 300 || endReason !== 'completed') return [1, 0, 0]
   return record.eventStream ? [1, asked[1], 0] : asked
 }

@@ -2,6 +2,8 @@
 const firstRatio = 0.25
 /** Tokens of an answer whose length the request does not bound, before any has told. */
 const firstCompletion = 256
+/** Milliseconds of one token of an answer, its prefill included, before any answer has told. */
+const firstPaceMs = 20
 /** How much of what was learnt stays with each further answer: the last 500 or so count. */
 const memory = 0.998
 /** Models of which something is kept; those that come later share one memory. */
@@ -18,6 +20,9 @@ class ModelEstimates {
   #allBytes = 0
   #completions = 0
   #answers = 0
+  /** Of answers of which it is known how long they took: milliseconds and tokens. */
+  #ms = 0
+  #written = 0
 
   prompt(bytes: number): number {
     const size = sizeOf(bytes)
@@ -27,6 +32,16 @@ class ModelEstimates {
 
   get completion(): number {
     return this.#answers > 0 ? this.#completions / this.#answers : firstCompletion
+  }
+
+  /** Tokens of an answer that has been waited for so long. */
+  writtenIn(ms: number): number {
+    return this.#ms > 0 ? (ms * this.#written) / this.#ms : ms / firstPaceMs
+  }
+
+  learnPace(ms: number, completion: number): void {
+    this.#ms = this.#ms * memory + ms
+    this.#written = this.#written * memory + completion
   }
 
   learn(bytes: number, prompt: number, completion: number): void {
@@ -65,6 +80,19 @@ export class TokenEstimates {
    */
   learn(model: string | undefined, bytes: number, prompt: number, completion: number): void {
     this.#memoryFor(model).learn(bytes, prompt, completion)
+  }
+
+  /**
+   * How many tokens a worker writes in that time, its prefill included: of an answer of which nobody got to see anything.
+   * @param most that it may write
+   */
+  writtenIn(model: string | undefined, ms: number, most: number): number {
+    return Math.min(most, Math.round(this.#of(model).writtenIn(ms)))
+  }
+
+  /** How long a worker took for an answer: milliseconds from the request to its end. */
+  learnPace(model: string | undefined, ms: number, completion: number): void {
+    if (ms > 0 && completion > 0) this.#memoryFor(model).learnPace(ms, completion)
   }
 
   #memoryFor(model: string | undefined): ModelEstimates {

@@ -112,8 +112,13 @@ describe('what a request has used', () => {
     ],
     [
       'of a client that left during the prefill, its prompt',
-      { status: 499, endReason: 'client_closed' },
+      { status: 499, endReason: 'client_closed', stream: true },
       [1, 300, 0],
+    ],
+    [
+      'of a client that left before the end of a plain answer, what may have been written',
+      { status: 499, endReason: 'client_closed' },
+      asked,
     ],
     ['of a stream that broke, what had come', { endReason: 'worker_lost', tokenEvents: 5 }, [1, 300, 5]],
     ['of a worker lost before that, the request', { status: 502, endReason: 'worker_lost' }, [1, 0, 0]],
@@ -215,6 +220,24 @@ describe('routes', () => {
       )
     }
   })
+})
+
+test('whoever leaves before each plain answer pays for what was written, by the pace of the model', async () => {
+  const { send, account, clock } = limited({ completionTokensPerMinute: 1e9 })
+  const sentAgo = (ms: number, then: (record: RequestRecord) => void) => (record: RequestRecord) => {
+    record.sentAt = clock.now() - ms
+    then(record)
+  }
+  const used = async (...request: Parameters<typeof send>) => {
+    const before = account().used(2)
+    await send(...request)
+    return Math.round(account().used(2) - before)
+  }
+  for (let count = 0; count < 20; count++) await send({ max_tokens: 900 }, 100, sentAgo(2000, usage(25, 100)))
+  const leave = (record: RequestRecord) => record.end('client_closed')
+  assert.equal(await used({ max_tokens: 900 }, 100, sentAgo(10_000, leave)), 500)
+  assert.equal(await used({ max_tokens: 900 }, 100, sentAgo(60_000, leave)), 900)
+  assert.equal(await used({ max_tokens: 900 }, 100, sentAgo(20, leave)), 1)
 })
 
 test('over 10,000 requests, half of them without usage, what was charged is what was used within 2%', async () => {

@@ -41,6 +41,16 @@ describe('the estimate of an answer without a bound', () => {
   })
 })
 
+test('what was written in a time follows how long answers take, and is no more than may be', () => {
+  const estimates = new TokenEstimates()
+  assert.equal(estimates.writtenIn('m', 1000, 300), 50, 'as long as nobody knows')
+  estimates.learnPace('m', 2000, 200)
+  estimates.learnPace('m', 0, 200)
+  estimates.learnPace('m', 100, 0)
+  assert.equal(estimates.writtenIn('m', 1000, 300), 100)
+  assert.equal(estimates.writtenIn('m', 60_000, 300), 300)
+})
+
 test('names that are not known share one memory, and the number of the others is bounded', () => {
   const estimates = new TokenEstimates()
   for (let model = 0; model < 5000; model++) estimates.learn(`m${model}`, 1000, 400, 10)
