@@ -6,7 +6,17 @@ import { glanceAtEvent, readEvent } from '../../app/relay/grammar.ts'
 import { findUsage } from '../../app/relay/usage.ts'
 
 const pieces = [
-  ...['', 'data: a', 'data: [DONE]', ': data: a', ':', 'event: ping', '"usage":null', '"usage":{', '"usage":{}}'],
+  ...[
+    '',
+    'data: a',
+    'data: [DONE]',
+    ': data: a',
+    ':',
+    'event: ping',
+    '"usage":null',
+    '"usage":{',
+    '"usage":{}}',
+  ],
   ...['data: {"usage":null}', 'xdata: {"choices":[],"usage":{"prompt_tokens":1}}', '\ufeffdata: a'],
 ]
 const ends = ['', '\n', '\n\n', '\r', '\r\r', '\r\n', '\r\n\r\n', '\r\n\r', '\n\r\n']

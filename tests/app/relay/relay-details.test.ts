@@ -211,7 +211,9 @@ describe('a request to a router that has just been started', () => {
     all.workers[0]!.health = { name: 'starting' }
     let isOver = false
     const answered = all.run()
-    const over = () => void (isOver = true)
+    const over = (): void => {
+      isOver = true
+    }
     answered.then(over, over)
     return { ...all, answered, isOver: () => isOver }
   }

@@ -162,6 +162,22 @@ describe('a healthy worker', () => {
     await until(worker, 'unhealthy', 30_000)
   })
 
+  test('that has sent a token within the time between two probes is alive, and not by one that is older', async () => {
+    for (const [at, health] of [
+      [0, 'unhealthy'],
+      [1, 'healthy'],
+    ] as const) {
+      const { add, client, clock } = probing({ failureThreshold: 1 })
+      const worker = await add(url)
+      client.answer(url, () => 500)
+      clock.advance(at)
+      worker.noteActivity()
+      await clock.pass(2000 - at)
+      assert.equal(client.times(`${url}/health`).length, 2)
+      assert.equal(worker.health.name, health)
+    }
+  })
+
   test('that has sent tokens a moment ago is down all the same when nobody listens', async () => {
     const { add, client, until } = probing()
     const worker = await add(url)

@@ -37,6 +37,14 @@ describe('data-parallel ranks', () => {
     assert.deepEqual(next.toSorted(), [0, 1])
   })
 
+  test('have one request less when it is over, however often that is told', () => {
+    const ranks = new Ranks(2, leastInflight)
+    const choose = () => ranks.choose('w', { model: undefined }, undefined)
+    const [first, second] = [choose(), choose()]
+    for (let time = 0; time < 2; time++) first.booking.end()
+    assert.deepEqual([choose().rank, choose().rank], [first.rank, second.rank])
+  })
+
   test('keep their policies where a new configuration does not name another', () => {
     let made = 0
     const { pool } = ranked(() => noting(++made))
