@@ -12,6 +12,10 @@ export type ReadFile = (path: string) => Promise<string>
 const programs = ['.ts', '.mts', '.js', '.mjs']
 const data = ['.yaml', '.yml', '.json']
 
+/** Characters. To read more takes seconds, in which a running router would serve nobody. */
+const longestText = 4 * 2 ** 20
+const tooLong = 'it has more than 4 MiB; a long list of keys belongs into the file of --keys-file'
+
 export interface ReadOptions {
   readonly cwd: string
   /** What references in the file are looked up in. */
@@ -34,7 +38,9 @@ export async function readConfigFile(
     return { values: [], faults: [{ ...fault, problem: got(file), allowed }] }
   }
   try {
-    return await withReferences(readYaml(await readFile(path), file), { env, folder: dirname(path) })
+    const text = await readFile(path)
+    if (text.length > longestText) throw new Error(tooLong)
+    return await withReferences(readYaml(text, file), { env, folder: dirname(path) })
   } catch (error) {
     return { values: [], faults: [{ ...fault, problem: `cannot read ${path}: ${whyUnreadable(error)}` }] }
   }

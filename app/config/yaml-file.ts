@@ -1,14 +1,4 @@
-import {
-  type Alias,
-  isAlias,
-  isMap,
-  isScalar,
-  isSeq,
-  LineCounter,
-  type Node,
-  type Pair,
-  parseDocument,
-} from 'yaml'
+import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml'
 import { collectKeys, isKeyList, notKeys, type WrittenKey } from './collect-keys.ts'
 import type { ConfigProblem, Origin, Reading } from './problem.ts'
 import { deepest, type Field, type Tree } from './tree.ts'
@@ -21,7 +11,9 @@ export function readYaml(text: string, file: string): Reading {
     return { values: [], faults: faults.map((fault) => ({ name: '--config', ...fault })) }
   if (contents === null || (isScalar(contents) && contents.value === null)) return { values: [], faults: [] }
   if (!isMap(contents)) {
-    return { values: [], faults: [notKeys('--config', document.at(contents), plain(contents))] }
+    const fault = notKeys('--config', document.at(contents), plain(contents))
+    // Of the wrong file it may be all that there is, and a key.
+    return { values: [], faults: [isScalar(contents) ? { ...fault, problem: 'got a text' } : fault] }
   }
   const pairs = contents.items as Pair<Node, Node | null>[]
   const empty = pairs.map((pair) => document.emptyAliases(nameOf(pair), [pair.key, pair.value]))
@@ -83,7 +75,7 @@ class PlacedYaml {
     const found: ConfigProblem[] = []
     for (const node of nodes) {
       if (isAlias(node) && node.resolve(this.#document) === undefined)
-        found.push(emptyAlias(name, node, this.at(node)))
+        found.push(emptyAlias(name, this.at(node)))
       else if (isSeq(node)) found.push(...this.emptyAliases(name, node.items))
       else if (isMap(node))
         found.push(
@@ -118,12 +110,13 @@ class PlacedYaml {
   }
 }
 
-function emptyAlias(name: string, { source }: Alias, place: string): ConfigProblem {
+/** Its name is not told: a key that begins with * is none. */
+function emptyAlias(name: string, place: string): ConfigProblem {
   return {
     name,
     origin: `${place} (${name})`,
-    problem: `the alias *${source} stands for nothing`,
-    hint: `write &${source} before the value that is meant, further up; text that begins with * stands in quotes`,
+    problem: 'the alias stands for nothing',
+    hint: 'write & and its name before the value that is meant, further up; text that begins with * stands in quotes',
   }
 }
 
@@ -155,6 +148,8 @@ function plain(node: Node | null): unknown {
   return node.source ?? String(node.value)
 }
 
+/** Without what the parser quotes from the file: a key without quotes may begin with any of the signs of YAML. */
 function sentence(message: string): string {
-  return message.split(/[;\n]/)[0] ?? message
+  const [own = ''] = message.split(/[;\n]|: /)
+  return own.replace(/[!%\\]\S*/g, '...')
 }

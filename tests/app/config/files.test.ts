@@ -90,27 +90,45 @@ describe('configuration files', () => {
     assert.match(await faultOf('d.yaml', 'host: !!int localhost\n'), /d\.yaml/)
   })
 
+  test('a key that the syntax makes something else of is not shown', async () => {
+    const written = [
+      ...[']canary', '>canary', '|canary', '!canary', '!canary x', '!<canary> x', '!c!canary x', '*canary'],
+      ...['@canary', '`canary', '&canary', '%canary', '[canary', '{canary', "'a'canary", '"a" canary'],
+      ...['"canary', "'canary", '"\\xcanary"', '"\\Ucanary"', 'a: canary: b', '- canary', '? canary: x: y'],
+    ]
+    for (const value of written)
+      for (const text of [`admin-api-key: ${value}\n`, `router-api-keys:\n  - ${value}\n`, `${value}\n`])
+        for (const more of ['', '--- x\n']) {
+          const fault = await faultOf('g.yaml', text + more)
+          assert.doesNotMatch(fault, /anary/, text)
+        }
+  })
+
+  test('the wrong file, a huge one, is refused at once', async () => {
+    const line = `# ${'x'.repeat(1000)}\n`
+    const before = performance.now()
+    assert.match(await faultOf('huge.yaml', line.repeat(10_000)), /huge\.yaml: it has more than 4 MiB/)
+    assert.ok(performance.now() - before < 500)
+  })
+
   test('content that is no set of keys is refused', async () => {
     assert.match(await faultOf('e.yaml', '- port\n'), /file e\.yaml:1:1\).*allowed: keys with values/)
-    assert.match(await faultOf('e.yaml', 'port\n'), /got "port"; allowed: keys with values/)
+    assert.match(await faultOf('e.yaml', 'port\n'), /got a text; allowed: keys with values/)
     assert.match(await faultOf('e.yaml', 'port: {number: 1}\n'), /got a group of keys/)
     assert.match(await faultOf('e.yaml', '? [a]\n: 1\n'), /unknown key/)
   })
 
-  test('an alias that stands for nothing is a fault that names it, never no value', async () => {
+  test('an alias that stands for nothing is a fault at its place, never no value', async () => {
     const nothing = await faultOf('f.yaml', 'port: *nothing\n')
-    assert.match(nothing, /port \(file f\.yaml:1:7 \(port\)\): the alias \*nothing stands for nothing/)
+    assert.match(nothing, /port \(file f\.yaml:1:7 \(port\)\): the alias stands for nothing/)
     assert.doesNotMatch(nothing, /got nothing/)
     for (const text of [
       'admin-api-key: *typo',
       'router-api-keys: [one-key, *typo]',
       'router-api-keys: *typo',
     ])
-      assert.match(
-        await faultOf('f.yaml', `policy: &type random\n${text}\n`),
-        /f\.yaml:2:.*alias \*typo stands/,
-      )
-    assert.match(await faultOf('f.yaml', '*typo : 1\n'), /alias \*typo stands/)
+      assert.match(await faultOf('f.yaml', `policy: &type random\n${text}\n`), /f\.yaml:2:.*alias stands/)
+    assert.match(await faultOf('f.yaml', '*typo : 1\n'), /alias stands/)
   })
 
   test('an alias means what it stands for', async () => {
