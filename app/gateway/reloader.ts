@@ -38,6 +38,8 @@ export class Reloader {
   readonly #options: ReloaderOptions
   #config: Config
   #last: ReloadResult | null = null
+  /** Why the configuration that was read last is not in force; undefined: it is. */
+  #refused: ReloadResult | undefined
   /** One after the other: each sees what the one before has left. */
   #queue: Promise<unknown> = Promise.resolve()
 
@@ -58,7 +60,11 @@ export class Reloader {
 
   /** @param cause what has led to it, for the log */
   reload(cause: string): Promise<ReloadResult> {
-    return this.#next(cause, () => this.#readAnew())
+    return this.#next(cause, async () => {
+      const result = await this.#readAnew()
+      this.#refused = result.ok ? undefined : result
+      return result
+    })
   }
 
   /** Reads the files anew that the configuration in force names; the configuration itself stays. */
@@ -84,9 +90,10 @@ export class Reloader {
 
   #tell(cause: string, result: ReloadResult): ReloadResult {
     const { log, onResult } = this.#options
-    this.#last = result
-    onResult(result.ok)
     const { ok, changed, problems } = result
+    // What is wrong with the configuration is so still when only its files were read anew.
+    this.#last = ok ? (this.#refused ?? result) : result
+    onResult(this.#last.ok)
     if (!ok) log.error({ cause, problems }, 'configuration not reloaded: the one before stays in force')
     else if (changed.length > 0) log.info({ cause, changed }, 'configuration reloaded')
     else log.info({ cause }, 'configuration read: nothing has changed')
