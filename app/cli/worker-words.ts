@@ -61,10 +61,15 @@ function lastChoice(worker: WorkerState, now: Date): WorkerWords | undefined {
     const why = `no sign of life for ${Math.round(waiting.quiet_seconds)} s, ${waiting.requests} waiting`
     return { state: 'hung', why, rank: 0, tone: 'bad' }
   }
-  if (choice !== 'busy') return undefined
+  if (choice !== 'busy' && until === null && !mostlyRefuses(recent)) return undefined
   const again = until === null ? '' : `; asked again ${inSeconds(until, now)}`
   const why = `refused ${recent.refusals} of ${recent.attempts} in the last minute${again}`
   return { state: 'busy', why, rank: 2, tone: 'fair' }
+}
+
+/** It is asked again after each pause, and then refuses again: between the two it is no better. */
+function mostlyRefuses({ refusals, attempts }: WorkerState['recent']): boolean {
+  return refusals > 0 && refusals * 2 >= attempts
 }
 
 function unwell({ recent, last_error: error }: WorkerState, medianMs: number): WorkerWords | undefined {

@@ -3,7 +3,7 @@ import { plain } from '../text-table.ts'
 import { shortUrl } from './fit.ts'
 import { clockTime } from './refreshing.ts'
 
-/** Requests of one client that failed alike. */
+/** Requests of one client that failed alike: of one tenant, where keys tell, since all clients may come by one proxy. */
 export interface FailedGroup {
   readonly count: number
   readonly newest: RequestView
@@ -13,8 +13,8 @@ export interface FailedGroup {
 export function groupFailed(failed: readonly RequestView[]): readonly FailedGroup[] {
   const groups = new Map<string, { count: number; newest: RequestView }>()
   for (const view of failed) {
-    const { client, status, end_reason: reason, error } = view
-    const key = JSON.stringify([client, status, reason, error])
+    const { status, end_reason: reason, error } = view
+    const key = JSON.stringify([view.tenant ?? view.client, status, reason, error])
     const group = groups.get(key)
     if (group === undefined) groups.set(key, { count: 1, newest: view })
     else group.count += 1
@@ -30,12 +30,12 @@ export function failedLines(groups: readonly FailedGroup[], columns: number): re
 }
 
 function groupLines({ count, newest }: FailedGroup, columns: number): string[] {
-  const { at, client = '-', status, end_reason: end, error, model, attempts } = newest
+  const { at, tenant, client = '-', status, end_reason: end, error, model, attempts } = newest
   const times = count === 1 ? '' : `${count} times`
   const said = end === 'completed' ? "the worker's answer" : end
   const first = [
     `  ${clockTime(new Date(at))} ${times.padEnd(9)}`,
-    client.padEnd(15),
+    (tenant ?? client).padEnd(15),
     String(status === 0 ? '-' : status).padEnd(7),
     `${said}, model ${model}`,
   ]

@@ -103,13 +103,14 @@ export function isFailed(request) {
 }
 
 /**
- * Who fails, and why, among these requests; most failures first.
+ * Who fails, and why, among these requests; most failures first. A client is a tenant, where keys tell: all of them may
+ * come by one proxy.
  * @returns {{ client: string, failed: number, of: number, why: string }[]}
  */
 export function failingClients(requests) {
   const clients = new Map()
   for (const request of requests) {
-    const name = request.client ?? 'unknown'
+    const name = request.tenant ?? request.client ?? 'unknown'
     const counted = clients.get(name) ?? { client: name, failed: 0, of: 0, reasons: new Map() }
     clients.set(name, counted)
     counted.of += 1

@@ -120,6 +120,23 @@ describe('the drills', () => {
     assert.match(shown.lines[1]!, /1 min: 0 failed, 1 refused/)
   })
 
+  test('which worker refuses is still said when its pause is over', { timeout }, async (t) => {
+    const { workers, ask, frame } = await fleetOf(t, 2, { retryMaxRetries: 2 })
+    workers[0]!.use(status(503))
+    await eventually(
+      async () => {
+        assert.equal(await ask(), 200)
+        return workers[0]!.requests.filter(({ path }) => path.includes('chat')).length >= 3
+      },
+      { what: 'three refusals', withinMs: 20_000 },
+    )
+    await eventually(async () => !/asked again in [1-9]/.test(about(await frame(), workers[0]!)), {
+      what: 'the end of the pause',
+      withinMs: 20_000,
+    })
+    assert.match(about(await frame(), workers[0]!), / busy .*\n {6}refused (\d) of \1 in the last minute/)
+  })
+
   test('which worker is slow: its first tokens beside those of the others', { timeout }, async (t) => {
     const { workers, ask, frame } = await fleetOf(t, 3)
     const slow = workers[2]!
