@@ -108,7 +108,7 @@ async function perform(router: RunningRouter, asked: Asked): Promise<number> {
       return top(router, asked)
     case 'workers': {
       if (own.watch !== undefined) return watchWorkers(router, asked)
-      const { workers } = await router.ask<{ workers: WorkerState[] }>('GET', '/workers')
+      const workers = await router.workers()
       return shown(workers, () => workerTable(workers))
     }
     case 'drain':

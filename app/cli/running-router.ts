@@ -1,4 +1,5 @@
 import type { Config } from '../config/settings.ts'
+import type { WorkerState } from '../workers/worker-state.ts'
 import type { RouterFetch } from './router-fetch.ts'
 
 /** Milliseconds that a router may take to answer; adding a worker may take a while. */
@@ -27,8 +28,19 @@ export class Refused extends Error {
   }
 }
 
+/** Somebody has answered who is no router, or one of another version. */
+class Stranger extends Error {
+  override readonly name = 'Stranger'
+
+  constructor(url: string, what: string) {
+    super(
+      `${url} answers, and not as a router of this version: ${what}. Is it the operations listener? --url names another`,
+    )
+  }
+}
+
 export interface RunningRouterOptions {
-  /** Of its operations listener; default: the one that the settings name. */
+  /** Of its operations listener, over http where it does not say; default: the one that the settings name. */
   readonly url?: string | undefined
   readonly config: Config
   readonly timeoutMs?: number
@@ -43,7 +55,8 @@ export class RunningRouter {
   readonly #fetch: RouterFetch
 
   constructor({ url, config, timeoutMs = usualTimeoutMs, fetch }: RunningRouterOptions) {
-    this.url = (url ?? operationsOf(config)).replace(/\/+$/, '')
+    const given = url === undefined || url.includes('://') ? url : `http://${url}`
+    this.url = (given ?? operationsOf(config)).replace(/\/+$/, '')
     this.#key = config.adminApiKey
     this.#timeoutMs = timeoutMs
     this.#fetch = fetch
@@ -51,12 +64,21 @@ export class RunningRouter {
 
   /**
    * The JSON of the answer. 409 is an answer.
-   * @throws NoAnswer, or Refused with what the router says
+   * @throws NoAnswer, Refused with what the router says, or Stranger
    */
   async ask<T>(method: string, path: string, body?: object): Promise<T> {
     const { status, text } = await this.#send(method, path, body)
     if (status >= 300 && status !== 409) throw new Refused(status, text)
-    return (text === '' ? {} : JSON.parse(text)) as T
+    const answer = text === '' ? {} : jsonOf(text)
+    if (typeof answer === 'object' && answer !== null) return answer as T
+    throw new Stranger(this.url, `${method} ${path} is no JSON`)
+  }
+
+  /** @throws as `ask` does */
+  async workers(): Promise<readonly WorkerState[]> {
+    const { workers } = await this.ask<{ workers?: unknown }>('GET', '/workers')
+    if (Array.isArray(workers) && workers.every(isWorkerState)) return workers
+    throw new Stranger(this.url, 'GET /workers lists other things')
   }
 
   /** What a GET answers, whatever it is. */
@@ -81,6 +103,19 @@ export class RunningRouter {
       )
     }
   }
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** Other routers have a route of that name, too. */
+function isWorkerState(worker: Partial<WorkerState> | null): worker is WorkerState {
+  return worker?.recent !== undefined && worker.breaker !== undefined && worker.waiting !== undefined
 }
 
 /** Where the operations listener of the settings is reached from its own machine. */

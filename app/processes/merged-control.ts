@@ -10,6 +10,7 @@ import type {
 import type { DryRun, DryRunRequest, LimitsView } from '../request/dry-run.ts'
 import type { RequestFilter, RequestView } from '../request/request-view.ts'
 import { type Clock, within } from '../runtime/clock.ts'
+import { usualLimit } from '../telemetry/recent-requests.ts'
 import type { UsageFilter, UsageReport } from '../usage/usage-report.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
 import { mergeTenantLimits } from './merge-tenant-limits.ts'
@@ -111,7 +112,7 @@ export class MergedControl implements RouterControl {
   async requests(filter: RequestFilter): Promise<readonly RequestView[]> {
     const all = (await this.#askAll((control) => control.requests(filter))).flat()
     const newest = all.toSorted((a, b) => (a.at < b.at ? 1 : -1))
-    return filter.limit === undefined ? newest : newest.slice(0, filter.limit)
+    return newest.slice(0, filter.limit ?? usualLimit)
   }
 
   /** The view of one process; the limits are those of all together. */

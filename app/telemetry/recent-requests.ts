@@ -3,7 +3,8 @@ import { type RequestFilter, type RequestView, viewOf } from '../request/request
 
 /** Requests that are remembered after their end. */
 const most = 1000
-const usualLimit = 50
+/** Requests that are told of where nobody says how many. */
+export const usualLimit = 50
 
 /** The last requests, for the question why one went where it went: a ring of what their records hold anyway. */
 export class RecentRequests {
@@ -50,7 +51,11 @@ function isWanted(record: RequestRecord, filter: RequestFilter, now: number): bo
 }
 
 function wasAsked({ workerId, workerUrl, failures }: RequestRecord, worker: string): boolean {
-  return workerId === worker || workerUrl === worker || failures.some((one) => one.worker === worker)
+  return (
+    workerId === worker ||
+    workerUrl === worker ||
+    failures.some((one) => one.workerId === worker || one.worker === worker)
+  )
 }
 
 function isFailed({ endReason, status }: RequestRecord): boolean {

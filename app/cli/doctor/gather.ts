@@ -12,7 +12,6 @@ import { connectionLimit } from '../../upstream/open-files.ts'
 import { type AskResult, ask } from '../../workers/ask.ts'
 import { type CreateDiscoveryOptions, createDiscovery } from '../../workers/discovery/index.ts'
 import type { Member } from '../../workers/source.ts'
-import type { WorkerState } from '../../workers/worker-state.ts'
 import { type RouterFetch, routerFetch } from '../router-fetch.ts'
 import { addressOf, NoAnswer, Refused, RunningRouter } from '../running-router.ts'
 import type { Facts, Finding, PortFacts, RouterFacts, WorkerFacts } from './facts.ts'
@@ -67,7 +66,7 @@ async function routerFacts({ config, url, fetch }: GatherOptions): Promise<Route
   try {
     const metrics = await router.get('/metrics')
     try {
-      const { workers } = await router.ask<{ workers: WorkerState[] }>('GET', '/workers')
+      const workers = await router.workers()
       const view = await router.ask<ConfigView>('GET', '/config')
       return { ...nothing, silent: undefined, workers, config: view, metrics }
     } catch (error) {
@@ -80,7 +79,8 @@ async function routerFacts({ config, url, fetch }: GatherOptions): Promise<Route
       }
     }
   } catch (error) {
-    return { ...nothing, silent: error instanceof NoAnswer ? error.why : String(error) }
+    const said = error instanceof Error ? error.message : String(error)
+    return { ...nothing, silent: error instanceof NoAnswer ? error.why : said }
   }
 }
 

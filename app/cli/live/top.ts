@@ -27,8 +27,8 @@ export async function top(router: RunningRouter, asked: Asked): Promise<number> 
 }
 
 async function askFleet(router: RunningRouter): Promise<TopFacts> {
-  const [{ workers }, { requests }] = await Promise.all([
-    router.ask<{ workers: WorkerState[] }>('GET', '/workers'),
+  const [workers, { requests }] = await Promise.all([
+    router.workers(),
     router.ask<{ requests: RequestView[] }>('GET', `/debug/requests?failed=true&limit=${mostFailed}`),
   ])
   return { workers, failed: requests }

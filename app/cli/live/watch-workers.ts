@@ -1,4 +1,3 @@
-import type { WorkerState } from '../../workers/worker-state.ts'
 import type { Asked } from '../operate.ts'
 import type { RunningRouter } from '../running-router.ts'
 import { workerTable } from '../views.ts'
@@ -9,14 +8,11 @@ const everyMs = 2000
 
 /** Shows the table of workers again and again: in place on a terminal, elsewhere one below the other. */
 export async function watchWorkers(router: RunningRouter, asked: Asked): Promise<number> {
-  const { own, out, terminal, stop } = asked
+  const { own, out, err, terminal, stop } = asked
   const ended = new AbortController()
   stop?.addEventListener('abort', () => ended.abort())
   if (stop?.aborted) ended.abort()
-  const fleet = new Refreshing(async () => {
-    const { workers } = await router.ask<{ workers: WorkerState[] }>('GET', '/workers')
-    return workers
-  })
+  const fleet = new Refreshing(() => router.workers())
   const text = (): string => {
     const { value, at, trouble } = fleet.known
     const now = new Date()
@@ -24,12 +20,19 @@ export async function watchWorkers(router: RunningRouter, asked: Asked): Promise
     const heading = trouble === undefined ? age : `${troubleText(trouble, now)}\n${age}`
     return `${heading}${value === undefined ? '' : workerTable(value, now)}`
   }
-  if (own.json !== undefined || terminal === undefined) {
+  if (own.json !== undefined) {
+    let away = false
     await fleet.run(everyMs, ended.signal, () => {
       const { value, trouble } = fleet.known
-      if (own.json === undefined) out(`${text()}\n`)
-      else if (trouble === undefined) out(`${JSON.stringify(value)}\n`)
+      if (trouble === undefined) out(`${JSON.stringify(value)}\n`)
+      // Once: nothing else would come, for as long as it lasts.
+      else if (!away) err(`${troubleText(trouble, new Date())}\n`)
+      away = trouble !== undefined
     })
+    return 0
+  }
+  if (terminal === undefined) {
+    await fleet.run(everyMs, ended.signal, () => out(`${text()}\n`))
     return 0
   }
   const screen = terminal.open()

@@ -169,3 +169,16 @@ test('a verb does not know the flags of another one', { timeout }, async (t) => 
   assert.equal(await within(5000, ended, 'the end'), 2)
   assert.match(said.err, /--follow/)
 })
+
+test('workers --watch --json says once why there is no line', { timeout }, async (t) => {
+  const { operations } = await router(t, { adminApiKey: 'root' })
+  let asked = 0
+  const counting: typeof fetch = Object.assign((...to: Parameters<typeof fetch>) => {
+    asked += 1
+    return fetch(...to)
+  }, fetch)
+  const { said, lines } = followed(t, ['--watch', '--json', '--url', operations], 'workers', counting)
+  await eventually(() => asked >= 3, { what: 'three questions', withinMs: 15_000 })
+  assert.match(said.err, /^REFUSED since .*401.*VLLM_ROUTER_ADMIN_API_KEY.*\n$/)
+  assert.deepEqual(lines(), [])
+})

@@ -113,6 +113,44 @@ test('a router that is not there is named, with what to do', { timeout }, async 
   assert.match(said.err, /no answer from http:\/\/127.*--url names another/)
 })
 
+test('a listener is named without http as well', { timeout }, async (t) => {
+  const { operations } = await running(t)
+  const said = { out: '' }
+  const write = (text: string): void => {
+    said.out += text
+  }
+  const code = await operate({
+    ...{ operation: 'workers', env: {}, argv: ['--url', operations.replace('http://', '')] },
+    ...{ out: write, err: write },
+  })
+  assert.equal(code, 0, said.out)
+  assert.match(said.out, /healthy/)
+})
+
+describe('somebody else on that port is told as such, with what to do', () => {
+  const answers: readonly (readonly [who: string, body: string])[] = [
+    ['a page', '<!doctype html><title>Something</title>'],
+    ['nothing at all', ''],
+    ['another program', '{"workers":[{"id":"a","url":"http://a:1"}]}'],
+    ['another one', '{"workers":{"a":1}}'],
+    ['a word', '"OK"'],
+  ]
+  for (const [who, body] of answers)
+    for (const operation of ['workers', 'top'] as const)
+      test(`${who}, asked by ${operation}`, { timeout }, async () => {
+        const said = { text: '' }
+        const write = (text: string): void => {
+          said.text += text
+        }
+        const code = await operate({
+          ...{ operation, env: {}, argv: ['--url', 'http://other:1'], out: write, err: write },
+          fetch: Object.assign(async () => new Response(body), fetch),
+        })
+        assert.equal(code, 1)
+        assert.match(said.text, /http:\/\/other:1 answers, and not as a router.*--url names another/)
+      })
+})
+
 test('the configuration is shown; a router of a program cannot be reloaded from outside', {
   timeout,
 }, async (t) => {
@@ -183,6 +221,19 @@ describe('the last requests', () => {
     assert.match(said.err, /`status` must be a whole number/)
     assert.equal(await run('requests'), 0)
     assert.match(said.out, /model_not_found: no worker serves the model "made-up"/)
+  })
+
+  test('are found by the worker that failed them, under either of its names', { timeout }, async (t) => {
+    const { ask, requests, workers, gateway } = await running(t)
+    const [failing] = workers
+    failing!.use([close])
+    for (let request = 0; request < 4; request++) assert.equal(await ask(), 200)
+    const failed = (await requests()).filter(({ attempts }) => attempts.length === 2)
+    assert.ok(failed.length > 0)
+    const { id } = await gateway.control.worker(failing!.url)
+    const ids = (views: readonly RequestView[]) => views.map(({ request_id }) => request_id)
+    assert.deepEqual(ids(await requests('--worker', failing!.url)), ids(failed))
+    assert.deepEqual(ids(await requests('--worker', id)), ids(failed))
   })
 
   test('never show a prompt, and are not more than a thousand', { timeout: 60_000 }, async (t) => {
