@@ -34,8 +34,13 @@ export function watchFiles(
   if (paths.length === 0) return () => {}
   let used = readVersion
   let seen: string | undefined
+  let looking = false
   const look = async (): Promise<void> => {
+    // A file system that does not answer must not take up one thread of the runtime after the other.
+    if (looking) return
+    looking = true
     const now = await versionOf(paths)
+    looking = false
     used ??= now
     const settled = now === seen
     seen = now
@@ -59,8 +64,9 @@ export async function versionOf(paths: readonly string[]): Promise<string> {
 
 async function versionOfOne(path: string): Promise<string> {
   try {
-    const { mtimeMs, size, ino, dev } = await stat(path)
-    return `${dev} ${ino} ${size} ${mtimeMs}`
+    // The time of the change as well: a copy may bring the time of its original, and permissions have no other.
+    const { mtimeMs, ctimeMs, size, ino, dev } = await stat(path)
+    return `${dev} ${ino} ${size} ${mtimeMs} ${ctimeMs}`
   } catch {
     return gone
   }

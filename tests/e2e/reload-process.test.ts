@@ -1,7 +1,7 @@
 /** The program reads its configuration anew: by signal, by itself, by an operator; in one process and in two. */
 
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
@@ -199,6 +199,17 @@ describe('a file that is looked at', () => {
     const told = Promise.withResolvers<void>()
     t.after(watchFiles([file], told.resolve, { readVersion, intervalMs: 10 }))
     await within(10_000, told.promise, 'a word')
+  })
+
+  test('is told of when its copy brings the size and the time of the one before', { timeout }, async (t) => {
+    const { file, seen } = await watched(t)
+    const then = 1_700_000_000
+    await utimes(file, then, then)
+    await eventually(() => seen.length === 1, { what: 'another time' })
+    await writeFile(file, 'b')
+    await utimes(file, then, then)
+    await eventually(() => seen.length === 2, { what: 'the change' })
+    assert.deepEqual(seen, ['a', 'b'])
   })
 
   test('is not told of while it is gone, and is when it comes back', { timeout }, async (t) => {
