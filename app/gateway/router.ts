@@ -94,7 +94,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
     policy: config.policy,
     cacheThreshold: config.cacheThreshold,
   })
-  const tracer = await createTracer(config, { log, clock })
+  const tracer = await createTracer(config, { metrics, log, clock })
   const usage = new UsageBook(metrics)
   const keeper = createUsageKeeper(config, { metrics, log, clock, store: shared?.usage })
   keeper.follow(usage)

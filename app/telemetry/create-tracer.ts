@@ -1,6 +1,7 @@
 import type { Config } from '../config/settings.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Log } from './logger.ts'
+import type { Metrics } from './metrics.ts'
 import type { Tracer } from './tracer.ts'
 
 const usualEndpoint = 'http://localhost:4318/v1/traces'
@@ -14,7 +15,7 @@ export function tracesEndpoint({ enableTrace, otlpTracesEndpoint }: Config): str
 /** The tracer that the configuration wants. */
 export async function createTracer(
   config: Config,
-  { log, clock }: { readonly log: Log; readonly clock: Clock },
+  { metrics, log, clock }: { readonly metrics: Metrics; readonly log: Log; readonly clock: Clock },
 ): Promise<Tracer | undefined> {
   const endpoint = tracesEndpoint(config)
   if (endpoint === undefined) return undefined
@@ -22,5 +23,12 @@ export async function createTracer(
   // Only loaded where it is wanted: it takes 140 ms of the start and 20 MB.
   const { OtelTracer } = await import('./otel/otel-tracer.ts')
   log.info({ endpoint, sampling_ratio: ratio }, 'traces are sent')
-  return new OtelTracer({ endpoint, ratio, log, clock })
+  const { spansDropped } = metrics
+  // Zero from the start: a rate over a series that does not exist yet misses its first increase.
+  for (const loss of ['queue_full', 'not_delivered']) spansDropped.of(loss)
+  return new OtelTracer({
+    ...{ endpoint, ratio, log, clock },
+    scheme: config.tlsCertFile === undefined ? 'http' : 'https',
+    onLost: (loss, spans) => spansDropped.of(loss).inc(spans),
+  })
 }

@@ -247,6 +247,11 @@ export function createMetrics() {
       'Longest time since the last scrape for which a process was busy without a pause.',
     ),
     logDropped: counter('log_lines_dropped_total', 'Lines of the log that were lost since nobody read them.'),
+    spansDropped: counter(
+      'trace_spans_dropped_total',
+      'Spans that never arrived: too many waited, or their receiver did not take them.',
+      'reason',
+    ),
     discoveryAge: gauge(
       'max',
       'discovery_age_seconds',

@@ -4,8 +4,11 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { eventuallyHolds, within } from '../support/deadline.ts'
 import { holdStreams } from '../support/held-stream.ts'
+import { trusting } from '../support/listener-tls.ts'
 import type { ReceivedSpan } from '../support/otlp-receiver.ts'
+import { rawRequest } from '../support/raw-client.ts'
 import { inTurn } from '../support/scripted-worker.ts'
+import { listenerA } from '../support/secure-router.ts'
 import { chat, chatPath, startTraced } from '../support/traced-router.ts'
 import { answer, chunk, reset, streamHead, until } from '../support/wire.ts'
 
@@ -63,6 +66,7 @@ describe('the trace of a request', () => {
     const { attributes } = request
     assert.equal(attributes['http.request.method'], 'POST')
     assert.equal(attributes['http.route'], chatPath)
+    assert.equal(attributes['url.scheme'], 'http')
     assert.equal(attributes['http.response.status_code'], 200)
     assert.equal(attributes['vllm_router.request_id'], 'id-1')
     assert.equal(attributes['vllm_router.end_reason'], 'completed')
@@ -71,11 +75,21 @@ describe('the trace of a request', () => {
     assert.equal(attributes['gen_ai.usage.output_tokens'], 5)
     assert.equal(attributes['error.type'], undefined)
     assert.equal(attempt.attributes['server.port'], worker.port)
+    assert.equal(attempt.attributes['url.full'], `${worker.url}${chatPath}`)
     assert.equal(attempt.attributes['vllm_router.worker'], worker.url)
     assert.equal(attempt.attributes['vllm_router.outcome'], 'completed')
     assert.equal(attempt.attributes['http.response.status_code'], 200)
     assert.equal(request.resource['service.name'], 'vllm-router')
     assert.equal(request.resource['telemetry.sdk.name'], 'opentelemetry')
+  })
+
+  test('says that the client asked over https', { timeout }, async (t) => {
+    const { port, receiver } = await startTraced(t, listenerA)
+    const exchange = rawRequest({ port, tls: trusting, path: chatPath, json: chat })
+    assert.equal((await within(10_000, exchange.text(), 'an answer')).status, 200)
+    const spans = await receiver.first(2)
+    const schemes = spans.toSorted((a, b) => a.kind - b.kind).map((span) => span.attributes['url.scheme'])
+    assert.deepEqual(schemes, ['https', 'http'])
   })
 
   test('is part of the trace that the client has begun', { timeout }, async (t) => {

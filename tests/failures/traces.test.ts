@@ -95,6 +95,8 @@ describe('a receiver of traces', () => {
     assert.equal((await receiver.first(2)).length, 2)
     await eventually(() => said('traces arrive again').length > 0, { what: 'the line', withinMs: 10_000 })
     assert.equal(said('traces arrive again')[0]?.lost_spans, 2)
+    const dropped = (reason: string) => router.metric('vllm_router_trace_spans_dropped_total', { reason })
+    assert.deepEqual([await dropped('not_delivered'), await dropped('queue_full')], [2, 0])
     await stop()
   })
 

@@ -7,7 +7,7 @@ import {
   resourceFromAttributes,
   serviceNameEnvDetector,
 } from '@opentelemetry/resources'
-import { AlwaysOnSampler, BatchSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace'
+import { AlwaysOnSampler, TracerProvider } from '@opentelemetry/sdk-trace'
 import { version } from '../../config/version.ts'
 import type { RequestRecord } from '../../request/request-record.ts'
 import type { RequestTrace } from '../../request/request-trace.ts'
@@ -15,19 +15,23 @@ import { type Clock, within } from '../../runtime/clock.ts'
 import type { HeaderFields } from '../../upstream/http-client.ts'
 import type { Log } from '../logger.ts'
 import type { Tracer } from '../tracer.ts'
+import { BoundedSpans, type Loss } from './bounded-spans.ts'
 import { RequestSpans } from './request-spans.ts'
 import { clientTraceIn } from './trace-context.ts'
 import { KnownIds, newTraceId } from './trace-ids.ts'
 import { SampledTrace, UnsampledTrace } from './traces.ts'
-import { WatchedExporter } from './watched-exporter.ts'
 
 export interface OtelTracerOptions {
   /** URL that spans are posted to. */
   readonly endpoint: string
   /** Share of requests to be traced, 0 to 1. */
   readonly ratio: number
+  /** Of requests: what the listener of the API speaks. */
+  readonly scheme: 'http' | 'https'
   readonly log: Log
   readonly clock: Clock
+  /** Called with each loss of spans. */
+  readonly onLost: (loss: Loss, spans: number) => void
 }
 
 /** Milliseconds that spans are collected, and that one batch may take with all of its repetitions. */
@@ -45,8 +49,9 @@ export class OtelTracer implements Tracer {
   readonly #clock: Clock
   #ratio: number
 
-  constructor({ endpoint, ratio, log, clock }: OtelTracerOptions) {
+  constructor({ endpoint, ratio, scheme, log, clock, onLost }: OtelTracerOptions) {
     const exporter = new OTLPTraceExporter({ url: endpoint, timeoutMillis: exportMs })
+    const spans = new BoundedSpans({ exporter, log, endpoint, batchMs, most: mostWaiting, onLost })
     const ids = new KnownIds()
     this.#clock = clock
     this.#ratio = ratio
@@ -55,15 +60,10 @@ export class OtelTracer implements Tracer {
       // Who is sampled was decided when the request came; only those become spans.
       sampler: new AlwaysOnSampler(),
       idGenerator: ids,
-      spanProcessors: [
-        new BatchSpanProcessor({
-          exporter: new WatchedExporter(exporter, log, endpoint),
-          scheduledDelayMillis: batchMs,
-          maxQueueSize: mostWaiting,
-        }),
-      ],
+      spanProcessors: [spans],
     })
-    this.#spans = new RequestSpans({ tracer: this.#provider.getTracer('vllm-router', version), ids, clock })
+    const tracer = this.#provider.getTracer('vllm-router', version)
+    this.#spans = new RequestSpans({ tracer, ids, clock, scheme })
   }
 
   begin(headers: HeaderFields): RequestTrace | undefined {

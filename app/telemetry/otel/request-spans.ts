@@ -18,6 +18,8 @@ export interface RequestSpansOptions {
   /** Those of the tracer's provider. */
   readonly ids: KnownIds
   readonly clock: Clock
+  /** Of the URLs that clients ask. */
+  readonly scheme: 'http' | 'https'
 }
 
 /** Ends that are nobody's fault. `elsewhere`: an answer that another worker may better. */
@@ -44,7 +46,7 @@ export class RequestSpans {
   }
 
   #requestSpan(record: RequestRecord, traced: SampledTrace, shift: number): Span {
-    const { tracer, ids } = this.#options
+    const { tracer, ids, scheme } = this.#options
     const { parent } = traced.client
     ids.traceId = traced.traceId
     ids.spanId = traced.spanId
@@ -54,7 +56,7 @@ export class RequestSpans {
       {
         kind: SpanKind.SERVER,
         startTime: shift + record.startedAt,
-        attributes: requestAttributes(record, errorType),
+        attributes: requestAttributes(record, { errorType, scheme }),
       },
       parent === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, parent),
     )
@@ -84,7 +86,7 @@ export class RequestSpans {
       {
         kind: SpanKind.CLIENT,
         startTime: shift + attempt.sentAt,
-        attributes: attemptAttributes(attempt, { method: record.method, index, outcome }),
+        attributes: attemptAttributes(attempt, { record, index, outcome }),
       },
       context,
     )

@@ -10,6 +10,9 @@ import type { TracedAttempt } from './traces.ts'
 /** Methods that the conventions know; others would be the client's own words. */
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'CONNECT', 'TRACE'])
 
+/** Characters: paths that are none of the known routes are the client's own words. */
+const longestPath = 200
+
 const operations: Readonly<Record<string, string>> = {
   '/v1/chat/completions': 'chat',
   '/v1/messages': 'chat',
@@ -24,12 +27,17 @@ export function spanName({ method, route }: RequestRecord): string {
   return route === 'other' ? verb : `${verb} ${route}`
 }
 
-export function requestAttributes(record: RequestRecord, errorType: string | undefined): Attributes {
+interface RequestFacts {
+  readonly errorType: string | undefined
+  readonly scheme: 'http' | 'https'
+}
+
+export function requestAttributes(record: RequestRecord, { errorType, scheme }: RequestFacts): Attributes {
   const { method, route, path, model, usage } = record
   const attributes: Attributes = {
     'http.request.method': methods.has(method) ? method : '_OTHER',
-    'url.scheme': 'http',
-    'url.path': path.slice(0, 200),
+    'url.scheme': scheme,
+    'url.path': path.slice(0, longestPath),
     'http.response.status_code': record.status,
     'vllm_router.request_id': record.requestId,
     'vllm_router.attempts': record.attempts,
@@ -62,11 +70,13 @@ export function requestAttributes(record: RequestRecord, errorType: string | und
 /** @param index 0 is the first */
 export function attemptAttributes(
   { worker, why, status }: TracedAttempt,
-  { method, index, outcome }: { method: string; index: number; outcome: string },
+  { record, index, outcome }: { record: RequestRecord; index: number; outcome: string },
 ): Attributes {
   const { hostname, port, protocol } = new URL(worker)
+  const { method, path } = record
   const attributes: Attributes = {
     'http.request.method': methods.has(method) ? method : '_OTHER',
+    'url.full': worker.replace(/\/$/, '') + path.slice(0, longestPath),
     'url.scheme': protocol.slice(0, -1),
     'server.address': hostname.replace(/^\[|\]$/g, ''),
     'server.port': Number(port || (protocol === 'https:' ? 443 : 80)),
