@@ -53,6 +53,8 @@ export class RedisStore implements LimitsStore {
   readonly #share: Script
   readonly #options: RedisStoreOptions
   #isUp = false
+  /** Undefined until the first attempt is over: that nobody was there from the start is told, too. */
+  #told: boolean | undefined
   #closed = false
   #late = 0
   #lastError = 'not connected'
@@ -167,7 +169,8 @@ export class RedisStore implements LimitsStore {
   }
 
   #changed(isUp: boolean, reason: string): void {
-    if (this.#isUp === isUp || this.#closed) return
+    if (this.#told === isUp || this.#closed) return
+    this.#told = isUp
     this.#isUp = isUp
     this.#options.onChange(isUp, reason)
   }

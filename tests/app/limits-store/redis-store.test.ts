@@ -14,6 +14,7 @@ import { eventually, within } from '../../support/deadline.ts'
 import { startRedis, withoutRedis } from '../../support/redis-server.ts'
 import type { Scope } from '../../support/scope.ts'
 import { shared } from '../../support/shared.ts'
+import { closedPort } from '../../support/sockets.ts'
 
 const timeout = 30_000
 const skip = withoutRedis
@@ -121,6 +122,17 @@ describe('the script', { skip }, () => {
     for (const tenant of ['x', 'x:y', 'probe', ':probe', 'ü '])
       assert.equal((await store!.exchange(tenant, want(600))).granted[0], 600, tenant)
   })
+})
+
+test('a server that was never there is told of, once', { timeout }, async (t) => {
+  const { port, release } = await closedPort()
+  t.after(release)
+  const { store, told } = await open(t, `redis://127.0.0.1:${port}`)
+  await eventually(() => told.length > 0, { what: 'a word' })
+  await assert.rejects(store.exchange('t', want(5)))
+  assert.equal(told.length, 1)
+  assert.match(told[0]!, /^down: .*ECONNREFUSED/)
+  assert.equal(store.isUp, false)
 })
 
 describe('a server that fails', { skip }, () => {
