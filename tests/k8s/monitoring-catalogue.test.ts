@@ -26,7 +26,7 @@ interface RuleTest {
 }
 
 /** Of the verbs, and of vLLM. */
-const otherFlags = ['failed', 'slower-than-ms', 'enable-prompt-tokens-details']
+const otherFlags = ['failed', 'slower-than-ms', 'tenant', 'enable-prompt-tokens-details']
 const catalogue = routerCatalogue()
 const dashboards = readDashboards()
 const alerts: readonly Alert[] = parse(readK8s('monitoring/rules.yaml')).groups.flatMap(
@@ -36,10 +36,10 @@ const runbook = readFileSync(new URL('../../docs/runbook.md', import.meta.url), 
 const headings = [...runbook.matchAll(/^## (.*)$/gm)].map(([, heading = '']) => heading)
 
 describe('the dashboards', () => {
-  test('are the four', () => {
+  test('are the five', () => {
     const files = dashboards.map(({ file }) => file)
-    assert.deepEqual(files, ['fleet.json', 'requests.json', 'router.json', 'worker.json'])
-    assert.equal(new Set(dashboards.map(({ uid }) => uid)).size, 4)
+    assert.deepEqual(files, ['fleet.json', 'requests.json', 'router.json', 'tenants.json', 'worker.json'])
+    assert.equal(new Set(dashboards.map(({ uid }) => uid)).size, 5)
   })
 
   test('ask only for metrics and labels of the catalogue', () => {
@@ -112,6 +112,23 @@ describe('the dashboards', () => {
       ...['processes', 'process_restarts_total', 'config_reload_success', 'config_reload_timestamp_seconds'],
       ...['worker_busy', 'policy_decisions_total', 'expected_cached_share_sum', 'buffered_bytes'],
       ...['log_lines_dropped_total', 'worker_first_token_seconds', 'worker_quiet_seconds'],
+    ])
+      assert.ok(asked.includes(`vllm_router_${metric}`), metric)
+  })
+
+  test('show who uses the fleet, what holds tenants back, and what expires or is lost', () => {
+    const asked = queriesOf(dashboards)
+      .map(({ expr }) => expr)
+      .join('\n')
+    for (const metric of [
+      ...[
+        'tenant_requests_total',
+        'usage_tokens_total',
+        'usage_worker_seconds_total',
+        'usage_write_errors_total',
+      ],
+      ...['tenant_limited_total', 'limits_store_up', 'queue_class_depth', 'queue_shed_total'],
+      ...['tls_certificate_expiry_timestamp_seconds', 'trace_spans_dropped_total'],
     ])
       assert.ok(asked.includes(`vllm_router_${metric}`), metric)
   })

@@ -8,11 +8,15 @@ import { describe, test } from 'node:test'
 import { eventually } from '../support/deadline.ts'
 import { filledIn, queriesOf, readDashboards, variableQueries } from '../support/k8s-dashboards.ts'
 import { type Prometheus, startPrometheus, withoutPrometheus } from '../support/k8s-prometheus.ts'
+import { trusting } from '../support/listener-tls.ts'
 import { rawRequest } from '../support/raw-client.ts'
 import { untilAvailable } from '../support/router-over.ts'
 import { type RouterProcess, startRouter } from '../support/router-process.ts'
 import type { Scope } from '../support/scope.ts'
+import { listenerA } from '../support/secure-router.ts'
 import { shared } from '../support/shared.ts'
+import { closedPort } from '../support/sockets.ts'
+import { tenantHash, tenantHeaders } from '../support/tenant-router.ts'
 
 const timeout = 60_000
 const dashboards = readDashboards()
@@ -24,10 +28,13 @@ interface Watched {
 }
 
 function send(router: RouterProcess, json: unknown, headers: Readonly<Record<string, string>> = {}) {
-  return rawRequest({ port: router.apiPort, path: '/v1/completions', json, headers }).body
+  return rawRequest({
+    ...{ port: router.apiPort, tls: trusting, path: '/v1/completions', json },
+    headers: { ...tenantHeaders, ...headers },
+  }).body
 }
 
-/** Whatever makes a series: answers, streams, wrong requests, failing workers, a full queue, clients that leave. */
+/** Whatever makes a series: answers, streams, wrong requests, failing workers, a full queue, others that go first. */
 async function traffic(router: RouterProcess): Promise<void> {
   await Promise.all([send(router, completion), send(router, { ...completion, stream: true })])
   await send(router, [])
@@ -37,20 +44,48 @@ async function traffic(router: RouterProcess): Promise<void> {
   await send(router, completion, { 'x-sim-fault': 'status:503' })
   const slow = { ...completion, max_tokens: 20, stream: true }
   await Promise.all(Array.from({ length: 5 }, () => send(router, slow)))
+  const low = Array.from({ length: 4 }, () => send(router, slow, { 'x-priority': 'low' }))
+  await Promise.all([...low, send(router, slow), send(router, slow)])
 }
 
 async function startWatched(t: Scope): Promise<Watched> {
   const home = await mkdtemp(join(tmpdir(), 'vllm-router-watched-'))
   t.after(() => rm(home, { recursive: true, force: true }))
+  const keys = join(home, 'keys.yaml')
+  await writeFile(
+    keys,
+    `[{ name: team-a, hash: '${tenantHash}', limits: { requests-per-minute: 1000000 } }]\n`,
+  )
   const list = join(home, 'workers.yaml')
   // A source of workers that is asked again and again, so that discovery has an age.
   await writeFile(list, '[]\n')
   const caps = ['--max-concurrent-requests', '2', '--queue-size', '2']
   // Of a policy that knows of no caches, the shares of hits are no numbers.
   const policy = ['--policy', 'cache_aware']
+  // Neither is there: what is lost, and that it is not used, are series as well.
+  const { port, release } = await closedPort()
+  t.after(release)
+  const absent = [
+    '--limits-store',
+    `redis://127.0.0.1:${port}`,
+    '--otlp-traces-endpoint',
+    `http://127.0.0.1:${port}`,
+  ]
+  const tls = ['--tls-cert-file', listenerA.tlsCertFile, '--tls-key-file', listenerA.tlsKeyFile]
   const router = await startRouter({
     t,
-    args: ['--demo', '2', ...caps, ...policy, '--worker-urls-file', list],
+    args: [
+      '--demo',
+      '2',
+      ...caps,
+      ...policy,
+      '--worker-urls-file',
+      list,
+      '--keys-file',
+      keys,
+      ...absent,
+      ...tls,
+    ],
   })
   await untilAvailable(router, 2)
   const prometheus = await startPrometheus(router.operationsPort, t)
