@@ -25,6 +25,7 @@ const checks = [
   { name: 'build', command: ['tsc', '-p', 'tsconfig.build.json'] },
   { name: 'format and lint', command: ['biome', 'ci', '--colors=off', '.'] },
   { name: 'types', command: ['tsc', '--noEmit'] },
+  { name: 'types of the page', command: ['tsc', '--noEmit', '-p', 'tsconfig.page.json'] },
 ] as const
 
 /**

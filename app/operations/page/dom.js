@@ -1,6 +1,9 @@
 /** What every part of the page does with the document. Text only ever becomes text: nothing here makes markup of it. */
 
-/** @param {string} id */
+/**
+ * @param {string} id
+ * @returns {any} whatever kind of element has it
+ */
 export const byId = (id) => document.getElementById(id)
 
 /** Writes only where something has changed: most of a large fleet stays as it is from one second to the next. */

@@ -13,7 +13,7 @@ export class WorkersView {
   /** Only what can be seen is drawn. */
   #seen = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
-      const row = this.#rows.get(target.dataset.id)
+      const row = this.#rows.get(target.getAttribute('data-id'))
       if (row === undefined) continue
       row.visible = isIntersecting
       if (isIntersecting && this.#state !== undefined) row.draw(this.#state)
@@ -21,8 +21,9 @@ export class WorkersView {
   })
 
   constructor() {
-    byId('workers-filter').addEventListener('input', ({ target }) => {
-      this.#filter = target.value.trim().toLowerCase()
+    const filter = byId('workers-filter')
+    filter.addEventListener('input', () => {
+      this.#filter = filter.value.trim().toLowerCase()
       if (this.#state !== undefined) this.show(this.#state)
     })
   }
