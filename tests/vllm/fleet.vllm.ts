@@ -8,11 +8,13 @@ import { promisify } from 'node:util'
 import Anthropic from '@anthropic-ai/sdk'
 import OpenAI from 'openai'
 import { eventually } from '../support/deadline.ts'
+import { startOtlpReceiver } from '../support/otlp-receiver.ts'
 import { rawRequest } from '../support/raw-client.ts'
 import { routerOver, untilAvailable } from '../support/router-over.ts'
 import { send } from '../support/send-all.ts'
 import { shared } from '../support/shared.ts'
 import { kindsFor } from './kinds.ts'
+import { startSpanReceiver } from './span-receiver.ts'
 import { startTap } from './tap.ts'
 
 interface Fleet {
@@ -21,6 +23,8 @@ interface Fleet {
   readonly first: string
   readonly victim: string
   readonly victimPid: number
+  /** Where `victim` sends its traces. */
+  readonly spansPort: number
   /** Of another model, and behind a key. */
   readonly second: string
   readonly embed: string
@@ -180,6 +184,30 @@ test('a server that wants a key hides its models, and is still routed to by them
   const { body } = await send(router.apiPort, { path: '/v1/models', headers: { authorization } })
   const ids = JSON.parse(body.bytes.toString()).data.map(({ id }: { id: string }) => id)
   assert.deepEqual(ids, ['first', 'second'])
+})
+
+test("vLLM's own spans join the trace of the router, each below the attempt that led to it", {
+  timeout,
+}, async (t) => {
+  const spans = await startSpanReceiver(fleet.spansPort, t)
+  const receiver = await startOtlpReceiver(t)
+  const args = ['--otlp-traces-endpoint', receiver.url]
+  const router = await routerOver([{ url: fleet.victim }], { t, args })
+  const traceId = '0af7651916cd43dd8448eb211c80319c'
+  const headers = { traceparent: `00-${traceId}-b7ad6b7169203331-01` }
+  const json = { model: 'first', prompt: 'x', max_tokens: 5, stream: true }
+  const { head } = await send(router.apiPort, { path: '/v1/completions', json, headers })
+  assert.equal(head.status, 200)
+  const [request, attempt] = await receiver.trace(traceId, 2)
+  assert.ok(request !== undefined && attempt !== undefined)
+  assert.deepEqual([request.parentSpanId, attempt.parentSpanId], ['b7ad6b7169203331', request.spanId])
+  // An exporter that has met nobody waits ever longer until it tries again.
+  const own = await eventually(() => spans.find((span) => span.traceId === traceId), {
+    what: "vLLM's span",
+    withinMs: 120_000,
+  })
+  assert.equal(own.parentSpanId, attempt.spanId, own.name)
+  assert.ok(own.start >= attempt.start - 5 && own.end <= request.end + 1000, 'in the time of the attempt')
 })
 
 test("vLLM's own benchmark runs through it without a failure", { timeout }, async () => {

@@ -8,6 +8,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { runtimeBinary } from '../support/child.ts'
+import { quietPort } from '../support/quiet-port.ts'
 import { type Server, startServer } from './servers.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -22,8 +23,10 @@ if (!existsSync(join(folder, 'venv/bin/vllm')) || !existsSync(join(folder, 'adap
 }
 
 const lora = ['--enable-lora', '--max-lora-rank', '8']
+// What it speaks by default is gRPC.
+const env = { OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: 'http/protobuf' }
 const start = (name: string, model: string, args: readonly string[]): Promise<Server> =>
-  startServer({ folder, name, model, args })
+  startServer({ folder, name, model, args, env })
 const servers: Server[] = []
 let failed = false
 try {
@@ -36,10 +39,13 @@ try {
   servers.push(first, second, embed)
   say(`three servers after ${seconds(started)} s`)
   for (const runtime of ['node', 'bun'] as const) {
-    const victim = await start('victim', 'first', lora)
+    // The tests listen there: this process waits for their end.
+    const spansPort = await quietPort()
+    const traced = ['--otlp-traces-endpoint', `http://127.0.0.1:${spansPort}/v1/traces`]
+    const victim = await start('victim', 'first', [...lora, ...traced])
     servers.push(victim)
     const fleet = { first: first.url, victim: victim.url, victimPid: victim.pid }
-    const rest = { folder, second: second.url, embed: embed.url }
+    const rest = { folder, second: second.url, embed: embed.url, spansPort }
     const began = performance.now()
     const { status } = spawnSync(runtimeBinary(runtime), [...testFlags(runtime), suite], {
       cwd: root,

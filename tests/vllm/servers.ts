@@ -14,6 +14,7 @@ export interface ServerOptions {
   /** What it calls its model. */
   readonly model: string
   readonly args?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
 }
 
 export interface Server {
@@ -25,7 +26,7 @@ export interface Server {
 /** Seconds until a server must be healthy: it takes some 25 alone, and longer beside others. */
 const patienceSecs = 300
 
-export async function startServer({ folder, name, model, args = [] }: ServerOptions): Promise<Server> {
+export async function startServer({ folder, name, model, args = [], env }: ServerOptions): Promise<Server> {
   const port = await quietPort()
   const logFile = join(folder, `${name}.log`)
   const log = openSync(logFile, 'w')
@@ -43,7 +44,7 @@ export async function startServer({ folder, name, model, args = [] }: ServerOpti
   const child = spawn(join(folder, 'venv/bin/vllm'), [...served, ...small, ...args], {
     cwd: folder,
     stdio: ['ignore', log, log],
-    env: { ...process.env, ...quiet },
+    env: { ...process.env, ...quiet, ...env },
     // Its engine is a process beside it: as a group both can be ended.
     detached: true,
   })
