@@ -98,7 +98,10 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
   const usage = new UsageBook(metrics)
   const keeper = createUsageKeeper(config, { metrics, log, clock, store: shared?.usage })
   keeper.follow(usage)
-  const accounting = new Accounting({ metrics, log, clock, tracer, usage })
+  const accounting = new Accounting({
+    ...{ metrics, log, clock, tracer, usage },
+    onTokens: (worker, count) => pool.workers.find(({ id }) => id === worker)?.recent.add('tokens', count),
+  })
   const fleet = createFleet({
     ...{ config, clock, random, runtime, observer },
     onOperatorChange: shared?.onOperatorChange,

@@ -64,7 +64,7 @@ function mergeModels(views: readonly WorkerState[]): readonly string[] | null {
 
 /** Of the times to first token, those of the process that has seen the slowest. */
 function mergeRecent(views: readonly RecentView[]): RecentView {
-  const sum = (count: 'attempts' | 'retries' | 'failures' | 'refusals') =>
+  const sum = (count: 'attempts' | 'retries' | 'failures' | 'refusals' | 'completion_tokens') =>
     views.reduce((all, view) => all + view[count], 0)
   const times = views.flatMap(({ first_token_ms }) => first_token_ms ?? [])
   return {
@@ -73,6 +73,7 @@ function mergeRecent(views: readonly RecentView[]): RecentView {
     retries: sum('retries'),
     failures: sum('failures'),
     refusals: sum('refusals'),
+    completion_tokens: sum('completion_tokens'),
     first_token_ms: times.reduce<RecentView['first_token_ms']>(
       (slow, one) => (slow === null || one.p95 > slow.p95 ? one : slow),
       null,

@@ -24,6 +24,8 @@ export interface AccountingOptions {
   readonly tracer?: Tracer | undefined
   /** Default: one that nobody reads. */
   readonly usage?: UsageBook | undefined
+  /** Told the tokens of each answer, as the metrics have them, with the worker that gave it. */
+  readonly onTokens?: ((workerId: string, completion: number) => void) | undefined
 }
 
 /** Opens a record for each client request and closes the books on it: metrics, one log line, and its trace. */
@@ -34,12 +36,15 @@ export class Accounting {
   readonly #clock: Clock
   readonly #tracer: Tracer | undefined
   readonly #usage: UsageBook
+  readonly #onTokens: AccountingOptions['onTokens']
   readonly #open = new Set<RequestRecord>()
   readonly #idle: (() => void)[] = []
   readonly recent: RecentRequests
   readonly tenants: TenantCounts
 
-  constructor({ metrics, log, clock, tracer, usage = new UsageBook(metrics) }: AccountingOptions) {
+  constructor(options: AccountingOptions) {
+    const { metrics, log, clock, tracer, usage = new UsageBook(metrics) } = options
+    this.#onTokens = options.onTokens
     this.#metrics = metrics
     this.tenants = new TenantCounts(metrics)
     this.#usage = usage
@@ -129,6 +134,8 @@ export class Accounting {
       metrics.tokens.of(model, 'completion').inc(tokenEvents)
       metrics.estimatedTokens.of(model).inc(tokenEvents)
     }
+    const completion = record.usage?.completion ?? tokenEvents
+    if (completion > 0 && record.workerId !== undefined) this.#onTokens?.(record.workerId, completion)
   }
 
   #write(record: RequestRecord): void {

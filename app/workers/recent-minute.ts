@@ -7,16 +7,18 @@ const slotCount = 6
 /** Upper bounds of the times to first token, in milliseconds: each 1.5 times the one before, from 1 ms to 4 minutes. */
 const bounds = Array.from({ length: 32 }, (_, index) => 1.5 ** index)
 
-type Count = 'attempts' | 'retries' | 'failures' | 'refusals'
+const nothing = { attempts: 0, retries: 0, failures: 0, refusals: 0, tokens: 0 }
+
+type Count = keyof typeof nothing
 
 class Slot {
   number = -1
-  readonly counts: Record<Count, number> = { attempts: 0, retries: 0, failures: 0, refusals: 0 }
+  readonly counts: Record<Count, number> = { ...nothing }
   readonly times = new Uint32Array(bounds.length + 1)
 
   clear(number: number): void {
     this.number = number
-    Object.assign(this.counts, { attempts: 0, retries: 0, failures: 0, refusals: 0 })
+    Object.assign(this.counts, nothing)
     this.times.fill(0)
   }
 }
@@ -31,8 +33,8 @@ export class RecentMinute {
     this.#now = now
   }
 
-  add(count: Count): void {
-    this.#slot().counts[count] += 1
+  add(count: Count, by = 1): void {
+    this.#slot().counts[count] += by
   }
 
   firstToken(ms: number): void {
@@ -52,6 +54,7 @@ export class RecentMinute {
       retries: sum('retries'),
       failures: sum('failures'),
       refusals: sum('refusals'),
+      completion_tokens: sum('tokens'),
       first_token_ms: quantiles([...times, above]),
     }
   }

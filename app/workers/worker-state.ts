@@ -55,6 +55,8 @@ export interface RecentView {
   readonly failures: number
   /** Answers that said it was busy (429, 503). */
   readonly refusals: number
+  /** Of the answers that ended within that time. */
+  readonly completion_tokens: number
   /** Of streams, from sending the request to their first token; null where there was none. */
   readonly first_token_ms: { readonly p50: number; readonly p95: number } | null
 }

@@ -73,11 +73,13 @@ function fleetLine(workers: readonly WorkerState[]): string {
   const available = sum((worker) => (worker.available ? 1 : 0))
   const rate = perSecond(sum(({ recent }) => recent.attempts - recent.retries))
   const trouble = `${sum(({ recent }) => recent.failures)} failed, ${sum(({ recent }) => recent.refusals)} refused`
+  const tokens = Math.round(sum(({ recent }) => recent.completion_tokens) / 60)
   const parts = [
     `${available} of ${workers.length} available`,
     `${sum((worker) => worker.in_flight)} in flight`,
     `${rate} requests/s`,
     `1 min: ${trouble}`,
+    `${tokens} tokens/s`,
   ]
   return parts.join('  ')
 }
@@ -98,6 +100,7 @@ const helpLines = [
   '  failing       a tenth or more of its attempts of the last minute failed',
   '  slow          first tokens come three times as late as at the median worker',
   '  REQ/S, FAILED, REFUSED, first token p50 and p95: of the last minute',
+  '  tokens/s: of the answers that ended within the last minute',
   'FAILED REQUESTS: alike ones of one client together, the newest first.',
   '',
   'd drains the selected worker: it gets nothing new, and what it has goes on.',

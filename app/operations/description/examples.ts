@@ -25,6 +25,7 @@ export const exampleWorker: WorkerState = {
     retries: 0,
     failures: 0,
     refusals: 2,
+    completion_tokens: 48_211,
     first_token_ms: { p50: 38.4, p95: 86.5 },
   },
   waiting: { requests: 1, quiet_seconds: 0.1 },

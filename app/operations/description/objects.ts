@@ -51,6 +51,7 @@ const recent = object<RecentView>('what it has done within the last minute', {
   retries: count('those of them that another worker had failed or refused'),
   failures: count('attempts that failed'),
   refusals: count('answers that said it was busy (429, 503)'),
+  completion_tokens: count('tokens of the answers that ended within that time'),
   first_token_ms: orNull(
     object<{ p50: number; p95: number }>(
       'of streams, milliseconds from sending the request to the first token; null where there was none',

@@ -177,6 +177,19 @@ describe('the drills', () => {
 })
 
 describe('without a terminal', () => {
+  test('tokens of the last minute are told, of streams with and without usage, and of plain answers', {
+    timeout,
+  }, async (t) => {
+    const { ask, frame, gateway } = await fleetOf(t, 2)
+    const kinds = [chat, { ...chat, stream: false }, { ...chat, stream_options: { include_usage: true } }]
+    for (let turn = 0; turn < 24; turn++) assert.equal(await ask(kinds[turn % 3]), 200)
+    const workers = await gateway.control.workers()
+    const tokens = workers.map(({ recent }) => recent.completion_tokens)
+    // Four of twelve are estimates, in which the last event counts as one.
+    assert.deepEqual(tokens, [64, 64])
+    assert.match((await frame()).lines[1]!, / {2}2 tokens\/s$/)
+  })
+
   test('one frame is printed; exit code 1 when the router does not answer', { timeout }, async (t) => {
     const { frame, gateway } = await fleetOf(t, 1)
     assert.equal((await frame()).code, 0)

@@ -117,6 +117,7 @@ describe('one worker in the view of several processes', () => {
       retries: 1,
       failures: 2,
       refusals: 3,
+      completion_tokens: 7,
       first_token_ms: { p50: 100, p95: 200 },
     },
     waiting: { requests: 1, quiet_seconds: 4 },
@@ -141,6 +142,7 @@ describe('one worker in the view of several processes', () => {
       const merged = mergeWorker(views)
       assert.equal(merged.in_flight, 5)
       assert.deepEqual([merged.recent.attempts, merged.recent.failures], [15, 4])
+      assert.equal(merged.recent.completion_tokens, 14)
       assert.deepEqual(merged.recent.first_token_ms, { p50: 50, p95: 900 })
       assert.deepEqual(merged.waiting, { requests: 3, quiet_seconds: 9 })
       assert.equal(merged.breaker.state, 'open')

@@ -17,6 +17,7 @@ describe('the last minute of a worker', () => {
       retries: 0,
       failures: 0,
       refusals: 0,
+      completion_tokens: 0,
       first_token_ms: null,
     })
   })
