@@ -17,23 +17,24 @@ export interface BoundedSpansOptions {
   readonly endpoint: string
   /** Milliseconds for which spans are collected. */
   readonly batchMs: number
-  /** Spans that wait, at most. */
+  /** Spans that wait or are on their way, at most. */
   readonly most: number
   readonly onLost: (loss: Loss, spans: number) => void
 }
 
-/** Sends spans in batches. What waits is bounded, and what is lost is counted: the SDK drops it without a word. */
+/** Sends spans in batches. What has not arrived is bounded, and what is lost is counted: the SDK drops it without a word. */
 export class BoundedSpans implements SpanProcessor {
   readonly #processor: SpanProcessor
   readonly #most: number
   readonly #onLost: BoundedSpansOptions['onLost']
-  #waiting = 0
+  /** Those that wait, and those on their way: the SDK may have several batches under way at a time. */
+  #kept = 0
 
   constructor({ exporter, log, endpoint, batchMs, most, onLost }: BoundedSpansOptions) {
     const watched = new WatchedExporter({
       ...{ exporter, log, endpoint },
-      onTaken: (spans) => {
-        this.#waiting -= spans
+      onOver: (spans) => {
+        this.#kept -= spans
       },
       onLost: (spans) => onLost('not_delivered', spans),
     })
@@ -47,11 +48,11 @@ export class BoundedSpans implements SpanProcessor {
   onStart(): void {}
 
   onEnd(span: ReadableSpan): void {
-    if (this.#waiting >= this.#most) {
+    if (this.#kept >= this.#most) {
       this.#onLost('queue_full', 1)
       return
     }
-    this.#waiting += 1
+    this.#kept += 1
     this.#processor.onEnd(span)
   }
 

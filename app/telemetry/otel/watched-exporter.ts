@@ -7,8 +7,8 @@ export interface WatchedExporterOptions {
   readonly log: Log
   /** For the log. */
   readonly endpoint: string
-  /** Called with the size of each batch as it begins its way. */
-  readonly onTaken: (spans: number) => void
+  /** Called with the size of each batch that has arrived or is lost. */
+  readonly onOver: (spans: number) => void
   /** Called with the size of each batch that is lost. */
   readonly onLost: (spans: number) => void
 }
@@ -24,8 +24,8 @@ export class WatchedExporter implements SpanExporter {
   }
 
   export(spans: ReadableSpan[], done: (result: ExportResult) => void): void {
-    this.#options.onTaken(spans.length)
     this.#options.exporter.export(spans, (result) => {
+      this.#options.onOver(spans.length)
       this.#note(spans.length, result)
       done(result)
     })
