@@ -142,6 +142,10 @@ async function run({ own, around }: RoomTests, copy: string, limitMs: number): P
   return runFiles(around, ['--test-concurrency=1'], copy, limitMs)
 }
 
+/** A loop without an end may allocate without an end, and would take the machine with it: it counts as hung. */
+const memory = ['--max-old-space-size=2048']
+const outOfMemory = 'SIGABRT'
+
 const lateWords = /test timed out|cancelledByParent/
 
 /** The first failure ends the run, unless it is a test that did not end: another one may still fail. */
@@ -151,7 +155,7 @@ function runFiles(
   cwd: string,
   limitMs: number,
 ): Promise<Fate> {
-  const args = ['--test', '--test-timeout=60000', '--test-reporter=tap', ...options, ...files]
+  const args = [...memory, '--test', '--test-timeout=60000', '--test-reporter=tap', ...options, ...files]
   const child = spawn(process.execPath, args, { cwd, stdio: ['ignore', 'pipe', 'ignore'], detached: true })
   const onExit = (): void => signalGroup(child.pid, 'SIGKILL')
   process.once('exit', onExit)
@@ -167,10 +171,10 @@ function runFiles(
     if (/^ *not ok [\s\S]*?^ *\.\.\.$/m.test(out) && !lateWords.test(out)) endGroup(child.pid)
   })
   return new Promise((resolve) => {
-    child.once('close', (code) => {
+    child.once('close', (code, signal) => {
       clearTimeout(timer)
       process.off('exit', onExit)
-      late ||= lateWords.test(out)
+      late ||= lateWords.test(out) || signal === outOfMemory
       resolve(code === 0 ? 'survived' : late && !/ERR_ASSERTION/.test(out) ? 'hung' : 'killed')
     })
   })
