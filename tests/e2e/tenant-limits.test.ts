@@ -27,16 +27,18 @@ describe('a tenant', () => {
   test('that comes back when it was told goes on, and operators see why it had to wait', {
     timeout,
   }, async (t) => {
-    const { worker, router } = await start(t, { requestsPerMinute: 120 })
-    for (let count = 0; count < 120; count++) assert.equal((await router.ask()).head.status, 200)
+    // One request each three seconds: what the test asks takes less, on a slow machine, too.
+    const limit = 20
+    const { worker, router } = await start(t, { requestsPerMinute: limit })
+    for (let count = 0; count < limit; count++) assert.equal((await router.ask()).head.status, 200)
     let last = await router.ask()
     // What drains while the requests are sent lets some more pass.
     while (last.head.status === 200) last = await router.ask()
     assert.equal(last.head.status, 429)
     assert.match(last.body.bytes.toString(), /"code":"tenant_rate_limited"/)
-    assert.equal(last.head.header('x-ratelimit-limit-requests'), '120')
+    assert.equal(last.head.header('x-ratelimit-limit-requests'), String(limit))
     const seconds = Number(last.head.header('retry-after'))
-    assert.equal(seconds, 1)
+    assert.ok(seconds >= 1 && seconds <= 3, `Retry-After: ${seconds}`)
     const sent = worker.requests.length
 
     const dry = (await router.post('/debug/route?tenant=team-a', chat)) as {
@@ -53,7 +55,7 @@ describe('a tenant', () => {
     const { store, tenants } = (await router.read('/limits')) as { store: null; tenants: object[] }
     assert.equal(store, null)
     assert.equal(tenants.length, 1)
-    assert.match(JSON.stringify(tenants[0]), /^\{"tenant":"team-a","requests":\{"limit":120,"used":1(19|20),/)
+    assert.match(JSON.stringify(tenants[0]), /^\{"tenant":"team-a","requests":\{"limit":20,"used":(19|20),/)
     assert.equal(
       await router.metric('vllm_router_tenant_limited_total', { tenant: 'team-a', limit: 'requests' }),
       1,

@@ -156,7 +156,7 @@ describe('a list of keys', () => {
     assert.deepEqual((await entriesOf({ keys }))[1]?.limits, { requestsInFlight: 1 })
     assert.match(
       (await faultsOf({ keys: '- { name: a, limits: *nope }' })).join(),
-      /keys\.yaml:1:\d+.*\*nope stands/,
+      /keys\.yaml:1:\d+.*the alias stands for nothing/,
     )
     assert.match((await faultsOf({ keys: '&a [*a]' })).join(), /keys\[0\].*got a/)
   })
