@@ -18,9 +18,9 @@ import { sized } from '../support/soak.ts'
 
 const model = 'facebook/opt-350m'
 const workerCount = 7
-const plainPerSecond = sized(300, 100)
+const plainPerSecond = sized(300, 60)
 /** Of half a second each: half as many are open at any time. */
-const streamsPerSecond = sized(200, 60)
+const streamsPerSecond = sized(200, 30)
 const sim = ['--graceful', '--model', model, '--token-ms', '20']
 
 /** In full with the router's own times for settling and probing. */

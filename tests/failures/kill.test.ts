@@ -35,6 +35,7 @@ test(`SIGKILL of 1 of ${workers} workers under ${streams} streams`, { timeout: 1
   const waiting = open(router, streams - generating.length, longPrompt)
   await eventually(async () => (await router.metric('vllm_router_running_requests')) === streams, {
     what: 'all of them at their workers',
+    withinMs: 20_000,
   })
   // What is measured is the kill, not the burst of openings before it.
   await pause(300)
