@@ -1,7 +1,7 @@
 import type { JsonObject } from '../../http/json/json.ts'
 import { bufferOver } from '../relay/event-scanner.ts'
 import type { RequestRecord } from '../request/request-record.ts'
-import type { ByteSource } from '../upstream/http-client.ts'
+import type { ByteSink, ByteSource } from '../upstream/http-client.ts'
 import type { Pool } from '../workers/pool.ts'
 import type { Worker } from '../workers/worker.ts'
 
@@ -131,9 +131,10 @@ const firstId = /"id":\s*"([^"\\]+)"/
 const maxLooks = 16
 
 /** A source that is looked at on its way until something has been found. */
-class FirstLook implements ByteSource {
+class FirstLook implements ByteSource, ByteSink {
   readonly #source: ByteSource
   readonly #look: (bytes: Uint8Array) => boolean
+  #sink: ByteSink | undefined
   #looks = maxLooks
 
   constructor(source: ByteSource, look: (bytes: Uint8Array) => boolean) {
@@ -141,13 +142,29 @@ class FirstLook implements ByteSource {
     this.#look = look
   }
 
-  async read(): Promise<Uint8Array | undefined> {
-    const chunk = await this.#source.read()
-    if (chunk !== undefined && this.#looks > 0) this.#looks = this.#look(chunk) ? 0 : this.#looks - 1
-    return chunk
+  flow(sink: ByteSink): void {
+    this.#sink = sink
+    this.#source.flow(this)
+  }
+
+  resume(): void {
+    this.#source.resume()
   }
 
   cancel(): void {
     this.#source.cancel()
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (this.#looks > 0) this.#looks = this.#look(bytes) ? 0 : this.#looks - 1
+    return this.#sink?.write(bytes) ?? true
+  }
+
+  end(): void {
+    this.#sink?.end()
+  }
+
+  fail(error: unknown): void {
+    this.#sink?.fail(error)
   }
 }

@@ -1,7 +1,7 @@
 import { version } from '../config/version.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Figures } from '../telemetry/figures.ts'
-import type { ByteSource } from '../upstream/http-client.ts'
+import type { ByteSink, ByteSource } from '../upstream/http-client.ts'
 import type { WorkerState } from '../workers/worker-state.ts'
 import { Changes } from './changes.ts'
 import { type Point, pointOf, type Reading } from './rates.ts'
@@ -103,7 +103,7 @@ export class FleetFeed {
 
   /** Ends the feed of everyone who watches now, for instance because their key is valid no more. */
   disconnect(): void {
-    for (const viewer of [...this.#viewers]) viewer.cancel()
+    for (const viewer of [...this.#viewers]) viewer.end()
   }
 
   /** For good. */
@@ -124,7 +124,7 @@ export class FleetFeed {
     }
     this.#number += 1
     this.#looking = false
-    for (const viewer of this.#viewers) viewer.wake()
+    for (const viewer of this.#viewers) viewer.tell()
     this.#unwatched = this.#viewers.size === 0 ? this.#unwatched + 1 : 0
     if (this.#closed || this.#unwatched > patientLooks) return this.#forget()
     this.#cancelTimer = this.#options.clock.after(everyMs, () => void this.#look())
@@ -237,43 +237,53 @@ interface Event {
 
 const encoder = new TextEncoder()
 
-/** The feed of one viewer: whoever pulls gets what is new since the last time, or waits for it. */
+/** The feed of one viewer: who takes more gets what is new since the last time. */
 class Viewer implements ByteSource {
   readonly #eventSince: (told: number, seen: number) => Event | undefined
   readonly #onEnd: () => void
   #told = 0
   #seen = 0
+  #sink: ByteSink | undefined
+  #isFull = false
   #ended = false
-  #wake: () => void = () => {}
 
   constructor(eventSince: (told: number, seen: number) => Event | undefined, onEnd: () => void) {
     this.#eventSince = eventSince
     this.#onEnd = onEnd
   }
 
-  async read(): Promise<Uint8Array | undefined> {
-    while (!this.#ended) {
-      const event = this.#eventSince(this.#told, this.#seen)
-      if (event !== undefined) {
-        this.#told = event.told
-        this.#seen = event.seen
-        return encoder.encode(event.text)
-      }
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-    }
-    return undefined
+  flow(sink: ByteSink): void {
+    this.#sink = sink
+    if (this.#ended) sink.end()
+    else this.tell()
   }
 
-  wake(): void {
-    this.#wake()
+  resume(): void {
+    this.#isFull = false
+    this.tell()
+  }
+
+  /** Pushes what is new. */
+  tell(): void {
+    while (this.#sink !== undefined && !this.#isFull && !this.#ended) {
+      const event = this.#eventSince(this.#told, this.#seen)
+      if (event === undefined) return
+      this.#told = event.told
+      this.#seen = event.seen
+      this.#isFull = !this.#sink.write(encoder.encode(event.text))
+    }
+  }
+
+  end(): void {
+    const sink = this.#sink
+    this.cancel()
+    sink?.end()
   }
 
   cancel(): void {
+    this.#sink = undefined
     this.#ended = true
     this.#onEnd()
-    this.#wake()
   }
 }
 

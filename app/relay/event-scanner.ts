@@ -8,7 +8,7 @@ const CR = 13
  * changed, only held back until their event is complete.
  */
 export class EventScanner {
-  /** The incomplete event at the end: pieces as they came, so that a long event is not copied with each of them. */
+  /** The incomplete event at the end: a copy of each piece, so that a long event is not copied with each of them. */
   #pieces: Uint8Array[] = []
   #heldBytes = 0
   /** Position within the line-end grammar: see `#scan`. */
@@ -72,7 +72,8 @@ export class EventScanner {
 
   #hold(chunk: Uint8Array): void {
     if (chunk.byteLength === 0) return
-    this.#pieces.push(chunk)
+    // It is lent for the time of the call only.
+    this.#pieces.push(Buffer.from(chunk))
     this.#heldBytes += chunk.byteLength
   }
 

@@ -2,7 +2,7 @@ import { type ErrorCode, errorEvent, RouterError } from '../../http/errors.ts'
 import type { EndReason } from '../request/request-record.ts'
 import type { StopReason } from '../request/stop.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { type ByteSource, TransportError } from '../upstream/http-client.ts'
+import { type ByteSink, type ByteSource, TransportError } from '../upstream/http-client.ts'
 import type { Lease } from '../workers/lease.ts'
 import type { StreamFacts } from './call.ts'
 import type { AskPulse } from './engine-pulse.ts'
@@ -10,6 +10,7 @@ import { bufferOver, type EventScanner, eachEvent } from './event-scanner.ts'
 import { bearsData, glanceAtEvent, readEvent } from './grammar.ts'
 import type { HeldEvents } from './hold.ts'
 import { faultWithin, settleFault } from './judge.ts'
+import { LastEvents } from './last-events.ts'
 import { Patience } from './patience.ts'
 import { usageOf } from './usage.ts'
 import type { Fault } from './verdicts.ts'
@@ -36,26 +37,20 @@ const messages: Partial<Record<ErrorCode, string>> = {
   draining: 'the router is shutting down and the grace time is over',
 }
 
-/** Bytes at the end of a chunk that can hold its usage: its event is small, and the last but one or two. */
-const keptBytes = 16 * 1024
-
 const colon = 0x3a
+const noBytes = new Uint8Array()
 
 /** An error event too large to be read: large events are made by large inputs. */
 const unread: WorkerError = { status: 400, message: 'an error event too large to be read' }
 
-/** The end of a chunk, without keeping all of it: Bun hands over half a megabyte at a time when the client is slow. */
-function endOf(events: Uint8Array): Uint8Array {
-  return events.byteLength <= keptBytes ? events : new Uint8Array(events.subarray(-keptBytes))
-}
-
 /**
- * A committed stream on its way from a worker to a client: bytes as they come, cut only at the ends of events.
+ * A committed stream on its way from a worker to a client: bytes as they come, cut only at the ends of events. What the
+ * worker's socket brings has been scanned and is with the client's when its call returns.
  *
  * It watches for the marker that ends a complete stream. Whatever ends it before that, a reset, a clean close, silence,
  * becomes one last event that says so: the status is long sent, and a mere end would look like success.
  */
-export class EventStream implements ByteSource {
+export class EventStream implements ByteSource, ByteSink {
   readonly #facts: StreamFacts
   readonly #lease: Lease
   readonly #source: ByteSource
@@ -63,9 +58,11 @@ export class EventStream implements ByteSource {
   readonly #clock: Clock
   readonly #maxEventBytes: number
   readonly #patience: Patience
-  /** Bytes that have come and have not been looked at. */
-  #rest: Uint8Array | undefined
-  #held: Uint8Array | undefined
+  #sink: ByteSink | undefined
+  /** The client takes nothing at the moment. */
+  #isFull = false
+  #sourceFlows = false
+  #held: Uint8Array
   /** The end marker has passed: from now on every end is a good one. */
   #complete = false
   /** The event that is being passed on is the end marker. */
@@ -82,9 +79,7 @@ export class EventStream implements ByteSource {
   /** Tokens in the bytes that are looked at, and whether there is anything but comments among them. */
   #tokens = 0
   #lively = false
-  /** The last events, for their usage. */
-  #last: Uint8Array | undefined
-  #beforeLast: Uint8Array | undefined
+  readonly #last = new LastEvents()
 
   constructor({ stream, lease, source, held, idleMs, maxEventBytes, pulse, clock }: EventStreamOptions) {
     this.#facts = stream
@@ -99,102 +94,148 @@ export class EventStream implements ByteSource {
     stream.record.stop.waiting = this.#onStop
   }
 
-  /** What has been read ends in the middle of an event: nothing may be put in here. */
+  /** What has been pushed on ends in the middle of an event: nothing may be put in here. */
   get isWithinEvent(): boolean {
     return this.#scanner.isWithinEvent
   }
 
-  readonly #onStop = (reason: StopReason): void =>
-    reason === 'client_closed' ? this.cancel() : this.#interrupt(reason)
-
-  async read(): Promise<Uint8Array | undefined> {
-    if (this.#held !== undefined) {
-      const held = this.#held
-      this.#held = undefined
-      if (this.#ended) return this.#sayLastWords()
-      this.#watch(held)
-      return held
-    }
-    for (;;) {
-      if (this.#ended) return this.#sayLastWords()
-      let chunk: Uint8Array | undefined
-      try {
-        chunk = this.#rest ?? (await this.#wait())
-        this.#rest = undefined
-      } catch (error) {
-        if (this.#ended) return this.#sayLastWords()
-        this.#break(error instanceof TransportError ? error.message : String(error))
-        continue
-      }
-      if (this.#ended) continue
-      if (chunk === undefined) {
-        this.#endOfSource()
-        continue
-      }
-      const events = this.#scanner.isWithinEvent ? this.#passOn(chunk) : this.#whole(chunk)
-      if (events === undefined) this.#patience.pause()
-      else return events
+  readonly #onStop = (reason: StopReason): void => {
+    if (reason !== 'client_closed') {
+      this.#interrupt(reason)
+    } else if (!this.#ended) {
+      this.#leave()
+      this.#close()
     }
   }
 
-  async #wait(): Promise<Uint8Array | undefined> {
+  flow(sink: ByteSink): void {
+    this.#sink = sink
+    if (this.#ended) {
+      this.#close()
+      return
+    }
+    this.#watch(this.#held, this.#clock.now())
+    this.#send(this.#held)
+    this.#held = noBytes
+    if (!this.#ended && !this.#isFull) this.#flowOn()
+  }
+
+  resume(): void {
+    this.#isFull = false
+    if (this.#ended) this.#close()
+    else this.#flowOn()
+  }
+
+  #flowOn(): void {
     this.#patience.begin()
-    return this.#source.read()
-  }
-
-  /** Whole events; undefined when none has ended. */
-  #whole(chunk: Uint8Array): Uint8Array | undefined {
-    const events = this.#scanner.push(chunk)
-    if (events !== undefined) {
-      this.#watch(events)
-      return events
+    if (this.#sourceFlows) {
+      this.#source.resume()
+    } else {
+      this.#sourceFlows = true
+      this.#source.flow(this)
     }
-    // An event that grows is a sign of life; whether it is a comment, its end will show.
-    if (this.#scanner.heldBytes <= this.#maxEventBytes) return undefined
-    const large = this.#scanner.pass()
-    this.#passesComment = large[0] === colon
-    this.#watch(large)
-    return large
-  }
-
-  /** What belongs to an event that is too large to be looked at. */
-  #passOn(chunk: Uint8Array): Uint8Array {
-    const bytes = this.#scanner.passOn(chunk)
-    if (this.#passesComment) this.#patience.pause()
-    else this.#patience.end()
-    if (bytes < chunk.byteLength) this.#rest = chunk.subarray(bytes)
-    if (!this.#scanner.isWithinEvent) this.#complete ||= this.#passesEnd
-    const passed = bytes === chunk.byteLength ? chunk : chunk.subarray(0, bytes)
-    this.#keep(passed)
-    return passed
   }
 
   /** The client has left. */
   cancel(): void {
-    if (this.#ended) return
+    this.#sink = undefined
+    if (!this.#ended) this.#leave()
+  }
+
+  write(chunk: Uint8Array): boolean {
+    const now = this.#clock.now()
+    let rest: Uint8Array | undefined = chunk
+    while (rest !== undefined && !this.#ended)
+      rest = this.#scanner.isWithinEvent ? this.#passOn(rest, now) : this.#whole(rest, now)
+    return !this.#isFull
+  }
+
+  end(): void {
+    const within = this.#scanner.isWithinEvent
+    const rest = this.#scanner.takeRest()
+    const last =
+      rest === undefined || within ? undefined : glanceAtEvent(bufferOver(rest), this.#facts.dialect)
+    if (last === 'end' && !this.#complete) {
+      // The marker without the empty line behind it: nothing is missing but that.
+      this.#complete = true
+      this.#lastWords = rest
+    }
+    // An incomplete last event: only after the marker may it be dropped without a word.
+    const whole = rest === undefined && !within
+    if (this.#complete || (whole && (!this.#facts.endMarker || this.#finished()))) this.#endComplete()
+    else this.#break('the stream ended without its end marker')
+    this.#close()
+  }
+
+  fail(error: unknown): void {
+    this.#break(error instanceof TransportError ? error.message : String(error))
+    this.#close()
+  }
+
+  /** Sends whole events, if any has ended. */
+  #whole(chunk: Uint8Array, now: number): undefined {
+    const events = this.#scanner.push(chunk)
+    if (events !== undefined) {
+      this.#watch(events, now)
+      this.#send(events)
+    } else if (this.#scanner.heldBytes > this.#maxEventBytes) {
+      // An event that grows is a sign of life; whether it is a comment, its end will show.
+      const large = this.#scanner.pass()
+      this.#passesComment = large[0] === colon
+      this.#watch(large, now)
+      this.#send(large)
+    }
+  }
+
+  /** Sends what belongs to an event that is too large to be looked at; returns the rest. */
+  #passOn(chunk: Uint8Array, now: number): Uint8Array | undefined {
+    const bytes = this.#scanner.passOn(chunk)
+    if (!this.#passesComment) this.#patience.heard(now)
+    if (!this.#scanner.isWithinEvent) this.#complete ||= this.#passesEnd
+    const passed = bytes === chunk.byteLength ? chunk : chunk.subarray(0, bytes)
+    this.#last.keep(passed)
+    this.#send(passed)
+    return bytes === chunk.byteLength ? undefined : chunk.subarray(bytes)
+  }
+
+  #send(events: Uint8Array): void {
+    if (this.#sink?.write(events) !== false) return
+    this.#isFull = true
+    this.#patience.pause()
+  }
+
+  #leave(): void {
     this.#source.cancel()
     // The official clients hang up as soon as they have read the end marker: they have got everything.
     if (this.#complete) this.#endComplete()
     else this.#end('client_closed', undefined, '')
   }
 
-  /** Closes the books at once, not with the next read: a client that has stopped reading must not hold its place. */
+  /** Closes the books at once, not when the client reads on: one that has stopped reading must not hold its place. */
   readonly #interrupt = (code: ErrorCode, fault?: Fault): void => {
-    if (!this.#ended) this.#finish(code, fault, code)
+    if (this.#ended) return
+    this.#finish(code, fault, code)
+    this.#close()
   }
 
   #break(what: string): void {
     this.#finish('worker_lost', 'broken_off', what)
   }
 
-  #sayLastWords(): Uint8Array | undefined {
-    if (this.#cut !== undefined) throw this.#cut
-    const words = this.#lastWords
-    this.#lastWords = undefined
-    return words
+  /** Says to the client what is left to say, as soon as it takes it. */
+  #close(): void {
+    const sink = this.#sink
+    if (sink === undefined || this.#isFull) return
+    this.#sink = undefined
+    if (this.#cut !== undefined) {
+      sink.fail(this.#cut)
+    } else {
+      if (this.#lastWords !== undefined) sink.write(this.#lastWords)
+      sink.end()
+    }
   }
 
-  #watch(events: Uint8Array): void {
+  #watch(events: Uint8Array, now: number): void {
     this.#tokens = 0
     this.#lively = false
     eachEvent(events, this.#note)
@@ -202,12 +243,10 @@ export class EventStream implements ByteSource {
       this.#complete = false
       this.#passesEnd = true
     }
-    this.#keep(events)
-    if (this.#lively) this.#patience.end()
-    else this.#patience.pause()
+    this.#last.keep(events)
+    if (this.#lively) this.#patience.heard(now)
     if (this.#complete) this.#patience.complete()
     if (this.#tokens === 0) return
-    const now = this.#clock.now()
     this.#facts.record.tokens(this.#tokens, now)
     this.#lease.worker.noteActivity(now)
   }
@@ -224,38 +263,9 @@ export class EventStream implements ByteSource {
     }
   }
 
-  #keep(events: Uint8Array): void {
-    this.#beforeLast = this.#last
-    this.#last = endOf(events)
-  }
-
-  #endOfSource(): void {
-    const within = this.#scanner.isWithinEvent
-    const rest = this.#scanner.takeRest()
-    if (rest !== undefined && !within && !this.#complete && this.#isEndMarker(rest)) {
-      // The marker without the empty line behind it: nothing is missing but that.
-      this.#complete = true
-      this.#endComplete()
-      this.#lastWords = rest
-      return
-    }
-    // An incomplete last event: only after the marker may it be dropped without a word.
-    const whole = rest === undefined && !within
-    if (this.#complete || (whole && (!this.#facts.endMarker || this.#finished()))) this.#endComplete()
-    else this.#break('the stream ended without its end marker')
-  }
-
-  #isEndMarker(rest: Uint8Array): boolean {
-    return glanceAtEvent(bufferOver(rest), this.#facts.dialect) === 'end'
-  }
-
-  /** A server without end markers has at least said why it stopped. Of several choices, each has a reason of its own. */
+  /** The one answer has said why it stops. Of several choices, each has a reason of its own. */
   #finished(): boolean {
-    return (
-      this.#workerError !== undefined ||
-      (this.#facts.choices === 1 &&
-        /"(?:finish|stop)_reason": ?"/.test(this.#lastEvents().toString('latin1')))
-    )
+    return this.#workerError !== undefined || (this.#facts.choices === 1 && this.#last.sayWhy)
   }
 
   /** Ends the stream, and keeps what is left to say about it; nothing where the client has everything. */
@@ -284,12 +294,7 @@ export class EventStream implements ByteSource {
     if (fault !== undefined) settleFault(this.#lease, fault, why)
     else this.#lease.settle(reason === 'completed' || reason === 'worker_error' ? 'success' : 'neutral')
     const { record } = this.#facts
-    record.usage = usageOf(record, this.#lastEvents(), true)
+    record.usage = usageOf(record, this.#last.bytes, true)
     record.end(reason)
-  }
-
-  /** The last two chunks: a usage event may follow the one with the finish reason. */
-  #lastEvents(): Buffer {
-    return Buffer.concat([this.#beforeLast, this.#last].filter((part) => part !== undefined))
   }
 }

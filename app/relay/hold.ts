@@ -1,6 +1,6 @@
 import type { Dialect } from '../../http/errors.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { ByteSource } from '../upstream/http-client.ts'
+import type { ByteReader, ByteSink, ByteSource, RelayedBody } from '../upstream/http-client.ts'
 import { EventScanner, eachEvent } from './event-scanner.ts'
 import { readEvent } from './grammar.ts'
 import type { WorkerError } from './worker-error.ts'
@@ -31,7 +31,7 @@ export interface HoldEventsOptions {
 
 /** Reads until the first event that bears content, reports an error or ends the stream. Bounded by `maxBytes`. */
 export async function holdEvents(
-  source: ByteSource,
+  source: ByteReader,
   { dialect, maxBytes, maxEventBytes, passComment }: HoldEventsOptions,
 ): Promise<HeldEvents> {
   const scanner = new EventScanner()
@@ -99,7 +99,7 @@ export interface HoldPlainOptions {
  * A longer or slower one is handed on from its first byte.
  */
 export async function holdPlain(
-  source: ByteSource,
+  source: RelayedBody,
   { maxBytes, maxMs, untilFirst, clock }: HoldPlainOptions,
 ): Promise<HeldPlain> {
   const chunks: Uint8Array[] = []
@@ -124,30 +124,53 @@ export async function holdPlain(
   }
 }
 
-/** A source from its beginning again: what was held, the read under way, and the rest. */
+/** A body from its beginning again: what was held, what the read under way brings, and the rest. */
 class Continued implements ByteSource {
   readonly #held: Uint8Array[]
-  #pending: Promise<Uint8Array | undefined> | undefined
-  readonly #source: ByteSource
+  readonly #pending: Promise<Uint8Array | undefined> | undefined
+  readonly #body: RelayedBody
+  #flows = false
+  #isCancelled = false
 
-  constructor(held: Uint8Array[], pending: Promise<Uint8Array | undefined> | undefined, source: ByteSource) {
+  constructor(held: Uint8Array[], pending: Promise<Uint8Array | undefined> | undefined, body: RelayedBody) {
     this.#held = held
     this.#pending = pending
-    this.#source = source
-    // Its failure is reported when it is read; until then it must not count as unhandled.
+    this.#body = body
+    // Its failure is told when it flows; until then it must not count as unhandled.
     pending?.catch(() => {})
   }
 
-  read(): Promise<Uint8Array | undefined> {
-    const chunk = this.#held.shift()
-    if (chunk !== undefined) return Promise.resolve(chunk)
-    const pending = this.#pending
-    this.#pending = undefined
-    return pending ?? this.#source.read()
+  /** What is held takes the same memory before a sink that is full as behind it. */
+  flow(sink: ByteSink): void {
+    for (const chunk of this.#held.splice(0)) if (!this.#isCancelled) sink.write(chunk)
+    if (this.#pending === undefined) this.#flowOn(sink)
+    else void this.#flowAfter(this.#pending, sink)
+  }
+
+  resume(): void {
+    if (this.#flows) this.#body.resume()
   }
 
   cancel(): void {
-    this.#source.cancel()
+    this.#isCancelled = true
+    this.#body.cancel()
+  }
+
+  async #flowAfter(pending: Promise<Uint8Array | undefined>, sink: ByteSink): Promise<void> {
+    try {
+      const chunk = await pending
+      if (this.#isCancelled) return
+      if (chunk !== undefined) sink.write(chunk)
+      this.#flowOn(sink)
+    } catch (error) {
+      if (!this.#isCancelled) sink.fail(error)
+    }
+  }
+
+  #flowOn(sink: ByteSink): void {
+    if (this.#isCancelled) return
+    this.#flows = true
+    this.#body.flow(sink)
   }
 }
 

@@ -1,6 +1,6 @@
 import { errorEvent, RouterError } from '../../http/errors.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { ByteSource } from '../upstream/http-client.ts'
+import type { ByteSink, ByteSource } from '../upstream/http-client.ts'
 import type { StreamFacts } from './call.ts'
 import type { Answer } from './exchange.ts'
 import { errorAnswerEvent, wholeAnswerEvent } from './late-answer.ts'
@@ -40,11 +40,12 @@ export class LongHold implements ByteSource {
   #letOut: (() => void) | undefined
   #out = false
   #comments: Uint8Array[] = []
-  /** The answer has come: all of it, or what it is read from. */
+  /** The answer has come: all of it, or what pushes it. */
   #whole: Uint8Array | undefined
   #source: ByteSource | undefined
-  #over = false
-  #wake: (() => void) | undefined
+  #sink: ByteSink | undefined
+  /** The client takes nothing at the moment. */
+  #isFull = false
   #cancelTimer: () => void = () => {}
 
   constructor(options: LongHoldOptions) {
@@ -82,20 +83,20 @@ export class LongHold implements ByteSource {
     return true
   }
 
-  async read(): Promise<Uint8Array | undefined> {
-    for (;;) {
-      const next = this.#comments.shift() ?? this.#takeWhole()
-      if (next !== undefined) return next
-      if (this.#source !== undefined) return this.#source.read()
-      if (this.#over) return undefined
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-    }
+  flow(sink: ByteSink): void {
+    this.#sink = sink
+    this.#push()
+  }
+
+  resume(): void {
+    this.#isFull = false
+    if (this.#sink === undefined) this.#source?.resume()
+    else this.#push()
   }
 
   /** The client has left. */
   cancel(): void {
+    this.#sink = undefined
     if (this.#source === undefined) this.#options.stream.record.stop.because('client_closed')
     else this.#source.cancel()
   }
@@ -109,7 +110,7 @@ export class LongHold implements ByteSource {
 
   #addComment(bytes: Uint8Array): void {
     if (this.#comments.length < maxWaiting) this.#comments.push(bytes)
-    this.#wake?.()
+    this.#push()
   }
 
   #commentAgain(): void {
@@ -119,17 +120,26 @@ export class LongHold implements ByteSource {
     })
   }
 
-  #takeWhole(): Uint8Array | undefined {
-    const whole = this.#whole
-    this.#whole = undefined
-    return whole
+  /** Sends what there is, as long as the client takes it; the answer has the client to itself once it is its turn. */
+  #push(): void {
+    const sink = this.#sink
+    if (sink === undefined) return
+    while (!this.#isFull && this.#comments.length > 0) this.#isFull = !sink.write(this.#comments.shift()!)
+    if (this.#isFull || (this.#whole === undefined && this.#source === undefined)) return
+    this.#sink = undefined
+    if (this.#whole === undefined) {
+      this.#source?.flow(sink)
+    } else {
+      sink.write(this.#whole)
+      sink.end()
+    }
   }
 
   #deliver({ status, body, reportsError = false, isEventStream = false }: Answer): void {
     const { dialect, record } = this.#options.stream
     if (!(body instanceof Uint8Array) && isEventStream) {
       this.#source = body
-      this.#wake?.()
+      this.#push()
     } else if (!(body instanceof Uint8Array)) {
       // It is neither a stream of events nor short: there is no way to say it in events.
       this.#fail(new RouterError('bad_worker_response', 'the worker did not answer with a stream of events'))
@@ -152,7 +162,6 @@ export class LongHold implements ByteSource {
 
   #end(last: Uint8Array): void {
     this.#whole = last
-    this.#over = true
-    this.#wake?.()
+    this.#push()
   }
 }

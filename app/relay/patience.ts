@@ -54,14 +54,14 @@ export class Patience {
     this.#silence.begin()
   }
 
-  /** What has come is no sign of life. */
+  /** Nobody waits for the moment: the client does not read. */
   pause(): void {
     this.#silence.pause()
   }
 
-  /** A sign of life has come. */
-  end(): void {
-    this.#silence.end()
+  /** A sign of life has come just now; the next one is waited for. */
+  heard(now: number): void {
+    this.#silence.heard(now)
   }
 
   /** All has come: nothing more is worth waiting for. */

@@ -2,7 +2,7 @@ import type { Outcome } from '../../policies/resilience/outcome.ts'
 import type { EndReason, RequestRecord } from '../request/request-record.ts'
 import type { StopReason } from '../request/stop.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { ByteSource } from '../upstream/http-client.ts'
+import { type ByteSink, type ByteSource, TransportError } from '../upstream/http-client.ts'
 import type { Lease } from '../workers/lease.ts'
 import type { AskPulse } from './engine-pulse.ts'
 import { faultWithin, settleFault } from './judge.ts'
@@ -20,16 +20,20 @@ export interface PlainStreamOptions {
   readonly clock: Clock
 }
 
+const cut = new TransportError('reset', 'CUT_OFF')
+
 /**
  * A committed body that is not a stream of events, too large or too slow to be held whole. If it breaks, the client's
  * connection is broken too: there is no other way left to say that the body is not complete.
  */
-export class PlainStream implements ByteSource {
+export class PlainStream implements ByteSource, ByteSink {
   readonly #source: ByteSource
   readonly #record: RequestRecord
   readonly #lease: Lease
   readonly #status: number
   readonly #patience: Patience
+  readonly #clock: Clock
+  #sink: ByteSink | undefined
   #ended = false
 
   constructor({ source, record, lease, status, idleMs, pulse, clock }: PlainStreamOptions) {
@@ -37,6 +41,7 @@ export class PlainStream implements ByteSource {
     this.#record = record
     this.#lease = lease
     this.#status = status
+    this.#clock = clock
     const giveUp = (code: EndReason, fault: Fault) => this.#break(code, fault, code)
     this.#patience = new Patience({ lease, idleMs, pulse, clock, giveUp })
     record.stop.waiting = this.#onStop
@@ -44,17 +49,36 @@ export class PlainStream implements ByteSource {
 
   readonly #onStop = (reason: StopReason): void => this.#break(reason, undefined, reason)
 
-  async read(): Promise<Uint8Array | undefined> {
-    try {
-      this.#patience.begin()
-      const chunk = await this.#source.read()
-      this.#patience.end()
-      if (chunk === undefined) this.#complete()
-      return chunk
-    } catch (error) {
-      this.#break('worker_lost', 'broken_off', error instanceof Error ? error.message : String(error))
-      throw error
+  flow(sink: ByteSink): void {
+    this.#sink = sink
+    if (this.#ended) {
+      this.#leaveSink()?.fail(cut)
+      return
     }
+    this.#patience.begin()
+    this.#source.flow(this)
+  }
+
+  resume(): void {
+    if (this.#ended) return
+    this.#patience.begin()
+    this.#source.resume()
+  }
+
+  write(bytes: Uint8Array): boolean {
+    this.#patience.heard(this.#clock.now())
+    const takesMore = this.#sink!.write(bytes)
+    if (!takesMore) this.#patience.pause()
+    return takesMore
+  }
+
+  end(): void {
+    this.#end('completed', faultWithin(this.#status), `status ${this.#status}`, 'success')
+    this.#leaveSink()?.end()
+  }
+
+  fail(error: unknown): void {
+    this.#break('worker_lost', 'broken_off', error instanceof Error ? error.message : String(error))
   }
 
   /** Another worker is asked instead: the request goes on. */
@@ -69,16 +93,21 @@ export class PlainStream implements ByteSource {
 
   /** The client has left. */
   cancel(): void {
+    this.#sink = undefined
     this.#break('client_closed', undefined, '')
-  }
-
-  #complete(): void {
-    this.#end('completed', faultWithin(this.#status), `status ${this.#status}`, 'success')
   }
 
   #break(reason: EndReason, fault: Fault | undefined, why: string): void {
     this.#source.cancel()
     this.#end(reason, fault, why)
+    this.#leaveSink()?.fail(cut)
+  }
+
+  /** It is told of an end once. */
+  #leaveSink(): ByteSink | undefined {
+    const sink = this.#sink
+    this.#sink = undefined
+    return sink
   }
 
   #end(reason: EndReason, fault: Fault | undefined, why: string, outcome: Outcome = 'neutral'): void {

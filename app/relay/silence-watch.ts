@@ -8,7 +8,7 @@ export interface SilenceEvents {
 }
 
 /**
- * An idle timeout that counts only while a read is pending, so that a slow client never trips it. One timer per stream,
+ * An idle timeout that counts only while somebody waits, so that a slow client never trips it. One timer per stream,
  * armed again lazily: to reset it with each event would cost more than to relay the event.
  */
 export class SilenceWatch {
@@ -39,15 +39,15 @@ export class SilenceWatch {
     this.#waitingSince = this.#clock.now()
   }
 
-  /** What has come is no sign of life, a comment for instance: nobody waits for the moment, and the silence goes on. */
+  /** Nobody waits for the moment; the silence so far is kept. */
   pause(): void {
     this.#silentMs = this.silentMs
     this.#waitingSince = undefined
   }
 
-  /** It has sent something. */
-  end(): void {
-    this.#waitingSince = undefined
+  /** It has sent something, just now, and is waited for again. */
+  heard(now: number): void {
+    this.#waitingSince = now
     this.#silentMs = 0
     this.#toldHalf = false
   }

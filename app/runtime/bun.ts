@@ -5,6 +5,7 @@ import type { ByteSource, HeaderFields } from '../upstream/http-client.ts'
 import { endOfTurn } from '../upstream/turn.ts'
 import { workerClient } from '../upstream/worker-client.ts'
 import { acceptQueueEmpty } from './accept-queue.ts'
+import { bodyForClient } from './bun-client.ts'
 import { BunListener, type BunServer, keepAliveSeconds, type OpenServer } from './bun-server.ts'
 import { claimPort } from './claim-port.ts'
 import {
@@ -174,25 +175,6 @@ class BunRequest implements ClientRequest {
 
   openStream(source: ByteSource): StreamBody {
     this.streams = true
-    return this.#chunksOf(source) as unknown as StreamBody
-  }
-
-  /**
-   * Bun takes an async generator for a body, and moves its chunks at half the cost of a ReadableStream's (8 instead of 16
-   * us of an event, 200 streams at 50 events a second).
-   */
-  async *#chunksOf(source: ByteSource): AsyncGenerator<Uint8Array, void> {
-    try {
-      for (let chunk = await source.read(); chunk !== undefined; chunk = await source.read()) {
-        await endOfTurn()
-        yield chunk
-      }
-      this.rest()
-    } catch {
-      // Bun resets the client's connection for any throw, and prints what is an Error: the source has told the log.
-      throw undefined
-    } finally {
-      source.cancel()
-    }
+    return bodyForClient(source, () => this.rest())
   }
 }

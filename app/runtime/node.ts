@@ -12,6 +12,7 @@ import type { ByteSource, HeaderFields } from '../upstream/http-client.ts'
 import { endOfTurn } from '../upstream/turn.ts'
 import { workerClient } from '../upstream/worker-client.ts'
 import { acceptQueueEmpty } from './accept-queue.ts'
+import { flowToClient } from './node-client.ts'
 import { createNodeServer } from './node-server.ts'
 import { openStream } from './open-stream.ts'
 import {
@@ -108,11 +109,11 @@ async function handle(
   try {
     if (response.body !== stream.body) return response
     outgoing.writeHead(response.status, headersOf(response))
+    flowToClient(stream.source, outgoing)
   } catch (error) {
     stream.source.cancel()
     throw error
   }
-  await pump(stream.source, outgoing)
   return RESPONSE_ALREADY_SENT
 }
 
@@ -124,7 +125,7 @@ class NodeRequest implements ClientRequest {
   readonly #outgoing: ServerResponse
   #headers: HeaderFields | undefined
   #signal: AbortSignal | undefined
-  /** The stream made last, and what it reads from. */
+  /** The stream made last, and what pushes it. */
   opened: { readonly body: ReadableStream<Uint8Array>; readonly source: ByteSource } | undefined
 
   constructor(incoming: IncomingMessage, outgoing: ServerResponse) {
@@ -215,35 +216,6 @@ class NodeRequest implements ClientRequest {
 
 function leftWhileSending(cause?: unknown): RouterError {
   return new RouterError('client_closed', 'the client left while it sent its request', { cause })
-}
-
-/** Moves a stream to the client as fast as the client reads. A source that breaks resets the client's connection. */
-async function pump(source: ByteSource, outgoing: ServerResponse): Promise<void> {
-  let wake: (() => void) | undefined
-  outgoing.on('drain', () => wake?.())
-  outgoing.once('close', () => {
-    if (!outgoing.writableFinished) source.cancel()
-    wake?.()
-  })
-  outgoing.on('error', () => {})
-  try {
-    for (;;) {
-      const chunk = await source.read()
-      // The end is not held up: where it is there already, it goes out together with the last chunk.
-      if (chunk === undefined) break
-      await endOfTurn()
-      if (outgoing.destroyed) break
-      if (outgoing.write(chunk)) continue
-      await new Promise<void>((resolve) => {
-        wake = resolve
-      })
-    }
-    outgoing.end()
-  } catch {
-    // A reset: to a client of HTTP/1.0, a mere close would be the proper end of the body.
-    outgoing.socket?.resetAndDestroy()
-    outgoing.destroy()
-  }
 }
 
 function headersOf(response: Response): Record<string, string | string[]> {

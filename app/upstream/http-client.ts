@@ -7,18 +7,48 @@ export type HeaderFields = readonly (readonly [name: string, value: string])[]
 export const fieldName = /^[!#$%&'*+.^_`|~\w-]+$/
 
 /** Bytes that are pulled one chunk at a time: what is not asked for stays in the sender's socket. */
-export interface ByteSource {
+export interface ByteReader {
   /** The next chunk; undefined after the last. Rejects with a TransportError when the stream breaks. */
   read(): Promise<Uint8Array | undefined>
   /** Nobody wants the rest: closes the connection beneath at once. A read under way rejects. Safe to repeat. */
   cancel(): void
 }
 
+/**
+ * Takes bytes that are pushed. None of its methods throws: a fault of whoever takes the bytes is no fault of their source.
+ * After `end` or `fail` nothing follows.
+ */
+export interface ByteSink {
+  /**
+   * The bytes are lent for the time of the call: whoever keeps them copies them.
+   *
+   * @returns false: it has enough for now, and calls `resume` of the source when it takes more
+   */
+  write(bytes: Uint8Array): boolean
+  /** All has come. May be told while the sink has enough, too. */
+  end(): void
+  /** The rest will never come. May be told while the sink has enough, too. */
+  fail(error: unknown): void
+}
+
+/** Bytes that are pushed to whoever takes them, in the same call in which they arrive. */
+export interface ByteSource {
+  /** Pushes what has come so far, and from now on what comes, perhaps within this call. Called once. */
+  flow(sink: ByteSink): void
+  /** The sink takes bytes again. What has come in the meantime is pushed within this call. */
+  resume(): void
+  /** Nobody wants the rest: closes the connection beneath at once. The sink hears nothing more. Safe to repeat. */
+  cancel(): void
+}
+
 /** The body of an answer. */
-export interface AnswerBody extends ByteSource {
+export interface AnswerBody extends ByteReader {
   /** All of it, instead of `read`, for a body that is known to be short. */
   readAll(): Promise<Uint8Array>
 }
+
+/** The body of an answer that is relayed: pulled as long as nothing is committed, pushed from then on. */
+export interface RelayedBody extends AnswerBody, ByteSource {}
 
 export interface OutgoingRequest {
   /** Scheme, host and port. */
@@ -32,22 +62,22 @@ export interface OutgoingRequest {
   readonly fresh?: boolean
 }
 
-export interface WorkerResponse {
+export interface WorkerResponse<Body extends AnswerBody = AnswerBody> {
   readonly status: number
   readonly headers: HeaderFields
-  readonly body: AnswerBody
+  readonly body: Body
 }
 
-export interface PendingAnswer {
+export interface PendingAnswer<Body extends AnswerBody = AnswerBody> {
   /** Settles when the head is complete; rejects with a TransportError. */
-  readonly head: Promise<WorkerResponse>
+  readonly head: Promise<WorkerResponse<Body>>
   /** Closes the connection at once, whatever has arrived. */
   abort(): void
 }
 
 /** HTTP/1.1 to workers: no redirects, no decoding, no hidden time limits, no limit on requests in flight. */
 export interface HttpClient {
-  send(request: OutgoingRequest): PendingAnswer
+  send(request: OutgoingRequest): PendingAnswer<RelayedBody>
   /** All that are open. */
   readonly connections: number
   /** Those of them that wait for a request. */

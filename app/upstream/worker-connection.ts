@@ -190,22 +190,25 @@ export class WorkerConnection implements ExchangeConnection {
   }
 
   #onData(chunk: Buffer): void {
-    if (this.#parser === undefined) {
+    const parser = this.#parser
+    if (parser === undefined) {
       // Nothing was asked for.
       this.destroy()
       return
     }
     this.#answered = true
     try {
-      this.#parser.push(chunk)
+      try {
+        parser.push(chunk)
+      } finally {
+        // What came before a fault is good.
+        this.#exchange?.handOn()
+      }
     } catch (error) {
-      // What came before the fault is good.
-      this.#exchange?.handOn()
       this.#fail(error)
       return
     }
-    this.#exchange?.handOn()
-    if (this.#parser.done) this.#finishExchange()
+    if (parser.done) this.#finishExchange()
   }
 
   #finishExchange(): void {

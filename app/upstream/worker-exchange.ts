@@ -1,7 +1,8 @@
 import {
-  type AnswerBody,
+  type ByteSink,
   type HeaderFields,
   type PendingAnswer,
+  type RelayedBody,
   TransportError,
   type WorkerResponse,
 } from './http-client.ts'
@@ -26,10 +27,13 @@ interface Reader {
   readonly reject: (error: TransportError) => void
 }
 
-/** One request on the wire: the connection pushes its response in, the router pulls it out. */
-export class WorkerExchange implements PendingAnswer, AnswerBody, ResponseParts {
-  readonly head: Promise<WorkerResponse>
-  readonly #gotHead: (answer: WorkerResponse) => void
+/**
+ * One request on the wire: the connection pushes its response in. The router pulls it out; or has it pushed on, in the same
+ * call in which it comes.
+ */
+export class WorkerExchange implements PendingAnswer<RelayedBody>, RelayedBody, ResponseParts {
+  readonly head: Promise<WorkerResponse<RelayedBody>>
+  readonly #gotHead: (answer: WorkerResponse<RelayedBody>) => void
   readonly #failHead: (error: TransportError) => void
   readonly #chunks: Uint8Array[] = []
   #connection: ExchangeConnection | undefined
@@ -39,9 +43,12 @@ export class WorkerExchange implements PendingAnswer, AnswerBody, ResponseParts 
   #ended = false
   #error: TransportError | undefined
   #reader: Reader | undefined
+  #sink: ByteSink | undefined
+  /** The sink takes nothing at the moment. */
+  #sinkIsFull = false
 
   constructor() {
-    const head = Promise.withResolvers<WorkerResponse>()
+    const head = Promise.withResolvers<WorkerResponse<RelayedBody>>()
     this.head = head.promise
     this.#gotHead = head.resolve
     this.#failHead = head.reject
@@ -51,7 +58,7 @@ export class WorkerExchange implements PendingAnswer, AnswerBody, ResponseParts 
 
   read(): Promise<Uint8Array | undefined> {
     const piece = this.#takePiece()
-    if (this.#paused && this.#bufferedBytes < highWaterBytes / 2) this.#resume()
+    this.#resumeIfLow()
     if (piece !== undefined) return Promise.resolve(piece)
     if (this.#error !== undefined) return Promise.reject(this.#error)
     if (this.#ended) return Promise.resolve(undefined)
@@ -73,17 +80,33 @@ export class WorkerExchange implements PendingAnswer, AnswerBody, ResponseParts 
     return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
   }
 
+  // --- pushed on to the router ---
+
+  flow(sink: ByteSink): void {
+    this.#sink = sink
+    this.resume()
+  }
+
+  resume(): void {
+    this.#sinkIsFull = false
+    this.#pushOn()
+    this.#resumeIfLow()
+    if (this.#error !== undefined) this.#leaveSink()?.fail(this.#error)
+    else if (this.#ended && this.#chunks.length === 0) this.#leaveSink()?.end()
+  }
+
   cancel(): void {
     this.abort()
   }
 
   abort(): void {
-    if (this.#ended || this.#error !== undefined) return
+    this.#sink = undefined
+    if (this.over) return
     this.fail(new TransportError('aborted', 'ABORTED'))
     this.#connection?.destroy()
   }
 
-  // --- pushed by the connection ---
+  // --- told by the connection ---
 
   /** It has been given a connection; or none is wanted any more. */
   begin(connection: ExchangeConnection): void {
@@ -106,13 +129,17 @@ export class WorkerExchange implements PendingAnswer, AnswerBody, ResponseParts 
     this.#bufferedBytes += chunk.byteLength
   }
 
-  /** All that one look at the socket has brought has been pushed in: it goes to the reader in one piece. */
+  /** All that one look at the socket has brought has been pushed in: it goes on in one piece. */
   handOn(): void {
     if (this.#wantsAll) return
-    const piece = this.#reader === undefined ? undefined : this.#takePiece()
-    if (piece !== undefined) {
-      this.#reader?.resolve(piece)
-      this.#reader = undefined
+    if (this.#sink !== undefined) {
+      this.#pushOn()
+    } else if (this.#reader !== undefined) {
+      const piece = this.#takePiece()
+      if (piece !== undefined) {
+        this.#reader.resolve(piece)
+        this.#reader = undefined
+      }
     }
     if (this.#paused || this.#bufferedBytes < highWaterBytes) return
     this.#paused = true
@@ -126,6 +153,7 @@ export class WorkerExchange implements PendingAnswer, AnswerBody, ResponseParts 
     this.#connection = undefined
     this.#reader?.resolve(undefined)
     this.#reader = undefined
+    if (this.#chunks.length === 0) this.#leaveSink()?.end()
   }
 
   fail(error: TransportError): void {
@@ -136,6 +164,23 @@ export class WorkerExchange implements PendingAnswer, AnswerBody, ResponseParts 
     this.#failHead(error)
     this.#reader?.reject(error)
     this.#reader = undefined
+    this.#leaveSink()?.fail(error)
+  }
+
+  /** As much as the sink takes. */
+  #pushOn(): void {
+    while (this.#sink !== undefined && !this.#sinkIsFull) {
+      const piece = this.#takePiece()
+      if (piece === undefined) return
+      this.#sinkIsFull = !this.#sink.write(piece)
+    }
+  }
+
+  /** It is told of an end once. */
+  #leaveSink(): ByteSink | undefined {
+    const sink = this.#sink
+    this.#sink = undefined
+    return sink
   }
 
   #takePiece(): Uint8Array | undefined {
@@ -147,6 +192,10 @@ export class WorkerExchange implements PendingAnswer, AnswerBody, ResponseParts 
     this.#bufferedBytes -= bytes
     if (count === 1) return chunks.shift()
     return Buffer.concat(chunks.splice(0, count), bytes)
+  }
+
+  #resumeIfLow(): void {
+    if (this.#paused && this.#bufferedBytes < highWaterBytes / 2) this.#resume()
   }
 
   #resume(): void {

@@ -1,7 +1,7 @@
 import { RequestBody } from '../../http/request-body.ts'
 import type { Clock } from '../runtime/clock.ts'
 import {
-  type ByteSource,
+  type ByteReader,
   type HeaderFields,
   type HttpClient,
   TransportError,
@@ -64,7 +64,7 @@ function causeOf(error: TransportError | undefined): UnhealthyCause | 'exhausted
 
 const maxAnswerBytes = 4 * 1024 * 1024
 
-async function readText(body: ByteSource): Promise<string> {
+async function readText(body: ByteReader): Promise<string> {
   const chunks: Uint8Array[] = []
   let bytes = 0
   for (let chunk = await body.read(); chunk !== undefined; chunk = await body.read()) {

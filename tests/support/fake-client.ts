@@ -2,10 +2,12 @@ import {
   type HttpClient,
   type OutgoingRequest,
   type PendingAnswer,
+  type RelayedBody,
   TransportError,
   type WorkerResponse,
 } from '../../app/upstream/http-client.ts'
 import type { AppClock } from './app-clock.ts'
+import { HandMadeBody } from './hand-made-body.ts'
 
 /**
  * How a fake worker answers: a status, a status with a body, after a while, never, or not even a connection; `exhausted` is
@@ -51,12 +53,12 @@ export class FakeClient implements HttpClient {
     return this.sent.filter((one) => one.url === url).map(({ at }) => at)
   }
 
-  send({ origin, path, method, headers, body }: OutgoingRequest): PendingAnswer {
+  send({ origin, path, method, headers, body }: OutgoingRequest): PendingAnswer<RelayedBody> {
     const text = body === undefined ? undefined : Buffer.from(body.bytes()).toString()
     this.sent.push({ at: this.#clock.now(), url: origin + path, method, headers, body: text })
     const answer = this.#answers.get(origin)?.(path) ?? 'refused'
     let abort = (): void => {}
-    const head = new Promise<WorkerResponse>((resolve, reject) => {
+    const head = new Promise<WorkerResponse<RelayedBody>>((resolve, reject) => {
       abort = () => reject(new TransportError('aborted', 'ABORTED'))
       if (answer === 'refused') reject(new TransportError('unreachable', 'ECONNREFUSED'))
       else if (answer === 'exhausted') reject(new TransportError('exhausted', 'EMFILE'))
@@ -75,12 +77,8 @@ export class FakeClient implements HttpClient {
   async close(): Promise<void> {}
 }
 
-function incoming(status: number, text: string): WorkerResponse {
-  const chunks = [Buffer.from(text)]
-  const body = {
-    read: async () => chunks.shift(),
-    readAll: async () => Buffer.concat(chunks),
-    cancel: () => {},
-  }
+function incoming(status: number, text: string): WorkerResponse<RelayedBody> {
+  const body = new HandMadeBody()
+  body.put(text, undefined)
   return { status, headers: [], body }
 }

@@ -11,6 +11,7 @@ import type { ByteSource } from '../../../app/upstream/http-client.ts'
 import type { WorkerState } from '../../../app/workers/worker-state.ts'
 import { AppClock, settled } from '../../support/app-clock.ts'
 import { within } from '../../support/deadline.ts'
+import { PullingClient } from '../../support/pulling-client.ts'
 
 function worker(id: string, more: Partial<WorkerState> = {}): WorkerState {
   return {
@@ -63,9 +64,18 @@ interface Read {
   readonly data: any
 }
 
-async function read(source: ByteSource | undefined): Promise<Read> {
+const clients = new WeakMap<ByteSource, PullingClient>()
+
+/** A source flows to one client. */
+function clientOf(source: ByteSource | undefined): PullingClient {
   assert.ok(source !== undefined)
-  const bytes = await within(1000, source.read(), 'an event')
+  const client = clients.get(source) ?? new PullingClient(source)
+  clients.set(source, client)
+  return client
+}
+
+async function read(source: ByteSource | undefined): Promise<Read> {
+  const bytes = await within(1000, clientOf(source).read(), 'an event')
   const text = new TextDecoder().decode(bytes)
   const [, type = 'message', data = ''] = /^(?:event: (\w+)\n)?data: (.*)\n\n$/s.exec(text) ?? []
   return { type, data: JSON.parse(data) }
@@ -202,11 +212,11 @@ test('viewers whose key is valid no more are let go, and so are all at the end',
   const { feed } = setup()
   const viewer = feed.watch()
   await read(viewer)
-  const waiting = viewer?.read()
+  const waiting = clientOf(viewer).read()
   feed.disconnect()
-  assert.equal(await within(1000, waiting ?? Promise.reject(), 'the end'), undefined)
+  assert.equal(await within(1000, waiting, 'the end'), undefined)
   assert.equal(feed.viewers, 0)
   const another = feed.watch()
   feed.close()
-  assert.equal(await within(1000, another?.read() ?? Promise.reject(), 'the end'), undefined)
+  assert.equal(await within(1000, clientOf(another).read(), 'the end'), undefined)
 })

@@ -11,6 +11,7 @@ import { AppClock, settled } from '../../support/app-clock.ts'
 import { within } from '../../support/deadline.ts'
 import { HandMadeBody } from '../../support/hand-made-body.ts'
 import { requestFor, testPool } from '../../support/pool.ts'
+import { PullingClient } from '../../support/pulling-client.ts'
 
 const token = 'data: {"choices":[{"index":0,"delta":{"content":"x"}}]}\n\n'
 const finished = 'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
@@ -33,8 +34,9 @@ function streaming(facts: Partial<StreamFacts> = {}) {
     held: { bytes, scanner, end: 'open', error: undefined },
     ...{ lease, source, idleMs, maxEventBytes, clock, pulse: async () => undefined },
   })
+  const client = new PullingClient(stream)
   const next = async (): Promise<string | undefined> => {
-    const chunk = await within(2000, stream.read(), 'a piece')
+    const chunk = await within(2000, client.read(), 'a piece')
     return chunk === undefined ? undefined : Buffer.from(chunk).toString()
   }
   /** All that the client reads after what was held. */
@@ -81,7 +83,8 @@ describe('a stream that ends well', () => {
       if (end === 'break') source.put(new TransportError('reset', 'ECONNRESET'))
       else if (end === 'leave') stream.cancel()
       else record.stop.because('draining')
-      assert.equal(await rest(), '')
+      // Who has left hears nothing more.
+      if (end !== 'leave') assert.equal(await rest(), '')
       assert.deepEqual(books(), ['completed', 'success', 0], end)
       assert.ok(source.cancelled)
     }
@@ -157,12 +160,11 @@ describe('a stream that is ended from outside', () => {
     assert.equal(await next(), undefined)
   })
 
-  test('passes nothing on that comes in the same moment', async () => {
+  test('passes nothing on that its client has not taken yet', async () => {
     const { source, record, next } = await begun()
-    const read = next()
     source.put(token)
     record.stop.because('request_timeout')
-    assert.match((await read) ?? '', saying('request_timeout'))
+    assert.match((await next()) ?? '', saying('request_timeout'))
     assert.equal(await next(), undefined)
   })
 
@@ -173,13 +175,12 @@ describe('a stream that is ended from outside', () => {
   })
 
   test('by its client counts against nobody, and only once', async () => {
-    const { source, stream, record, rest, books } = await begun()
+    const { source, stream, record, books } = await begun()
     stream.cancel()
     stream.cancel()
     record.stop.because('draining')
     assert.deepEqual(books(), ['client_closed', 'neutral', 0])
     assert.ok(source.cancelled)
-    assert.equal(await rest(), '')
   })
 
   test('leaves nothing that waits', async () => {
@@ -187,6 +188,61 @@ describe('a stream that is ended from outside', () => {
     stream.cancel()
     assert.equal(clock.pending, 0)
     assert.equal(record.stop.waiting, undefined)
+  })
+})
+
+describe('a client that is pushed to', () => {
+  /** Notes what it is told; takes so many chunks. */
+  function client(stream: { cancel(): void }, { takes = 100, leavesAt = 100 } = {}) {
+    const told: string[] = []
+    const sink = {
+      write(bytes: Uint8Array) {
+        told.push(Buffer.from(bytes).toString())
+        if (told.length === leavesAt) stream.cancel()
+        return told.length < takes
+      },
+      end: () => void told.push('end'),
+      fail: () => void told.push('fail'),
+    }
+    return { told, sink }
+  }
+
+  test('has each chunk in the same call in which it comes', () => {
+    const { source, stream } = streaming()
+    const { told, sink } = client(stream)
+    stream.flow(sink)
+    source.put(token, finished, done)
+    assert.deepEqual(told, [token, token, finished, done])
+    source.put(undefined)
+    assert.deepEqual(told.slice(4), ['end'])
+  })
+
+  test('and does not read is told why its stream was ended when it reads on, not before', () => {
+    for (const [end, code] of [
+      ['break', 'worker_lost'],
+      ['stop', 'draining'],
+    ] as const) {
+      const { source, stream, record, books } = streaming()
+      const { told, sink } = client(stream, { takes: 2 })
+      stream.flow(sink)
+      source.put(token)
+      if (end === 'stop') record.stop.because('draining')
+      else source.fail()
+      assert.deepEqual(told, [token, token])
+      assert.deepEqual([books()[0], books()[2]], [code, 0])
+      stream.resume()
+      assert.match(told[2] ?? '', saying(code))
+      assert.deepEqual(told.slice(3), ['end'])
+    }
+  })
+
+  test('and leaves while it is written to hears nothing more, and nobody is to blame', () => {
+    const { source, stream, books } = streaming()
+    const { told, sink } = client(stream, { leavesAt: 2 })
+    stream.flow(sink)
+    source.put(token, token, undefined)
+    assert.deepEqual(told, [token, token])
+    assert.deepEqual(books(), ['client_closed', 'neutral', 0])
   })
 })
 

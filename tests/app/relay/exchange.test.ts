@@ -11,6 +11,7 @@ import {
   type HeaderFields,
   type HttpClient,
   type OutgoingRequest,
+  type RelayedBody,
   TransportError,
   type WorkerResponse,
 } from '../../../app/upstream/http-client.ts'
@@ -18,6 +19,7 @@ import { AppClock, settled } from '../../support/app-clock.ts'
 import { within } from '../../support/deadline.ts'
 import { HandMadeBody } from '../../support/hand-made-body.ts'
 import { requestFor, testPool } from '../../support/pool.ts'
+import { PullingClient } from '../../support/pulling-client.ts'
 
 const path = '/v1/chat/completions'
 const events: HeaderFields = [['content-type', 'text/event-stream']]
@@ -28,7 +30,7 @@ const done = 'data: [DONE]\n\n'
 
 interface Sent {
   readonly request: OutgoingRequest
-  readonly head: PromiseWithResolvers<WorkerResponse>
+  readonly head: PromiseWithResolvers<WorkerResponse<RelayedBody>>
   readonly body: HandMadeBody
   aborted: boolean
 }
@@ -39,7 +41,7 @@ class HandMadeClient implements HttpClient {
   readonly sent: Sent[] = []
 
   send(request: OutgoingRequest) {
-    const head = Promise.withResolvers<WorkerResponse>()
+    const head = Promise.withResolvers<WorkerResponse<RelayedBody>>()
     const body = new HandMadeBody()
     const sent: Sent = { request, head, body, aborted: false }
     this.sent.push(sent)
@@ -120,7 +122,8 @@ async function failure(answer: Promise<unknown>): Promise<AttemptFailure> {
 async function textOf({ body }: Answer): Promise<string> {
   if (body instanceof Uint8Array) return Buffer.from(body).toString()
   const pieces: Uint8Array[] = []
-  const next = () => within(2000, body.read(), 'a piece')
+  const client = new PullingClient(body)
+  const next = () => within(2000, client.read(), 'a piece')
   for (let piece = await next(); piece !== undefined; piece = await next()) pieces.push(piece)
   return Buffer.concat(pieces).toString()
 }

@@ -9,6 +9,7 @@ import { RouterError } from '../../../http/errors.ts'
 import { AppClock, settled } from '../../support/app-clock.ts'
 import { within } from '../../support/deadline.ts'
 import { HandMadeBody } from '../../support/hand-made-body.ts'
+import { PullingClient } from '../../support/pulling-client.ts'
 
 const afterMs = 25_000
 const waiting = ': waiting for the first token\n\n'
@@ -33,8 +34,9 @@ function holding() {
     (one) => (given = one),
     () => {},
   )
+  const client = new PullingClient(hold)
   const read = async () => {
-    const bytes = await within(2000, hold.read(), 'a piece')
+    const bytes = await within(2000, client.read(), 'a piece')
     return bytes === undefined ? undefined : Buffer.from(bytes).toString()
   }
   return { clock, record, hold, coming, answer, read, given: () => given }

@@ -30,10 +30,7 @@ function setUp({ idle = idleMs, counts = () => undefined as number | undefined }
     },
   })
   /** The worker sends something now; then it is waited for again. */
-  const token = () => {
-    patience.end()
-    patience.begin()
-  }
+  const token = () => patience.heard(clock.now())
   return { clock, worker, lease, patience, given, asked, token }
 }
 

@@ -8,6 +8,7 @@ import { TransportError } from '../../../app/upstream/http-client.ts'
 import { AppClock } from '../../support/app-clock.ts'
 import { HandMadeBody } from '../../support/hand-made-body.ts'
 import { requestFor, testPool } from '../../support/pool.ts'
+import { PullingClient } from '../../support/pulling-client.ts'
 
 const idleMs = 10_000
 
@@ -20,47 +21,48 @@ function streaming({ status = 200 } = {}) {
   const source = new HandMadeBody()
   const options = { source, record, lease, status, idleMs, clock, pulse: async () => undefined }
   const stream = new PlainStream(options)
+  const client = new PullingClient(stream)
   const books = () => [record.endReason, ...(reports.outcomes.get(worker) ?? []), worker.inFlight]
   const isOver = () => assert.deepEqual([clock.pending, record.stop.waiting], [0, undefined])
-  return { clock, worker, record, source, stream, books, isOver }
+  return { clock, worker, record, source, stream, client, books, isOver }
 }
 
 describe('a body on its way', () => {
   test('passes as it comes, and is a success at its end', async () => {
-    const { source, stream, books, isOver } = streaming()
+    const { source, client, books, isOver } = streaming()
     source.put('one', 'two', undefined)
-    assert.equal(String(await stream.read()), 'one')
-    assert.equal(String(await stream.read()), 'two')
+    assert.equal(String(await client.read()), 'one')
+    assert.equal(String(await client.read()), 'two')
     assert.deepEqual(books(), [undefined, 1])
-    assert.equal(await stream.read(), undefined)
+    assert.equal(await client.read(), undefined)
     assert.deepEqual(books(), ['completed', 'success', 0])
     isOver()
   })
 
   test('of an error is none', async () => {
-    const { source, stream, books, worker } = streaming({ status: 500 })
+    const { source, client, books, worker } = streaming({ status: 500 })
     source.put(undefined)
-    await stream.read()
+    await client.read()
     assert.deepEqual(books(), ['completed', 'failure', 0])
     assert.equal(worker.lastError?.message, 'status 500')
   })
 
   test('that breaks breaks the client’s connection, and its worker is to blame', async () => {
-    const { source, stream, books, isOver } = streaming()
+    const { source, client, books, isOver } = streaming()
     source.put(new TransportError('reset', 'ECONNRESET'))
-    await assert.rejects(stream.read(), TransportError)
+    await assert.rejects(client.read(), TransportError)
     assert.deepEqual(books(), ['worker_lost', 'failure', 0])
     assert.ok(source.cancelled)
     isOver()
   })
 
   test('that falls silent is given up, unless its client does not read', async () => {
-    const { clock, source, stream, books } = streaming()
+    const { clock, source, client, books } = streaming()
     source.put('one')
-    await stream.read()
+    await client.read()
     await clock.pass(10 * idleMs, 1000)
     assert.deepEqual(books(), [undefined, 1])
-    const read = stream.read()
+    const read = client.read()
     read.catch(() => {})
     await clock.pass(idleMs + 1000, 1000)
     await assert.rejects(read, TransportError)

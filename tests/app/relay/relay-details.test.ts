@@ -11,6 +11,7 @@ import type { Breaker } from '../../../policies/resilience/breaker.ts'
 import { settled } from '../../support/app-clock.ts'
 import { within } from '../../support/deadline.ts'
 import type { FakeAnswer } from '../../support/fake-client.ts'
+import { PullingClient } from '../../support/pulling-client.ts'
 import { broken, busy, errorOf, good, type RelayOptions, relaying, statusOf } from '../../support/relaying.ts'
 
 const refusal: FakeAnswer = { status: 400, body: '{"error":{"message":"no","code":400}}' }
@@ -268,7 +269,8 @@ describe('what a worker has not, and another may have', () => {
   const textOf = async ({ body }: Answer): Promise<string> => {
     assert.ok(!(body instanceof Uint8Array))
     let text = ''
-    for (let piece = await body.read(); piece !== undefined; piece = await body.read())
+    const client = new PullingClient(body)
+    for (let piece = await client.read(); piece !== undefined; piece = await client.read())
       text += Buffer.from(piece).toString()
     return text
   }

@@ -3,11 +3,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { detectRuntime } from '../../../app/runtime/detect.ts'
-import type { HttpClient, OutgoingRequest, WorkerResponse } from '../../../app/upstream/http-client.ts'
+import type {
+  HttpClient,
+  OutgoingRequest,
+  RelayedBody,
+  WorkerResponse,
+} from '../../../app/upstream/http-client.ts'
 import { apiRequest } from '../../support/api-bodies.ts'
 import { AppClock, settled } from '../../support/app-clock.ts'
 import { within } from '../../support/deadline.ts'
 import { type FakeAnswer, FakeClient } from '../../support/fake-client.ts'
+import { HandMadeBody } from '../../support/hand-made-body.ts'
 import { metricValue, parseMetrics } from '../../support/metrics.ts'
 import { well } from '../../support/probing.ts'
 import { seeded } from '../../support/random.ts'
@@ -80,38 +86,25 @@ class ClientWithOneStream implements HttpClient {
   readonly connections = 0
   readonly idleConnections = 0
   readonly probes: FakeClient
-  readonly #chunks: (Uint8Array | undefined)[] = []
-  #wake = (): void => {}
+  readonly #body = new HandMadeBody()
 
   constructor(clock: AppClock) {
     this.probes = new FakeClient(clock)
   }
 
   say(data: string): void {
-    this.#chunks.push(Buffer.from(`data: ${data}\n\n`))
-    this.#wake()
+    this.#body.put(`data: ${data}\n\n`)
   }
 
   end(): void {
-    this.#chunks.push(undefined)
-    this.#wake()
+    this.#body.put(undefined)
   }
 
   send(request: OutgoingRequest) {
     if (request.method !== 'POST') return this.probes.send(request)
-    const read = async (): Promise<Uint8Array | undefined> => {
-      while (this.#chunks.length === 0) {
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve
-        })
-      }
-      return this.#chunks.shift()
-    }
-    const readAll = (): Promise<Uint8Array> => Promise.reject(new Error('a stream is never read whole'))
-    const cancel = (): void => this.end()
     const headers = [['content-type', 'text/event-stream']] as const
-    const head: WorkerResponse = { status: 200, headers, body: { read, readAll, cancel } }
-    return { head: Promise.resolve(head), abort: cancel }
+    const head: WorkerResponse<RelayedBody> = { status: 200, headers, body: this.#body }
+    return { head: Promise.resolve(head), abort: () => this.#body.cancel() }
   }
 
   setTls(): void {}

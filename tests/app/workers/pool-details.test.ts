@@ -164,6 +164,8 @@ test('an answer that does not end is given up, and its connection with it', asyn
     cancel: () => {
       cancelled = true
     },
+    flow: () => {},
+    resume: () => {},
   }
   const client = new FakeClient(clock)
   client.send = () => ({

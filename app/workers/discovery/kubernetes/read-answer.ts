@@ -1,5 +1,5 @@
 import type { Clock } from '../../../runtime/clock.ts'
-import type { ByteSource, PendingAnswer } from '../../../upstream/http-client.ts'
+import type { ByteReader, PendingAnswer } from '../../../upstream/http-client.ts'
 
 /** Bytes of a list: some thousand pods with all that Kubernetes notes on them. */
 const maxListBytes = 64 * 1024 * 1024
@@ -7,7 +7,7 @@ const maxListBytes = 64 * 1024 * 1024
 const maxLineBytes = 4 * 1024 * 1024
 
 /** @throws Error when the body breaks off or never ends */
-export async function readText(body: ByteSource): Promise<string> {
+export async function readText(body: ByteReader): Promise<string> {
   const chunks: Uint8Array[] = []
   let bytes = 0
   for (let chunk = await body.read(); chunk !== undefined; chunk = await body.read()) {
@@ -25,7 +25,7 @@ export async function readText(body: ByteSource): Promise<string> {
  * The complete lines of a body, those of each chunk together. What stands after the last line break when the body ends is
  * half an event, and not for use.
  */
-export async function* readLines(body: ByteSource): AsyncGenerator<readonly string[], void> {
+export async function* readLines(body: ByteReader): AsyncGenerator<readonly string[], void> {
   let rest: Buffer = Buffer.alloc(0)
   for (let chunk = await body.read(); chunk !== undefined; chunk = await body.read()) {
     // Cut as bytes: a character may lie across two chunks.

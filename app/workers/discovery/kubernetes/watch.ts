@@ -1,5 +1,5 @@
 import type { Clock } from '../../../runtime/clock.ts'
-import type { ByteSource, PendingAnswer } from '../../../upstream/http-client.ts'
+import type { ByteReader, PendingAnswer } from '../../../upstream/http-client.ts'
 import { type ApiObject, compareVersions, isApiObject } from './api-object.ts'
 import { ApiFault, type ApiServer, faultIn, faultOf } from './api-server.ts'
 import { Nap } from './nap.ts'
@@ -139,7 +139,7 @@ export class Watch {
     return Math.max(this.#backoff(), fault.retryAfterMs)
   }
 
-  async #open(place: string, seconds: number): Promise<ByteSource> {
+  async #open(place: string, seconds: number): Promise<ByteReader> {
     const { api, path, query, clock, timeoutMs = 10_000, events } = this.#options
     const pending = await api.ask(path, {
       ...query,
