@@ -4,7 +4,7 @@ import { fault, ResponseFields } from './response-fields.ts'
 /** Told what a response consists of, in order. */
 export interface ResponseParts {
   onHead(status: number, headers: HeaderFields): void
-  /** A piece of the body; a view into the bytes that were pushed. */
+  /** A piece of the body; a view into the bytes that were pushed, and lent as these are. */
   onData(bytes: Uint8Array): void
   onEnd(): void
 }
@@ -75,6 +75,7 @@ export class ResponseParser {
     return this.#keepAlive
   }
 
+  /** @param chunk lent for the time of the call */
   push(chunk: Buffer): void {
     let bytes = chunk
     while (bytes.length > 0) {
@@ -134,7 +135,7 @@ export class ResponseParser {
     if (end === -1 || end > this.#maxHeadBytes - this.#interimBytes) {
       if (bytes.length > this.#maxHeadBytes - this.#interimBytes) throw fault('HEADERS_TOO_LARGE')
       refuseWhatIsNoHead(bytes)
-      this.#pending = bytes
+      this.#pending = Buffer.from(bytes)
       return noBytes
     }
     this.#beginResponse(bytes.toString('latin1', 0, end), end)
@@ -146,7 +147,7 @@ export class ResponseParser {
     const end = bytes.indexOf(LF)
     if (end === -1) {
       if (bytes.length > this.#maxHeadBytes) throw fault('LINE_TOO_LONG')
-      this.#pending = bytes
+      this.#pending = Buffer.from(bytes)
       return noBytes
     }
     if (end === 0 || bytes[end - 1] !== CR) throw fault('BARE_LINE_FEED')

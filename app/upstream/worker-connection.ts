@@ -79,7 +79,7 @@ export class WorkerConnection implements ExchangeConnection {
     this.tls = options.tls
     this.#options = options
     this.#events = events
-    const socket = open(origin, options.tls, (chunk) => this.#onData(chunk))
+    const socket = open(origin, options.tls, this.#onData)
     this.#socket = socket
     this.#connectTimer = setTimeout(
       () => this.#fail(new TransportError('unreachable', 'CONNECT_TIMEOUT')),
@@ -189,7 +189,8 @@ export class WorkerConnection implements ExchangeConnection {
     this.#socket.destroy()
   }
 
-  #onData(chunk: Buffer): void {
+  /** @param isLent the bytes are overwritten by the next ones, of whichever connection */
+  readonly #onData = (bytes: Buffer, isLent: boolean): void => {
     const parser = this.#parser
     if (parser === undefined) {
       // Nothing was asked for.
@@ -199,7 +200,7 @@ export class WorkerConnection implements ExchangeConnection {
     this.#answered = true
     try {
       try {
-        parser.push(chunk)
+        parser.push(isLent && this.#exchange?.borrows !== true ? Buffer.from(bytes) : bytes)
       } finally {
         // What came before a fault is good.
         this.#exchange?.handOn()
@@ -264,11 +265,11 @@ const landing = Buffer.allocUnsafeSlow(64 * 1024)
 function open(
   { secure, hostname, port }: Origin,
   tls: TlsFiles | undefined,
-  onData: (chunk: Buffer) => void,
+  onData: (bytes: Buffer, isLent: boolean) => void,
 ): Socket {
   if (!secure) {
     const callback = (bytes: number): boolean => {
-      onData(Buffer.from(landing.subarray(0, bytes)))
+      onData(landing.subarray(0, bytes), true)
       return true
     }
     return connect({ host: hostname, port, onread: { buffer: landing, callback } })
@@ -279,5 +280,5 @@ function open(
     // RFC 6066, section 3: addresses are not sent as a server name.
     ...(isIP(servername) === 0 && { servername }),
   })
-  return socket.on('data', onData)
+  return socket.on('data', (bytes: Buffer) => onData(bytes, false))
 }

@@ -119,6 +119,11 @@ export class WorkerExchange implements PendingAnswer<RelayedBody>, RelayedBody, 
     return this.#ended || this.#error !== undefined
   }
 
+  /** What comes is pushed on before `handOn` returns: its bytes need only be lent. */
+  get borrows(): boolean {
+    return this.#sink !== undefined && !this.#sinkIsFull
+  }
+
   onHead(status: number, headers: HeaderFields): void {
     this.#gotHead({ status, headers, body: this })
   }

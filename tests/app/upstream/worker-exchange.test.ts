@@ -48,6 +48,7 @@ test('what has come before it flows goes first, and then each look at the socket
   exchange.onData(Buffer.from('last'))
   exchange.onEnd()
   assert.deepEqual(told, ['before, twice', 'one', 'twothree', 'last', 'end'])
+  assert.equal(exchange.borrows, false)
 })
 
 test('an answer that is complete before it flows is pushed with its end', () => {
@@ -61,13 +62,16 @@ test('an answer that is complete before it flows is pushed with its end', () => 
 test('a sink that has enough gets nothing, the sender is stopped at the bound, and no byte is lost', () => {
   const { exchange, sink, calls, told, come, takeMore } = flowing({ takes: 1 })
   exchange.flow(sink)
+  assert.equal(exchange.borrows, true)
   come('one')
+  assert.equal(exchange.borrows, false)
   for (let time = 0; time < 4; time++) come(64 * 1024)
   assert.deepEqual([told, calls], [['one'], ['pause']])
   takeMore(2)
   assert.deepEqual([told.length, calls], [3, ['pause']])
   takeMore(10)
   assert.deepEqual([told.length, calls], [5, ['pause', 'resume']])
+  assert.equal(exchange.borrows, true)
   come('more')
   exchange.onEnd()
   assert.deepEqual(told.slice(5), ['more', 'end'])
