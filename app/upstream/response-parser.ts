@@ -200,7 +200,7 @@ export class ResponseParser {
 
   /**
    * A size as servers write it, digits and a line end that have come together, read without a string: once for each
-   * token. undefined for anything else.
+   * token. Where the chunk has come too, it is taken with it. undefined for anything else.
    */
   #takePlainSize(bytes: Buffer): Buffer | undefined {
     if (this.#pending.length > 0) return undefined
@@ -208,6 +208,8 @@ export class ResponseParser {
     for (let at = 0; at <= plainDigits; at++) {
       const byte = bytes[at]
       if (byte === CR && at > 0 && bytes[at + 1] === LF) {
+        const whole = this.#takeWholeChunk(bytes, at + 2, size)
+        if (whole !== undefined) return whole
         this.#beginChunk(size)
         return bytes.subarray(at + 2)
       }
@@ -216,6 +218,14 @@ export class ResponseParser {
       size = size * 16 + digit
     }
     return undefined
+  }
+
+  /** A chunk that has come with its line end: one view of it, and no other. */
+  #takeWholeChunk(bytes: Buffer, start: number, size: number): Buffer | undefined {
+    const end = start + size
+    if (size === 0 || bytes[end] !== CR || bytes[end + 1] !== LF) return undefined
+    this.#parts.onData(bytes.subarray(start, end))
+    return end + 2 === bytes.length ? noBytes : bytes.subarray(end + 2)
   }
 
   #readChunkSize(line: string): void {
