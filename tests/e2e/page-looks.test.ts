@@ -55,23 +55,24 @@ function overflow(page: Page): Promise<{ readonly by: number; readonly what: rea
 }
 
 describe('the page', () => {
-  for (const theme of ['light', 'dark'] as const) {
-    for (const width of [1280, 400]) {
-      test(`has nothing that axe objects to, ${theme}, ${width} px wide`, options, async (t) => {
-        const { router } = await setup()
-        const url = `${router.operations}/`
-        const { page, complaints } = await openPage(await browser(), { url, theme, width, t })
-        await fill(page)
-        assert.deepEqual(await axeViolations(page), [])
-        await page
-          .getByRole('button', { name: /^Remove / })
-          .first()
-          .click()
-        assert.deepEqual(await axeViolations(page), [])
-        await page.keyboard.press('Escape')
-        assert.deepEqual(complaints, [])
-      })
-    }
+  for (const [theme, width] of [
+    ['light', 1280],
+    ['dark', 400],
+  ] as const) {
+    test(`has nothing that axe objects to, ${theme}, ${width} px wide`, options, async (t) => {
+      const { router } = await setup()
+      const url = `${router.operations}/`
+      const { page, complaints } = await openPage(await browser(), { url, theme, width, t })
+      await fill(page)
+      assert.deepEqual(await axeViolations(page), [])
+      await page
+        .getByRole('button', { name: /^Remove / })
+        .first()
+        .click()
+      assert.deepEqual(await axeViolations(page), [])
+      await page.keyboard.press('Escape')
+      assert.deepEqual(complaints, [])
+    })
   }
 
   test('asks for the key so that axe has no objection', options, async (t) => {
