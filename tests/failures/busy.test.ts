@@ -31,6 +31,15 @@ async function ask(router: RouterProcess, stream = false) {
   return { code, text, retryAfter: head.header('retry-after'), worker: head.header('x-router-worker') }
 }
 
+/** A slow machine would send many requests at once before the first refusal is known. */
+async function untilRefused(router: RouterProcess, worker: ScriptedWorker): Promise<void> {
+  const refused = async () => {
+    assert.equal((await ask(router)).code, 200)
+    return worker.requests.length > 0
+  }
+  await eventually(refused, { what: 'a refusal', withinMs: 5000 })
+}
+
 const attemptsOf = (workers: readonly ScriptedWorker[]): number =>
   workers.reduce((sum, { requests }) => sum + requests.length, 0)
 
@@ -123,6 +132,7 @@ for (const { workers: size, perSecond: rate } of [
       Array.from({ length: size }, (_, index) => startScriptedWorker(index === 0 ? full : undefined, { t })),
     )
     const router = await routerOver(workers, { t })
+    await untilRefused(router, workers[0]!)
     const answers = await steadyLoad({ perSecond: rate, seconds: sized(12, 4) }, (index) =>
       ask(router, index % 2 === 0),
     )
@@ -185,12 +195,7 @@ test('a worker that drains refuses everything with 500: others serve, it is not 
   const other = await startScriptedWorker(undefined, { t })
   const args = ['--cb-timeout-duration-secs', '0.1', '--health-check-interval-secs', '0.2']
   const router = await routerOver([draining, other], { t, args })
-  // A slow machine sends several requests at once, before the first refusal is known.
-  const refused = async () => {
-    assert.equal((await ask(router)).code, 200)
-    return draining.requests.length > 0
-  }
-  await eventually(refused, { what: 'a refusal', withinMs: 5000 })
+  await untilRefused(router, draining)
   const answers = await steadyLoad({ perSecond: 50, seconds: 2 }, (index) => ask(router, index % 2 === 0))
   assert.ok(answers.every(({ code }) => code === 200))
   assert.ok(draining.requests.length <= 2, `${draining.requests.length} requests`)
