@@ -5,6 +5,7 @@ import { describe, test } from 'node:test'
 import type { Answer } from '../../../app/relay/exchange.ts'
 import { LongHold } from '../../../app/relay/long-hold.ts'
 import { RequestRecord } from '../../../app/request/request-record.ts'
+import type { ByteSink, ByteSource } from '../../../app/upstream/http-client.ts'
 import { RouterError } from '../../../http/errors.ts'
 import { AppClock, settled } from '../../support/app-clock.ts'
 import { within } from '../../support/deadline.ts'
@@ -49,6 +50,33 @@ async function out() {
   assert.equal(await all.read(), waiting)
   return all
 }
+
+/** Notes how it is asked. */
+class NotedSource implements ByteSource {
+  readonly calls: string[] = []
+  flow(sink: ByteSink): void {
+    this.calls.push('flow')
+    sink.write(Buffer.from('data: 1\n\n'))
+  }
+  resume(): void {
+    this.calls.push('resume')
+  }
+  cancel(): void {
+    this.calls.push('cancel')
+  }
+}
+
+test('a late stream is told once to flow, and then only that its client takes more', async () => {
+  const { hold, coming, clock } = holding()
+  await clock.pass(afterMs)
+  hold.flow({ write: () => true, end() {}, fail() {} })
+  const body = new NotedSource()
+  coming.resolve(whole('', { body, isEventStream: true }))
+  await settled()
+  hold.resume()
+  hold.cancel()
+  assert.deepEqual(body.calls, ['flow', 'resume', 'cancel'])
+})
 
 describe('an answer that comes in time', () => {
   test('is passed on as it is, and nothing is left that waits', async () => {

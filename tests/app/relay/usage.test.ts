@@ -50,6 +50,12 @@ describe('usage is found in', () => {
       3,
       4,
     ],
+    [
+      'an answer with brackets and escaped quotes in a text behind it',
+      '{"usage":{"prompt_tokens":1,"completion_tokens":2},"text":"a\\"]}]}]}","more":"\\\\"}',
+      1,
+      2,
+    ],
     ['JSON with white space', '{ "usage" :\n  { "prompt_tokens" : 1,\n "completion_tokens" : 2 } }', 1, 2],
     [
       'the last event of a stream',
