@@ -249,6 +249,10 @@ describe('reading event by event', () => {
     }
   })
 
+  test('takes an empty line at the beginning for an event of its own', () => {
+    assert.deepEqual(split(Buffer.from('\r\ndata: a\r\n\r\n')), ['\r\n', 'data: a\r\n\r\n'])
+  })
+
   test('of nothing gives nothing', () => {
     assert.deepEqual(split(new Uint8Array(0)), [])
   })
