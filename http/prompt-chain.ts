@@ -1,4 +1,5 @@
 import xxhash from 'xxhash-wasm'
+import { closingQuote } from './json/closing-quote.ts'
 import { KeyWindow, valueAt } from './json/key-window.ts'
 import type { RequestBody } from './request-body.ts'
 
@@ -37,7 +38,6 @@ const main = ['"messages"', '"prompt"', '"input"'].map((key) => Buffer.from(key)
 const keys = [...leading, ...main]
 
 const quote = 0x22
-const backslash = 0x5c
 
 /** Bytes. A shorter request has no beginning that would be worth finding again. */
 const leastBody = 512
@@ -184,15 +184,6 @@ function endOf(bytes: Buffer, from: number): number {
       depth -= 1
       if (depth === 0) return at + 1
     }
-  }
-  return bytes.byteLength
-}
-
-function closingQuote(bytes: Buffer, opening: number): number {
-  for (let at = bytes.indexOf(quote, opening + 1); at !== -1; at = bytes.indexOf(quote, at + 1)) {
-    let escapes = 0
-    while (bytes[at - 1 - escapes] === backslash) escapes++
-    if (escapes % 2 === 0) return at
   }
   return bytes.byteLength
 }

@@ -102,7 +102,7 @@ export class ResponseState {
   learn({ workerId, tenant }: RequestRecord, body: Uint8Array): boolean {
     const id = firstId.exec(bufferOver(body).toString('latin1', 0, lookedAt))?.[1]
     if (id === undefined) return false
-    const maker = this.#pool.workers.find((worker) => worker.id === workerId)
+    const maker = workerId === undefined ? undefined : this.#pool.withId(workerId)
     if (id.length > maxIdLength || maker === undefined) return true
     // Who reads it later has not made it.
     const made = this.#makers.get(id) ?? { tenant: tenant ?? null }

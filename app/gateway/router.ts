@@ -100,7 +100,7 @@ export async function createRouter(config: Config, parts: RouterParts = {}): Pro
   keeper.follow(usage)
   const accounting = new Accounting({
     ...{ metrics, log, clock, tracer, usage },
-    onTokens: (worker, count) => pool.workers.find(({ id }) => id === worker)?.recent.add('tokens', count),
+    onTokens: (worker, count) => pool.withId(worker)?.recent.add('tokens', count),
   })
   const fleet = createFleet({
     ...{ config, clock, random, runtime, observer },

@@ -1,3 +1,4 @@
+import { closingQuote } from '../../http/json/closing-quote.ts'
 import type { RequestRecord, Usage } from '../request/request-record.ts'
 import { bufferOver } from './event-scanner.ts'
 
@@ -64,7 +65,6 @@ function objectBehind(
 }
 
 const quote = 0x22
-const backslash = 0x5c
 const comma = 0x2c
 /** Of `[` and `{`, and of `]` and `}`, without the bit in which they differ. */
 const opening = 0x5b
@@ -83,22 +83,12 @@ function levelOf(buffer: Buffer, from: number): number {
     // Behind the outermost bracket, the text is over: the next event begins.
     if (isClosed && open === 0 && bracket !== closing && byte !== comma) return level
     isClosed = bracket === closing
-    if (byte === quote) at = endOfString(buffer, at)
+    if (byte === quote) at = closingQuote(buffer, at)
     else if (bracket === opening) open++
     else if (isClosed && open > 0) open--
     else if (isClosed) level++
   }
   return level
-}
-
-/** Where the string ends that begins at `at`. */
-function endOfString(buffer: Buffer, at: number): number {
-  for (let end = buffer.indexOf(quote, at + 1); end !== -1; end = buffer.indexOf(quote, end + 1)) {
-    let escapes = 0
-    while (buffer[end - 1 - escapes] === backslash) escapes++
-    if (escapes % 2 === 0) return end
-  }
-  return buffer.length
 }
 
 interface Counts {

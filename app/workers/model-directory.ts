@@ -96,7 +96,7 @@ export class ModelDirectory {
 
   /** A worker has answered for a model that it does not list: it lists none, or has loaded it for this request. */
   served(workerId: string | undefined, model: string): void {
-    const worker = this.#options.pool.workers.find(({ id }) => id === workerId)
+    const worker = workerId === undefined ? undefined : this.#options.pool.withId(workerId)
     if (worker === undefined) return
     if (worker.models === undefined) worker.learnModel(model, true)
     else void this.#read(worker)

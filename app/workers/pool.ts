@@ -59,6 +59,7 @@ export class Pool {
   readonly #opinion: FleetOpinion
   #panic = false
   #workers: readonly Worker[] = []
+  readonly #byId = new Map<string, Worker>()
   #nextOrdinal = 0
   /** What `#look` found for a model, as long as it stays true: with 1,000 workers the look costs 30 us. */
   readonly #choices = new Map<string | typeof unlisted | undefined, Choice>()
@@ -99,20 +100,23 @@ export class Pool {
     return this.#workers
   }
 
+  /** One of `workers`, without a look at all of them: once for each request. */
+  withId(id: string): Worker | undefined {
+    return this.#byId.get(id)
+  }
+
   add(url: string): Worker {
     const { createBreaker, maxInFlightPerWorker: maxInFlight, now, random, events } = this.#options
     const worker = new Worker({
       url,
       ordinal: this.#nextOrdinal++,
       breaker: createBreaker(url),
-      maxInFlight,
-      now,
-      random,
-      fleet: this.#fleet,
+      ...{ maxInFlight, now, random, fleet: this.#fleet },
       onBusy: (changed) => events.busyChanged(changed),
       onChange: this.#forget,
     })
     this.#workers = [...this.#workers, worker]
+    this.#byId.set(worker.id, worker)
     this.#forget()
     events.added(worker)
     return worker
@@ -122,6 +126,7 @@ export class Pool {
   remove(worker: Worker): void {
     worker.removed = true
     this.#workers = this.#workers.filter((other) => other !== worker)
+    if (this.withId(worker.id) === worker) this.#byId.delete(worker.id)
     this.#forget()
     this.#slowStart.forget(worker)
     this.#options.events.removed(worker)

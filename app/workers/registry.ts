@@ -188,7 +188,7 @@ export class WorkerRegistry {
 
   /** By id, or by URL in any spelling. */
   find(idOrUrl: string): Worker | undefined {
-    if (!URL.canParse(idOrUrl)) return this.pool.workers.find(({ id }) => id === idOrUrl)
+    if (!URL.canParse(idOrUrl)) return this.pool.withId(idOrUrl)
     return this.#entries.get(canonicalUrl(idOrUrl))?.worker
   }
 

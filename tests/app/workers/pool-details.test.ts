@@ -20,6 +20,17 @@ function one(options: Partial<Parameters<typeof testPool>[0]> = {}) {
   return { clock, ...kit, worker: kit.addHealthy('http://a:1') }
 }
 
+test('a worker is found by its id as long as it is in the pool, also when its URL comes again before it goes', () => {
+  const { pool, worker } = one()
+  assert.equal(pool.withId(worker.id), worker)
+  const again = pool.add(worker.url)
+  assert.equal(again.id, worker.id)
+  pool.remove(worker)
+  assert.equal(pool.withId(worker.id), again)
+  pool.remove(again)
+  assert.equal(pool.withId(worker.id), undefined)
+})
+
 describe('a worker that alone has what a request is about', () => {
   test('is claimed, also while it drains, and not when it is down, full or forbidden', () => {
     const { pool, worker } = one({ maxInFlightPerWorker: 1 })
