@@ -48,6 +48,12 @@ const mostlyWaits = new RegExp(
   ].join('|')})\\.test\\.ts$`,
 )
 
+/** Rooms whose tests mostly call functions, and how a file is known that starts programs all the same, or measures. */
+const quickRooms =
+  /^tests\/(http|middleware|policies|app\/(api|config|operations|relay|request|telemetry|upstream|usage|workers))\/(?!discovery)/
+const startsPrograms =
+  /router-process|router-over|support\/child|fault-fleet|spawn|chromium|redis-server|support\/soak/
+
 const say = (line: string): boolean => process.stdout.write(`${line}\n`)
 const took = (started: number): string => `${((performance.now() - started) / 1000).toFixed(1)} s`
 
@@ -132,10 +138,16 @@ async function runTests({ runtime, files, signal, lanes, built }: TestRun): Prom
       lanes,
       // Long forms measure: one at a time.
       mostlyWaits: (file: string) => lanes > 1 && mostlyWaits.test(file),
+      isQuick: (file: string) => lanes > 1 && quickRooms.test(file) && !startsPrograms.test(textOf(file)),
       built,
+      secondTries: 5,
       onResult: sayResult,
     }
-    const counts = sum((await runTestFiles(options)).map((result) => result.counts))
+    const results = await runTestFiles(options)
+    const counts = sum(results.map((result) => result.counts))
+    const again = results.filter((result) => result.again && result.counts.failed === 0)
+    for (const { file } of again)
+      say(`${file} failed beside other files, and passed alone: look at its first try`)
     say(`tests on ${runtime}: ${wordsOf(counts)} (${took(started)})`)
     return counts
   } finally {
@@ -143,9 +155,9 @@ async function runTests({ runtime, files, signal, lanes, built }: TestRun): Prom
   }
 }
 
-function sayResult({ file, counts, seconds, output }: FileResult): void {
+function sayResult({ file, counts, seconds, again, output }: FileResult): void {
   const mark = counts.failed === 0 ? 'ok    ' : 'FAILED'
-  say(`  ${mark} ${file}: ${wordsOf(counts)} (${seconds.toFixed(1)} s)`)
+  say(`  ${mark} ${file}: ${wordsOf(counts)} (${seconds.toFixed(1)} s${again ? ', second try, alone' : ''})`)
   if (counts.failed > 0) say(`${output.replaceAll(/^/gm, '    ')}\n`)
 }
 
@@ -158,7 +170,11 @@ function testFiles(filters: readonly string[]): string[] {
 }
 
 function hasLongForm(file: string): boolean {
-  return readFileSync(join(root, file), 'utf8').includes("support/soak.ts'")
+  return textOf(file).includes("support/soak.ts'")
+}
+
+function textOf(file: string): string {
+  return readFileSync(join(root, file), 'utf8')
 }
 
 try {

@@ -93,6 +93,54 @@ describe('the runner of the tests', () => {
     })
   }
 
+  test(
+    'a file that failed beside others has a second try, alone, and that one counts',
+    timeLimit,
+    async (t) => {
+      const cwd = mkdtempSync(join(tmpdir(), 'runner-'))
+      t.after(() => rmSync(cwd, { recursive: true, force: true }))
+      const write = (name: string, body: string) =>
+        writeFileSync(
+          join(cwd, name),
+          `${importTest}import { existsSync, writeFileSync } from 'node:fs'\n${body}`,
+        )
+      write(
+        'stalls.test.mjs',
+        `test('a', () => {
+        const before = existsSync('tried')
+        writeFileSync('tried', '')
+        if (!before) throw new Error('late')
+      })`,
+      )
+      write('fails.test.mjs', `test('a', () => { throw new Error('wrong') })`)
+      write('fine.test.mjs', `test('a', () => {})`)
+      const tried: string[] = []
+      const run = async (secondTries: number) =>
+        await runTestFiles({
+          runtime: 'node',
+          binary: runtimeBinary('node'),
+          files: ['stalls.test.mjs', 'fails.test.mjs', 'fine.test.mjs'],
+          cwd,
+          reports: cwd,
+          secondTries,
+          onResult: ({ file, counts, again }) =>
+            tried.push(`${file}: ${counts.failed}${again ? ' again' : ''}`),
+        })
+      const outcome = (results: Awaited<ReturnType<typeof run>>) =>
+        results
+          .map(({ file, counts, again }) => `${file}: ${counts.failed}${again ? ' again' : ''}`)
+          .toSorted()
+      assert.deepEqual(outcome(await run(2)), [
+        'fails.test.mjs: 1 again',
+        'fine.test.mjs: 0',
+        'stalls.test.mjs: 0 again',
+      ])
+      assert.equal(tried.length, 5)
+      rmSync(join(cwd, 'tried'))
+      assert.deepEqual(outcome(await run(1)), ['fails.test.mjs: 1', 'fine.test.mjs: 0', 'stalls.test.mjs: 1'])
+    },
+  )
+
   test('the last line has the sum, and the exit code says whether all is well', timeLimit, async () => {
     const npmTest = async (...args: readonly string[]) => {
       const child = spawn(runtimeBinary('node'), ['tests/run.ts', ...args], {

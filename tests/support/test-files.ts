@@ -1,21 +1,26 @@
 /**
- * Runs test files, each in a process of its own, a few at a time.
+ * Runs test files, each in a process of its own or a few quick ones in one, a few processes at a time.
  *
  * Both runtimes could take all files in one go. Bun then runs them in one process one after the other (146 s for 83 files,
  * against 67 s this way with two lanes on two cores), and what one file leaves behind meets the next. This way both
- * runtimes behave alike, and a file that crashes, hangs or ends its process early costs only itself.
+ * runtimes behave alike, and a file that crashes, hangs or ends its process early costs only itself. A process of its own
+ * costs Node a second of CPU until all is imported, most of it the same for all files: 160 quick files took 200 s of CPU
+ * each alone, and 50 s in one process.
  */
 
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Runtime } from './child.ts'
 import { type Counts, countsOfJunit, countsOfTap, noCounts } from './test-reports.ts'
 
 export interface FileResult {
+  /** Several files in one process: the first and the last of them, and how many they are. */
   readonly file: string
   readonly counts: Counts
   readonly seconds: number
+  /** The file failed beside others, and this is its second try, alone. */
+  readonly again: boolean
   /** What a person needs to see of a file that failed: the runner's output without the tests that passed. */
   readonly output: string
 }
@@ -38,7 +43,15 @@ export interface FilesOptions {
   readonly signal?: AbortSignal
   /** `dist` has been built from this very source: programs may be started from there. Default false. */
   readonly built?: boolean
-  /** Called as each file ends. */
+  /** Of a file that starts no program and changes nothing outside of itself: it may share a process. Default: none. */
+  readonly isQuick?: (file: string) => boolean
+  /**
+   * Files that may have a second try, alone and after all others: many tests measure time, and a machine that others use
+   * as well stalls. The second try counts. When more files than this fail, the fault is hardly the machine's, and none is
+   * tried again. Default 0.
+   */
+  readonly secondTries?: number
+  /** Called as each file ends, first and second tries alike. */
   readonly onResult?: (result: FileResult) => void
 }
 
@@ -46,51 +59,75 @@ export interface FilesOptions {
 const testMs = 120_000
 
 export async function runTestFiles(options: FilesOptions): Promise<FileResult[]> {
-  const { mostlyWaits = () => false } = options
-  const patient = options.files.filter(mostlyWaits)
-  const busy = options.files.filter((file) => !mostlyWaits(file))
-  const results: FileResult[] = []
-  const lane = async (...queues: string[][]): Promise<void> => {
-    const next = (): string | undefined => queues.find(({ length }) => length > 0)?.shift()
-    for (let file = next(); file !== undefined; file = next()) {
-      if (options.signal?.aborted) return
-      const result = await runFile(file, options)
-      results.push(result)
-      options.onResult?.(result)
-    }
+  const { mostlyWaits = () => false, isQuick = () => false, secondTries = 0 } = options
+  const alone = options.files.filter((file) => !isQuick(file)).map((file) => [file])
+  const quick = inGroups(options.files.filter(isQuick))
+  const patient = alone.filter(([file]) => mostlyWaits(file!))
+  const busy = alone.filter((files) => !patient.includes(files))
+  const results = new Map<string, FileResult>()
+  const run = async (files: readonly string[]): Promise<void> => {
+    if (options.signal?.aborted) return
+    const file = nameOf(files)
+    const result = { ...(await runTogether(files, options)), file, again: results.has(file) }
+    options.onResult?.(result)
+    // Which of them it was is seen when each runs alone, and whether it was only their being together.
+    if (files.length > 1 && result.counts.failed > 0) for (const each of files) await run([each])
+    else results.set(file, result)
   }
-  const lanes = Array.from({ length: options.lanes ?? 2 }, () => lane(busy, patient))
+  const lane = async (...queues: (readonly string[])[][]): Promise<void> => {
+    const next = () => queues.find(({ length }) => length > 0)?.shift()
+    for (let files = next(); files !== undefined; files = next()) await run(files)
+  }
+  const lanes = Array.from({ length: options.lanes ?? 2 }, () => lane(busy, quick, patient))
   await Promise.all([...lanes, lane(patient)])
-  return results
+  const failed = [...results.values()].filter(({ counts }) => counts.failed > 0).map(({ file }) => [file])
+  if (failed.length <= secondTries) await lane(failed)
+  return [...results.values()]
 }
 
-async function runFile(file: string, options: FilesOptions): Promise<FileResult> {
+/** Files in one process: more of them save little more, and one that hangs takes the others with it. */
+const groupSize = 12
+
+function inGroups(files: readonly string[]): string[][] {
+  const count = Math.ceil(files.length / groupSize)
+  return Array.from({ length: count }, (_, at) => files.slice(at * groupSize, (at + 1) * groupSize))
+}
+
+function nameOf(files: readonly string[]): string {
+  return files.length === 1 ? files[0]! : `${files[0]} ... ${files.at(-1)} (${files.length} files)`
+}
+
+type Ran = Pick<FileResult, 'counts' | 'seconds' | 'output'>
+
+async function runTogether(files: readonly string[], options: FilesOptions): Promise<Ran> {
   const { runtime, binary, fileMs = 600_000 } = options
-  const report = join(options.reports, `${runtime}-${file.replaceAll(/[^\w.-]/g, '_')}.report`)
+  const report = join(options.reports, `${runtime}-${files[0]!.replaceAll(/[^\w.-]/g, '_')}.report`)
+  rmSync(report, { force: true })
   const started = performance.now()
-  const args = runtime === 'node' ? nodeArgs(file, report) : bunArgs(file, report)
+  const args = runtime === 'node' ? nodeArgs(files, report) : bunArgs(files, report)
   const ended = await run(binary, args, options, fileMs)
   const seconds = (performance.now() - started) / 1000
   const counted = (runtime === 'node' ? countsOfTap : countsOfJunit)(readReport(report))
   const problem = problemOf(ended, counted, fileMs)
   const counts = counted ?? noCounts
   return {
-    file,
     counts: problem === undefined ? counts : { ...counts, failed: counts.failed + 1 },
     seconds,
     output: [failuresIn(ended.output), ...(problem === undefined ? [] : [problem])].join('\n'),
   }
 }
 
-/** Not `node --test`: there a file that calls `process.exit` counts as passed. */
-function nodeArgs(file: string, report: string): string[] {
+/** `node --test` as it is by default starts processes of its own, where a file that calls `process.exit` counts as passed. */
+function nodeArgs(files: readonly string[], report: string): string[] {
   const human = ['--test-reporter=spec', '--test-reporter-destination=stdout']
   const machine = ['--test-reporter=tap', `--test-reporter-destination=${report}`]
-  return [`--test-timeout=${testMs}`, ...human, ...machine, file]
+  const together = files.length > 1 ? ['--test', '--test-isolation=none'] : []
+  return [...together, `--test-timeout=${testMs}`, ...human, ...machine, ...files]
 }
 
-function bunArgs(file: string, report: string): string[] {
-  return ['test', `./${file}`, `--timeout=${testMs}`, '--reporter=junit', `--reporter-outfile=${report}`]
+function bunArgs(files: readonly string[], report: string): string[] {
+  const paths = files.map((file) => `./${file}`)
+  return ['test', ...paths, `--timeout=${testMs}`, '--reporter=junit', `--reporter-outfile=${report}`]
 }
 
 /** `NODE_TEST_*` would make Node talk to a runner above it: so when a test runs this runner. */
