@@ -36,15 +36,17 @@ const alikeOnBoth =
   /^tests\/((bench|docs|house|k8s)\/(?!examples|library|package|image-run|monitoring-prometheus)[\w-]+|e2e\/page-(looks|drills|use))\.test\.ts$/
 
 /**
- * Grace times, watches, scrapes, silences: they take long, and about half of one core or less, and have a lane of their
- * own.
+ * Grace times, watches, scrapes, silences: they take long, and less than half of one core, and have lanes of their own.
  */
 const mostlyWaits = new RegExp(
   `^tests/(${[
     'k8s/(image-run|monitoring-prometheus)',
-    'app/(cli/(live|top)|processes/(crash|drain|limits|processes|reload)|workers/discovery/(traffic|kubernetes))',
-    'e2e/(audit|long-hold|nothing-told|open-files|page-(looks|routes|use)|signals)',
-    'failures/(busy|drain-signal|half-open|let-go|silence|traces)',
+    'app/(cli/(doctor|live|top)|gateway/(reload|usage)|processes/(crash|drain|dry-run|limits|processes|reload))',
+    'app/workers/discovery/(churn|kubernetes|traffic)',
+    'e2e/(audit|first-probes|long-hold|nothing-told|open-files|page-(looks|routes|use)|rate-limit|reload-process)',
+    'e2e/(signals|tenant-limits|tls-process|traces)',
+    'failures/(busy|cancel-(phases|waiting)|client-fault|drain-(signal|stall)|half-open|hang|health-silent-probes)',
+    'failures/(late|let-go|line|matrix-clients|silence|traces)',
   ].join('|')})\\.test\\.ts$`,
 )
 
@@ -140,7 +142,7 @@ async function runTests({ runtime, files, signal, lanes, built }: TestRun): Prom
       mostlyWaits: (file: string) => lanes > 1 && mostlyWaits.test(file),
       isQuick: (file: string) => lanes > 1 && quickRooms.test(file) && !startsPrograms.test(textOf(file)),
       built,
-      secondTries: 5,
+      secondTries: 8,
       onResult: sayResult,
     }
     const results = await runTestFiles(options)

@@ -33,7 +33,7 @@ export interface FilesOptions {
   readonly cwd: string
   /** A directory for reports. */
   readonly reports: string
-  /** Files that run at the same time, default 2; and one more, of those that mostly wait as long as there are any. */
+  /** Files that run at the same time, default 2; and as many of those that mostly wait, as long as there are any. */
   readonly lanes?: number
   /** Of a file that leaves the machine to others for most of its time. Default: none does. */
   readonly mostlyWaits?: (file: string) => boolean
@@ -78,8 +78,8 @@ export async function runTestFiles(options: FilesOptions): Promise<FileResult[]>
     const next = () => queues.find(({ length }) => length > 0)?.shift()
     for (let files = next(); files !== undefined; files = next()) await run(files)
   }
-  const lanes = Array.from({ length: options.lanes ?? 2 }, () => lane(busy, quick, patient))
-  await Promise.all([...lanes, lane(patient)])
+  const lanes = Array.from({ length: options.lanes ?? 2 }, () => [lane(busy, quick, patient), lane(patient)])
+  await Promise.all(lanes.flat())
   const failed = [...results.values()].filter(({ counts }) => counts.failed > 0).map(({ file }) => [file])
   if (failed.length <= secondTries) await lane(failed)
   return [...results.values()]
