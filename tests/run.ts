@@ -86,7 +86,9 @@ async function main(): Promise<Counts> {
       .filter(
         (file) => runtime === 'node' || positionals.length > 0 || only === 'bun' || !alikeOnBoth.test(file),
       )
-    counts.push(await runTests({ runtime, files, signal: stop.signal, lanes: soak ? 1 : 2, built }))
+    const whole = positionals.length === 0 && !soak
+    const lanes = soak ? 1 : 2
+    counts.push(await runTests({ runtime, files, signal: stop.signal, lanes, whole, built }))
   }
   return stop.signal.aborted ? sum([...counts, { ...noCounts, failed: 1 }]) : sum(counts)
 }
@@ -122,10 +124,12 @@ interface TestRun {
   readonly files: readonly string[]
   readonly signal: AbortSignal
   readonly lanes: number
+  /** All files of the runtime. */
+  readonly whole: boolean
   readonly built: boolean
 }
 
-async function runTests({ runtime, files, signal, lanes, built }: TestRun): Promise<Counts> {
+async function runTests({ runtime, files, signal, lanes, whole, built }: TestRun): Promise<Counts> {
   const started = performance.now()
   const reports = mkdtempSync(join(tmpdir(), 'router-tests-'))
   say(`\ntests on ${runtime}: ${files.length} files`)
@@ -142,7 +146,8 @@ async function runTests({ runtime, files, signal, lanes, built }: TestRun): Prom
       mostlyWaits: (file: string) => lanes > 1 && mostlyWaits.test(file),
       isQuick: (file: string) => lanes > 1 && quickRooms.test(file) && !startsPrograms.test(textOf(file)),
       built,
-      secondTries: 8,
+      // Who asks for some files, or for long forms, wants to see what comes of them.
+      secondTries: whole ? 8 : 0,
       onResult: sayResult,
     }
     const results = await runTestFiles(options)

@@ -140,9 +140,8 @@ for (const { workers: size, perSecond: rate } of [
     const [busy, ...others] = workers.map(({ requests }) => requests.length)
     t.diagnostic(`${busy} of ${answers.length} were tried at the busy one first`)
     assert.ok((busy ?? 0) <= 0.03 * answers.length, `${busy} first tries`)
-    // Its turns do not all go to its neighbor, which would have twice as many then. Where this machine stalls, a worker
-    // that owes answers is asked less for a moment.
-    assert.ok(Math.max(...others) <= 1.5 * Math.min(...others), `${others}`)
+    // The refused ones do not all go to its neighbour.
+    assert.ok(Math.max(...others) - Math.min(...others) <= Math.max(5, (busy ?? 0) / 2), `${others}`)
     const said = router.logs().filter(({ msg }) => msg === 'worker busy')
     assert.equal(said.length, 1, 'one line, not one for each refusal')
     assert.equal(await router.metric('vllm_router_worker_busy', { worker: workers[0]?.url ?? '' }), 1)

@@ -135,7 +135,7 @@ describe('every fault, through the official clients', () => {
         if (text !== '') fleet.contentSeen(id)
       },
     })
-    const outcome = within(20_000, run ?? Promise.reject(new Error(name)), 'an end')
+    const outcome = within(5000, run ?? Promise.reject(new Error(name)), 'an end')
     const error = await outcome.then(
       () => undefined,
       (reason: unknown) => reason,

@@ -93,13 +93,12 @@ describe('behind proxies that are believed', () => {
     const peer = '10.0.0.1'
     for (const piece of [',', '1.1.1.1,', 'x', ';', 'for=1.1.1.1,', '"', 'for="\\']) {
       const written = piece.repeat(64_000 / piece.length)
-      let each = Number.POSITIVE_INFINITY
+      const begin = performance.now()
       for (let time = 0; time < 20; time++) {
-        const begin = performance.now()
         assert.equal(clientOf('x-forwarded-for', peer, `${written}, 1.2.3.4, 10.0.0.2`), '1.2.3.4')
         assert.equal(clientOf('forwarded', peer, `${written}, for=1.2.3.4, for=10.0.0.2`), peer)
-        each = Math.min(each, performance.now() - begin)
       }
+      const each = (performance.now() - begin) / 20
       assert.ok(each < 3, `${each} ms for ${JSON.stringify(piece)}`)
     }
   })

@@ -141,6 +141,49 @@ describe('the runner of the tests', () => {
     },
   )
 
+  for (const runtime of ['node', 'bun'] as const) {
+    test(
+      `on ${runtime}, quick files share a process, and each runs alone when one of them fails`,
+      timeLimit,
+      async (t) => {
+        const cwd = mkdtempSync(join(tmpdir(), 'runner-'))
+        t.after(() => rmSync(cwd, { recursive: true, force: true }))
+        const write = (name: string, source: string) => writeFileSync(join(cwd, name), importTest + source)
+        write('a.test.mjs', `test('a', () => {}); test('c', () => {})`)
+        write('b.test.mjs', `test('b', () => {})`)
+        const run = async () => {
+          const said: string[] = []
+          const results = await runTestFiles({
+            runtime,
+            binary: runtimeBinary(runtime),
+            files: ['a.test.mjs', 'b.test.mjs'],
+            cwd,
+            reports: cwd,
+            isQuick: () => true,
+            onResult: ({ file, counts }) => said.push(`${file}: ${wordsOf(counts)}`),
+          })
+          return { said, counts: sum(results.map(({ counts }) => counts)) }
+        }
+        const together = 'a.test.mjs ... b.test.mjs (2 files)'
+        assert.deepEqual(await run(), {
+          said: [`${together}: 3 passed, 0 failed`],
+          counts: { passed: 3, failed: 0, skipped: 0 },
+        })
+        write('b.test.mjs', `test('b', () => { throw new Error('the reason') })`)
+        assert.deepEqual(await run(), {
+          said: [
+            `${together}: 2 passed, 1 failed`,
+            'a.test.mjs: 2 passed, 0 failed',
+            'b.test.mjs: 0 passed, 1 failed',
+          ],
+          counts: { passed: 2, failed: 1, skipped: 0 },
+        })
+        write('b.test.mjs', `test('b', () => process.exit(0))`)
+        assert.deepEqual((await run()).counts, { passed: 2, failed: 1, skipped: 0 })
+      },
+    )
+  }
+
   test('the last line has the sum, and the exit code says whether all is well', timeLimit, async () => {
     const npmTest = async (...args: readonly string[]) => {
       const child = spawn(runtimeBinary('node'), ['tests/run.ts', ...args], {
