@@ -1,6 +1,7 @@
 import type { Context, MiddlewareHandler } from 'hono'
-import { standingOf } from '../http/priority.ts'
-import type { Admission, Slot } from '../policies/limits/admission-queue.ts'
+import { type Standing, standingOf } from '../http/priority.ts'
+import type { Admission } from '../policies/limits/admission-queue.ts'
+import type { Slot } from '../policies/limits/slots.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
 export interface AdmissionOptions {
@@ -16,8 +17,9 @@ export interface AdmissionOptions {
  */
 export function admission({ queue }: AdmissionOptions): MiddlewareHandler<GatewayEnv> {
   return function admission(c, next) {
-    const slot = queue.tryEnter()
-    if (slot === undefined) return waitForTurn(queue, c, next)
+    const standing = standingOf(c.get('tenant'), c.env.incoming.headers)
+    const slot = queue.tryEnter(standing)
+    if (slot === undefined) return waitForTurn(queue, standing, c, next)
     c.get('onEnd')(() => slot.release())
     return next()
   }
@@ -25,13 +27,11 @@ export function admission({ queue }: AdmissionOptions): MiddlewareHandler<Gatewa
 
 async function waitForTurn(
   queue: Admission,
+  standing: Standing,
   c: Context<GatewayEnv>,
   next: () => Promise<void>,
 ): Promise<void> {
-  const slot: Slot = await queue.wait(
-    c.get('stopSignal')(),
-    standingOf(c.get('tenant'), c.env.incoming.headers),
-  )
+  const slot: Slot = await queue.wait(c.get('stopSignal')(), standing)
   c.get('onEnd')(() => slot.release())
   return next()
 }

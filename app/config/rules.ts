@@ -154,6 +154,19 @@ export const rules: readonly Rule[] = [
       if (config.processes !== 'auto') yield* sharedCap(config, config.processes)
     },
   },
+  {
+    keys: ['slotsForHighPriority', 'maxConcurrentRequests'],
+    *check({ slotsForHighPriority: kept, maxConcurrentRequests: cap }) {
+      const key = 'slotsForHighPriority'
+      if (kept === 0) return
+      if (cap === undefined)
+        yield { key, problem: `${kept}: it needs --max-concurrent-requests, of which it is a part` }
+      else if (kept >= cap) {
+        const problem = `${kept} is not less than --max-concurrent-requests (${cap})`
+        yield { key, problem, hint: 'requests of class normal and low need at least 1' }
+      }
+    },
+  },
   together('workerClientCert', 'workerClientKey'),
   together('tlsCertFile', 'tlsKeyFile', 'tlsClientCaFile'),
   together('prometheusTlsCertFile', 'prometheusTlsKeyFile', 'prometheusTlsClientCaFile'),

@@ -2,6 +2,7 @@ import { RouterError } from '../../http/errors.ts'
 import { type Standing, usualStanding } from '../../http/priority.ts'
 import { rateLimited } from '../../middleware/rate-limit.ts'
 import { AdmissionQueue } from '../../policies/limits/admission-queue.ts'
+import type { Cap } from '../../policies/limits/slots.ts'
 import { TokenBucket } from '../../policies/limits/token-bucket.ts'
 import type { Config } from '../config/settings.ts'
 import { type LimitsView, refusalOf } from '../request/dry-run.ts'
@@ -24,7 +25,7 @@ export interface Limits {
  */
 export function createLimits(config: Config, observer: Observer, now: () => number): Limits {
   const queue = new AdmissionQueue({
-    maxConcurrent: config.maxConcurrentRequests,
+    ...capOf(config),
     queueSize: config.queueSize,
     queueTimeoutMs: config.queueTimeoutSecs * 1000,
     agingMs: config.queueAgingSecs * 1000,
@@ -46,13 +47,14 @@ export function createLimits(config: Config, observer: Observer, now: () => numb
         refused: isRefused ? refusalOf(outlook) : null,
         in_flight: queue.inFlight,
         max_in_flight: queue.maxConcurrent ?? null,
+        kept_for_high: queue.keptForHigh,
         waiting: queue.queueDepth,
         priority: standing.priority,
         queue_size: queue.queueSize,
       }
     },
     reconfigure(next) {
-      queue.maxConcurrent = next.maxConcurrentRequests
+      queue.setCap(capOf(next))
       queue.queueSize = next.queueSize
       queue.agingMs = next.queueAgingSecs * 1000
       queue.queueTimeoutMs = next.queueTimeoutSecs * 1000
@@ -61,6 +63,10 @@ export function createLimits(config: Config, observer: Observer, now: () => numb
       bucket = bucketOf(rate, now)
     },
   }
+}
+
+function capOf(config: Config): Cap {
+  return { maxConcurrent: config.maxConcurrentRequests, keptForHigh: config.slotsForHighPriority }
 }
 
 function bucketOf(perSecond: number | undefined, now: () => number): TokenBucket | undefined {

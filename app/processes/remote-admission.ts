@@ -1,5 +1,6 @@
 import { type Standing, usualStanding } from '../../http/priority.ts'
-import type { Admission, Slot } from '../../policies/limits/admission-queue.ts'
+import type { Admission } from '../../policies/limits/admission-queue.ts'
+import type { Slot } from '../../policies/limits/slots.ts'
 import type { SupervisorCalls } from './calls.ts'
 
 /** The part of a channel that an admission needs. */

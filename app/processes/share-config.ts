@@ -23,6 +23,7 @@ export function shareConfig(config: Config, number: number, count: number): Part
     config: undefined,
     maxBufferedBytes: Math.max(1, Math.floor(bufferBound(config.maxBufferedBytes) / count)),
     maxConcurrentRequests: undefined,
+    slotsForHighPriority: 0,
     maxConcurrentRequestsPerWorker: ownCap,
     rateLimitTokensPerSecond: undefined,
     usageDir: undefined,

@@ -1,5 +1,6 @@
 import type { Standing } from '../../http/priority.ts'
-import type { AdmissionQueue, Slot } from '../../policies/limits/admission-queue.ts'
+import type { AdmissionQueue } from '../../policies/limits/admission-queue.ts'
+import type { Slot } from '../../policies/limits/slots.ts'
 
 /** The slots of one process in the supervisor's queue, by the tickets of that process. */
 export class SharedSlots {
@@ -13,7 +14,7 @@ export class SharedSlots {
 
   /** Resolves when the ticket has its slot; rejects with the queue's RouterError. */
   async enter(ticket: number, standing?: Standing): Promise<null> {
-    const free = this.#queue.tryEnter()
+    const free = this.#queue.tryEnter(standing)
     if (free !== undefined) {
       this.#held.set(ticket, free)
       return null

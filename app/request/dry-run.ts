@@ -33,6 +33,8 @@ export interface LimitsView {
   /** Requests that are served now, and how many may be; null: any number. */
   readonly in_flight: number
   readonly max_in_flight: number | null
+  /** Of these, how many only requests of the class `high` may be. */
+  readonly kept_for_high: number
   /** Requests that wait for their turn, and how many may. */
   readonly waiting: number
   readonly queue_size: number

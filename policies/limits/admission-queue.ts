@@ -1,23 +1,21 @@
 import { RouterError } from '../../http/errors.ts'
 import { type Standing, usualStanding } from '../../http/priority.ts'
 import type { PriorityClass } from '../../http/tenant.ts'
+import { type Cap, type Slot, Slots } from './slots.ts'
 import { type Seat, type Waiter, WaitingRoom } from './waiting-room.ts'
 
 /** Where slots come from: an `AdmissionQueue`, or one that lives elsewhere. */
 export interface Admission {
-  /** A slot, if one is free and nobody has to be asked. */
-  tryEnter(): Slot | undefined
+  /**
+   * A slot, if one is free for a request of this standing and nobody has to be asked.
+   * @param standing default: that of a request without a tenant
+   */
+  tryEnter(standing?: Standing): Slot | undefined
   /**
    * The second half, for a request that `tryEnter` has just given none; rejects with a RouterError.
    * @param standing what decides when its turn comes. Default: that of a request without a tenant
    */
   wait(signal: AbortSignal, standing?: Standing): Promise<Slot>
-}
-
-/** A place among the requests in flight. */
-export interface Slot {
-  /** Gives the place to the next in line. A second call does nothing. */
-  release(): void
 }
 
 /** Told what happens, so that the edge can count it. None of them may throw. */
@@ -40,9 +38,7 @@ export interface AdmissionClock {
   clearTimeout(timer: unknown): void
 }
 
-export interface AdmissionQueueOptions {
-  /** Requests in flight at once, at least 1. Default: unlimited. */
-  readonly maxConcurrent?: number | undefined
+export interface AdmissionQueueOptions extends Cap {
   /** Requests that may wait. Default 100; 0 turns away whatever cannot start at once. */
   readonly queueSize?: number
   /** Longest wait in milliseconds. Default 60 000. */
@@ -73,19 +69,18 @@ export class AdmissionQueue {
   queueTimeoutMs: number
   readonly #observe: AdmissionObserver
   readonly #clock: AdmissionClock
+  readonly #slots: Slots
   readonly #room: WaitingRoom<Waiting>
-  #maxConcurrent: number
-  #inFlight = 0
 
   constructor({
-    maxConcurrent,
     queueSize = 100,
     queueTimeoutMs = 60_000,
     agingMs = 10_000,
     observe = {},
     clock = systemClock,
+    ...cap
   }: AdmissionQueueOptions = {}) {
-    this.#maxConcurrent = atLeastOne(maxConcurrent)
+    this.#slots = new Slots(cap, () => this.#admitWaiting())
     this.#room = new WaitingRoom({ size: queueSize, agingMs })
     this.queueTimeoutMs = queueTimeoutMs
     this.#observe = observe
@@ -93,7 +88,7 @@ export class AdmissionQueue {
   }
 
   get inFlight(): number {
-    return this.#inFlight
+    return this.#slots.inFlight
   }
 
   get queueDepth(): number {
@@ -114,13 +109,18 @@ export class AdmissionQueue {
     this.#room.agingMs = value
   }
 
-  /** `undefined` means unlimited. A higher cap admits waiters at once; under a lower one, those in flight finish. */
+  /** `undefined` means unlimited. */
   get maxConcurrent(): number | undefined {
-    return this.#maxConcurrent === Number.POSITIVE_INFINITY ? undefined : this.#maxConcurrent
+    return this.#slots.maxConcurrent
   }
 
-  set maxConcurrent(value: number | undefined) {
-    this.#maxConcurrent = atLeastOne(value)
+  get keptForHigh(): number {
+    return this.#slots.keptForHigh
+  }
+
+  /** A higher cap admits waiters at once; under a lower one, those in flight finish. */
+  setCap(cap: Cap): void {
+    this.#slots.setCap(cap)
     this.#admitWaiting()
   }
 
@@ -131,16 +131,15 @@ export class AdmissionQueue {
    * @throws RouterError (as a rejection) `queue_full`, `queue_timeout`, `client_closed`.
    */
   enter(signal: AbortSignal, standing?: Standing): Slot | Promise<Slot> {
-    return this.tryEnter() ?? this.wait(signal, standing)
+    return this.tryEnter(standing) ?? this.wait(signal, standing)
   }
 
   /**
-   * A slot if one is free: no promise, and no abort signal that would have to be made. It overtakes nobody, since a slot
-   * is never free while someone waits.
+   * A slot if one is free: no promise, and no abort signal that would have to be made. It overtakes nobody of its class
+   * or a higher one, since a slot is never free while someone waits who may take it.
    */
-  tryEnter(): Slot | undefined {
-    if (this.#inFlight >= this.#maxConcurrent) return undefined
-    return this.#take()
+  tryEnter({ priority }: Standing = usualStanding): Slot | undefined {
+    return this.#slots.isFreeFor(priority) ? this.#slots.take(priority) : undefined
   }
 
   /** The second half of `enter`, only for a request that `tryEnter` has just given no slot. */
@@ -161,28 +160,19 @@ export class AdmissionQueue {
 
   /** What would become of a request now: it goes on, it waits, or this error is its answer. Nothing is counted. */
   outlook(standing: Standing = usualStanding): 'admitted' | 'waits' | RouterError {
-    if (this.#inFlight < this.#maxConcurrent) return 'admitted'
+    if (this.#slots.isFreeFor(standing.priority)) return 'admitted'
     return this.#room.placeFor(standing) === false ? this.#errorFor('queue_full', standing, 0) : 'waits'
   }
 
-  #take(): Slot {
-    this.#inFlight++
-    return new HeldSlot(this.#giveBack)
-  }
-
-  readonly #giveBack = (): void => {
-    this.#inFlight--
-    this.#admitWaiting()
-  }
-
   #admitWaiting(): void {
-    while (this.#inFlight < this.#maxConcurrent) {
+    while (this.#slots.isFreeFor('high')) {
       const now = this.#clock.now()
-      const next = this.#room.takeTurn(now)
+      const next = this.#room.takeTurn(now, this.#slots.isFreeFor('low') ? 'low' : 'high')
       if (next === undefined) return
+      const { priority } = next.standing
       this.#disarm(next)
-      next.turn.resolve(this.#take())
-      this.#observe.admitted?.(now - next.since, next.standing.priority)
+      next.turn.resolve(this.#slots.take(priority))
+      this.#observe.admitted?.(now - next.since, priority)
     }
   }
 
@@ -215,7 +205,8 @@ export class AdmissionQueue {
     if (reason === 'client_closed')
       return new RouterError(reason, 'The client went away while its request was waiting.')
     const code = reason === 'shed' ? 'queue_full' : reason
-    const message = `The router is at its limit of requests in flight, and ${this.#fault(reason, waitedMs)}.`
+    const of = this.#slots.isFreeFor('high') ? ' of class normal and low' : ''
+    const message = `The router is at its limit of requests in flight${of}, and ${this.#fault(reason, waitedMs)}.`
     return new RouterError(code, message, { retryAfter: this.#retryAfter(standing) })
   }
 
@@ -251,24 +242,4 @@ class Waiting implements Waiter {
     this.signal = signal
     this.turn = turn
   }
-}
-
-class HeldSlot implements Slot {
-  #giveBack: (() => void) | undefined
-
-  constructor(giveBack: () => void) {
-    this.#giveBack = giveBack
-  }
-
-  release(): void {
-    const giveBack = this.#giveBack
-    this.#giveBack = undefined
-    giveBack?.()
-  }
-}
-
-function atLeastOne(value: number | undefined): number {
-  if (value === undefined) return Number.POSITIVE_INFINITY
-  if (value >= 1) return Math.floor(value)
-  throw new RangeError(`maxConcurrent must be at least 1, received ${value}`)
 }

@@ -95,12 +95,17 @@ export class WaitingRoom<W extends Waiter> {
     this.#lines[seat.of.standing.priority].leave(seat)
   }
 
-  /** The one whose turn it is; it has left. */
-  takeTurn(now: number): W | undefined {
+  /**
+   * The one whose turn it is; it has left.
+   *
+   * @param lowest `high`: the turn is for that class alone
+   */
+  takeTurn(now: number, lowest: 'high' | 'low' = 'low'): W | undefined {
     const { high, normal, low } = this.#lines
-    const first = high.next ?? normal.next ?? low.next
+    const isForAll = lowest === 'low'
+    const first = high.next ?? (isForAll ? (normal.next ?? low.next) : undefined)
     if (first === undefined) return undefined
-    const overdue = this.#overdue(now)
+    const overdue = isForAll ? this.#overdue(now) : undefined
     this.#turns++
     const next = overdue !== undefined && this.#turns >= keptOf ? overdue : first
     if (next === overdue) this.#turns = 0

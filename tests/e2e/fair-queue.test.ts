@@ -143,6 +143,56 @@ for (const processes of ['1', '2']) {
   })
 }
 
+describe('with --slots-for-high-priority', () => {
+  for (const processes of ['1', '2'])
+    test(`a burst of others leaves the high class its slots, with --processes ${processes}`, {
+      timeout,
+    }, async (t) => {
+      const gate = Promise.withResolvers<void>()
+      const order: string[] = []
+      const script = (request: { header(name: string): string | undefined }): Step[] => {
+        order.push(request.header('x-tenant') ?? '')
+        return [until(gate.promise), ...answer(200, '{}')]
+      }
+      const args = [
+        '--processes',
+        processes,
+        '--max-concurrent-requests',
+        '5',
+        '--slots-for-high-priority',
+        '2',
+      ]
+      const { router } = await routerOf(t, script, args)
+      const ask = (tenant: string) =>
+        rawRequest({ port: router.apiPort, path, json, headers: { 'x-tenant': tenant } })
+      const arrived = (count: number) =>
+        eventually(() => order.length === count, {
+          what: `${count} at the worker, there are ${order.length}`,
+        })
+      const waiting = (count: number) =>
+        eventually(async () => (await router.metric('vllm_router_queue_depth')) === count, {
+          what: `${count} in the queue`,
+        })
+      const all = ['batch', 'a', 'batch', 'batch', 'a', 'nobody'].map(ask)
+      await arrived(3)
+      await waiting(3)
+      for (const count of [4, 5]) {
+        all.push(ask('chat'))
+        await arrived(count)
+      }
+      assert.deepEqual(order.slice(3), ['chat', 'chat'])
+      all.push(ask('chat'))
+      await waiting(4)
+      const asked = rawRequest({ port: router.operationsPort, path: '/debug/route', json: chat })
+      const { limits } = JSON.parse((await asked.text()).text) as DryRun
+      assert.deepEqual([limits.max_in_flight, limits.kept_for_high, limits.in_flight], [5, 2, 5])
+      gate.resolve()
+      const answers = await within(10_000, Promise.all(all.map((one) => one.text())), 'all answers')
+      assert.ok(answers.every(({ status }) => status === 200))
+      assert.equal(order[5], 'chat')
+    })
+})
+
 describe('with --engine-priority', () => {
   test('workers are told the class, and a client of its own may only be later', { timeout }, async (t) => {
     const { worker, router } = await routerOf(t, undefined, ['--engine-priority'])

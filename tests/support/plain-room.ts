@@ -88,10 +88,10 @@ export class PlainRoom<W extends PlainWaiter> {
     this.waiting = this.waiting.filter((other) => other !== one)
   }
 
-  takeTurn(now: number): W | undefined {
-    const first = this.#first()
+  takeTurn(now: number, lowest: 'high' | 'low'): W | undefined {
+    const first = this.#first(lowest)
     if (first === undefined) return undefined
-    const overdue = this.#overdue(now)
+    const overdue = lowest === 'low' ? this.#overdue(now) : undefined
     this.#turns++
     const next = overdue !== undefined && this.#turns >= 25 ? overdue : first
     if (next === overdue) this.#turns = 0
@@ -103,8 +103,8 @@ export class PlainRoom<W extends PlainWaiter> {
     return next
   }
 
-  #first(): W | undefined {
-    for (const priority of priorityClasses) {
+  #first(lowest: 'high' | 'low'): W | undefined {
+    for (const priority of lowest === 'low' ? priorityClasses : (['high'] as const)) {
       const turnOf = (one: W) => this.#flows[priority].get(one.standing.tenant)!
       const [first] = this.#of(priority).toSorted(
         // Stable: within a tenant the order of arrival stays.

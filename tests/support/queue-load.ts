@@ -64,9 +64,9 @@ export class QueueLoad {
   async run(ms: number, each?: (now: number) => void): Promise<void> {
     for (let step = 0; step < ms; step++) {
       each?.(this.now)
+      await settled()
       this.#clock.advance(1)
-      // Promises of the queue settle within a few microtasks.
-      for (let turn = 0; turn < 5; turn++) await Promise.resolve()
+      await settled()
     }
   }
 
@@ -80,4 +80,9 @@ export class QueueLoad {
     }
     return shares
   }
+}
+
+/** Promises of the queue settle within a few microtasks. */
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 5; turn++) await Promise.resolve()
 }

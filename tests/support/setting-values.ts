@@ -35,6 +35,8 @@ const texts: Partial<Record<SettingKey, fc.Arbitrary<string>>> = {
   balanceAbsThreshold: fc.integer({ min: 0, max: 1000 }).map(String),
   maxTreeSize: fc.integer({ min: 1, max: 2 ** 40 }).map(String),
   policy: fc.constantFrom(...Object.keys(selectionPolicies)),
+  // Only together with a cap: tests/app/config/rules.test.ts.
+  slotsForHighPriority: fc.constant('0'),
   usageDir: fc.constantFrom('usage', '/var/lib/vllm-router', 'none'),
   modelPolicy: several(fc.constantFrom('llama=cache_aware', 'org/m:7b=random')),
   modelAlias: several(fc.constantFrom('gpt=llama', 'gpt=org/m:7b@9.5', 'chat=llama@1')),

@@ -15,6 +15,12 @@ export const admission = {
     help: 'cap on requests in flight, to their last byte',
     common: true,
   }),
+  slotsForHighPriority: setting({
+    kind: wholeNumber({ min: 0, max: 1_000_000 }),
+    default: 0,
+    unit: 'requests',
+    help: 'of that cap, what only requests of class high may take, so that no burst of others makes them wait',
+  }),
   maxConcurrentRequestsPerWorker: setting({
     kind: optional(requests, 'unlimited'),
     default: undefined,

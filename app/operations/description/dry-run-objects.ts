@@ -21,6 +21,7 @@ const limits = object<LimitsView>('the limits of the router, of all processes to
   refused: orNull(refused),
   in_flight: count('requests that are served now'),
   max_in_flight: orNull(count('how many may be; null: any number')),
+  kept_for_high: count('of these, how many only requests of class `high` may be'),
   waiting: count('requests that wait for their turn'),
   queue_size: count('how many may'),
   priority: word('its class in the queue', { high: '', normal: '', low: 'by its header `x-priority`' }),
@@ -104,7 +105,7 @@ export const exampleDryRun: DryRun = {
     ...{ why: 'session', rank: null, breaker: 'closed' },
   },
   limits: {
-    ...{ outcome: 'admitted', refused: null, in_flight: 4, max_in_flight: null },
+    ...{ outcome: 'admitted', refused: null, in_flight: 4, max_in_flight: null, kept_for_high: 0 },
     ...{ waiting: 0, queue_size: 100, priority: 'normal' },
   },
   notes: [],

@@ -23,6 +23,23 @@ describe('settings that do not go together', () => {
     assert.equal(faultOf({ retryInitialBackoffMs: 99, retryMaxBackoffMs: 99 }), '')
   })
 
+  test('slots for the high class that are no part of a cap, or all of it', async () => {
+    assert.match(faultOf({ slotsForHighPriority: 1 }), /1: it needs --max-concurrent-requests/)
+    const cap = { maxConcurrentRequests: 4 }
+    assert.match(
+      faultOf({ ...cap, slotsForHighPriority: 4 }),
+      /4 is not less than --max-concurrent-requests \(4\)/,
+    )
+    assert.equal(faultOf({ ...cap, slotsForHighPriority: 3 }), '')
+    const argv = ['--max-concurrent-requests', '4']
+    const given = { argv, env: { VLLM_ROUTER_SLOTS_FOR_HIGH_PRIORITY: '4' } }
+    const result = await loadConfig(given)
+    assert.match(
+      result.ok ? '' : formatProblems(result.faults),
+      /\(environment .*_HIGH_PRIORITY and flag .*\): 4 is not less/,
+    )
+  })
+
   test('the origin is that of the values that were given, not the default', async () => {
     const given = { argv: ['--retry-max-backoff-ms', '10'], env: { VLLM_ROUTER_PORT: '29000' } }
     const result = await loadConfig(given)

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { RouterError } from '../../../http/errors.ts'
-import { AdmissionQueue, type Slot } from '../../../policies/limits/admission-queue.ts'
+import { AdmissionQueue } from '../../../policies/limits/admission-queue.ts'
+import type { Slot } from '../../../policies/limits/slots.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 
 /**
@@ -128,7 +129,7 @@ class History {
 
   #limit(cap: number | undefined): void {
     this.model.cap = cap
-    this.queue.maxConcurrent = cap
+    this.queue.setCap({ maxConcurrent: cap })
     this.model.settle()
   }
 

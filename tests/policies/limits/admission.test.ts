@@ -3,11 +3,8 @@ import { describe, test } from 'node:test'
 import { RouterError } from '../../../http/errors.ts'
 import { RequestBody } from '../../../http/request-body.ts'
 import { admission } from '../../../middleware/admission.ts'
-import {
-  AdmissionQueue,
-  type AdmissionQueueOptions,
-  type Slot,
-} from '../../../policies/limits/admission-queue.ts'
+import { AdmissionQueue, type AdmissionQueueOptions } from '../../../policies/limits/admission-queue.ts'
+import type { Slot } from '../../../policies/limits/slots.ts'
 import { within } from '../../support/deadline.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import { errorOf, middlewareApp } from '../../support/middleware-app.ts'
@@ -211,16 +208,16 @@ describe('admission queue', () => {
     const second = queue.enter(never)
     const third = queue.enter(never)
     const fourth = queue.enter(never)
-    queue.maxConcurrent = 3
+    queue.setCap({ maxConcurrent: 3 })
     const slots = [first, await second, await third]
     assert.equal(queue.inFlight, 3)
-    queue.maxConcurrent = 1
+    queue.setCap({ maxConcurrent: 1 })
     slots[0]?.release()
     slots[1]?.release()
     assert.equal(queue.queueDepth, 1)
     slots[2]?.release()
     ;(await fourth).release()
-    queue.maxConcurrent = undefined
+    queue.setCap({ maxConcurrent: undefined })
     assert.equal(queue.inFlight, 0)
   })
 

@@ -3,8 +3,9 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { RouterError } from '../../../http/errors.ts'
 import type { Standing } from '../../../http/priority.ts'
-import { priorityClasses } from '../../../http/tenant.ts'
-import { AdmissionQueue, type Slot } from '../../../policies/limits/admission-queue.ts'
+import { type PriorityClass, priorityClasses } from '../../../http/tenant.ts'
+import { AdmissionQueue } from '../../../policies/limits/admission-queue.ts'
+import type { Slot } from '../../../policies/limits/slots.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import { PlainRoom } from '../../support/plain-room.ts'
 
@@ -17,12 +18,17 @@ type Step =
   | { readonly do: 'release'; readonly pick: number }
   | { readonly do: 'abort'; readonly pick: number }
   | { readonly do: 'wait'; readonly ms: number }
+  | { readonly do: 'cap'; readonly value: number; readonly kept: number }
 
 const weights = { a: 1, b: 2, c: 0.5 } as const
 const standing: fc.Arbitrary<Standing> = fc
   .tuple(fc.constantFrom('a', 'b', 'c', undefined), fc.constantFrom(...priorityClasses))
   .map(([tenant, priority]) => ({ tenant, priority, weight: tenant === undefined ? 1 : weights[tenant] }))
 const pick = fc.nat(20)
+/** How many may run, and of these how many only of the class `high`. */
+const cap = fc
+  .integer({ min: 1, max: 4 })
+  .chain((value) => fc.record({ value: fc.constant(value), kept: fc.nat(value - 1) }))
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 5,
@@ -35,6 +41,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 5, arbitrary: fc.record({ do: fc.constant('release' as const), pick }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('abort' as const), pick }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.nat(30) }) },
+  { weight: 1, arbitrary: cap.map((given) => ({ do: 'cap' as const, ...given })) },
 )
 
 const queueTimeoutMs = 200
@@ -58,17 +65,19 @@ class History {
   readonly expected: Arrival[] = []
   readonly #queue: AdmissionQueue
   readonly #room: PlainRoom<Arrival>
-  readonly #cap: number
+  #cap: number
+  #kept: number
   readonly shed: string[] = []
 
-  constructor(cap: number, queueSize: number) {
+  constructor({ value: cap, kept }: { readonly value: number; readonly kept: number }, queueSize: number) {
     this.#cap = cap
+    this.#kept = kept
     const rejected = (reason: string) => {
       if (reason === 'shed') this.shed.push(reason)
     }
     const observe = { rejected }
-    const bounds = { queueSize, agingMs, queueTimeoutMs }
-    this.#queue = new AdmissionQueue({ maxConcurrent: cap, ...bounds, clock: this.clock, observe })
+    const bounds = { maxConcurrent: cap, keptForHigh: kept, queueSize, agingMs, queueTimeoutMs }
+    this.#queue = new AdmissionQueue({ ...bounds, clock: this.clock, observe })
     this.#room = new PlainRoom({ size: queueSize, agingMs })
   }
 
@@ -80,7 +89,31 @@ class History {
     if (next.do === 'arrive') for (let nth = 0; nth < next.count; nth++) this.#arrive(next.standing)
     else if (next.do === 'release') this.release(this.running[next.pick % this.running.length])
     else if (next.do === 'abort') this.#abort(this.#room.waiting[next.pick % this.#room.waiting.length])
-    else this.#wait(next.ms)
+    else if (next.do === 'wait') this.#wait(next.ms)
+    else this.#limit(next.value, next.kept)
+  }
+
+  /** Whether there is a slot for a request of this class. */
+  #isFreeFor(priority: PriorityClass): boolean {
+    const running = this.running
+    if (running.length >= this.#cap) return false
+    const lower = running.filter((one) => one.standing.priority !== 'high')
+    return priority === 'high' || lower.length < this.#cap - this.#kept
+  }
+
+  #limit(cap: number, kept: number): void {
+    this.#cap = cap
+    this.#kept = kept
+    this.#giveTurns()
+    this.#queue.setCap({ maxConcurrent: cap, keptForHigh: kept })
+  }
+
+  #giveTurns(): void {
+    while (this.running.length < this.#cap) {
+      const next = this.#room.takeTurn(this.clock.now(), this.#isFreeFor('low') ? 'low' : 'high')
+      if (next === undefined) return
+      this.#admit(next)
+    }
   }
 
   #arrive(standing: Standing): void {
@@ -89,7 +122,7 @@ class History {
       ...{ outcome: 'waiting', expected: 'waiting' },
     }
     this.arrivals.push(arrival)
-    if (this.running.length < this.#cap) this.#admit(arrival)
+    if (this.#isFreeFor(standing.priority)) this.#admit(arrival)
     else this.#seat(arrival)
     const outlook = this.#queue.outlook(standing)
     const got = this.#queue.enter(arrival.client.signal, standing)
@@ -126,8 +159,7 @@ class History {
     if (arrival === undefined) return
     arrival.expected = 'released'
     arrival.outcome = 'released'
-    const next = this.#room.takeTurn(this.clock.now())
-    if (next !== undefined) this.#admit(next)
+    this.#giveTurns()
     arrival.slot?.release()
   }
 
@@ -165,7 +197,11 @@ class History {
     assert.equal(queue.inFlight, this.running.length)
     assert.equal(queue.queueDepth, this.#room.waiting.length)
     assert.equal(this.clock.pending, this.#room.waiting.length, 'a timer per waiter and none left over')
-    assert.ok(queue.queueDepth === 0 || queue.inFlight === this.#cap, 'nobody waits while there is a slot')
+    for (const { standing } of this.#room.waiting)
+      assert.ok(
+        !this.#isFreeFor(standing.priority),
+        `no ${standing.priority} waits while there is a slot for it`,
+      )
   }
 
   /** Of the same tenant and class, none has overtaken one that came before it. */
@@ -181,14 +217,14 @@ class History {
 
 test('whatever happens, turns go by class, tenant and age as the rules say, and no slot is lost', async () => {
   const bounds = fc.tuple(
-    fc.integer({ min: 1, max: 3 }),
+    cap,
     // From 25 on, a class keeps a place.
     fc.constantFrom(0, 1, 2, 3, 6, 9, 26, 51),
   )
   let shed = 0
   await fc.assert(
     fc.asyncProperty(bounds, fc.array(step, { maxLength: 100, size: 'max' }), async (given, steps) => {
-      const history = new History(...given)
+      const history = new History(given[0], given[1])
       for (const each of steps) {
         history.run(each)
         await settled()

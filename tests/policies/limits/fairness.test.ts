@@ -116,6 +116,48 @@ describe('a burst of a low class', () => {
   }
 })
 
+describe('slots that are kept for the high class', () => {
+  const kept = { ...machine, keptForHigh: 2, queueSize: 400 }
+
+  test('are free for it at once, whatever burst of others there is', { timeout }, async () => {
+    const load = new QueueLoad(10, { ...kept, agingMs: 50 })
+    await load.run(3000, (now) => {
+      if (now % 100 === 0)
+        for (const priority of ['low', 'normal'] as const)
+          for (let request = 0; request < 60; request++) load.arrive(of('batch', priority))
+      // Never more than two at once.
+      if (now % 6 === 0) load.arrive(of('chat', 'high'))
+    })
+    const high = load.turns.filter(({ standing }) => standing.priority === 'high')
+    assert.equal(high.length, 500)
+    assert.equal(Math.max(...high.map(({ waitedMs }) => waitedMs)), 0)
+    assert.ok(load.turns.length - high.length >= 1100, 'others have all slots but these')
+  })
+
+  test('beyond these, it shares the others as without', { timeout }, async () => {
+    const load = new QueueLoad(10, { ...kept, agingMs: 200, queueTimeoutMs: 5000 })
+    await load.run(3000, (now) => {
+      load.arrive(of('chat', 'high'))
+      if (now % 2 === 0) load.arrive(of('batch', 'low'))
+    })
+    const low = load.turns.filter(({ standing }) => standing.priority === 'low').length
+    assert.ok(low >= 0.035 * load.turns.length, `the low class still got ${low} of ${load.turns.length}`)
+    assert.ok(load.turns.length >= 1790, `${load.turns.length} turns`)
+  })
+
+  test('are told: a lower class waits, the high one does not', { timeout }, async () => {
+    const load = new QueueLoad(10, { maxConcurrent: 3, keptForHigh: 2, queueSize: 0 })
+    load.arrive(of('batch', 'low'))
+    load.arrive(of('batch', 'normal'))
+    await load.run(1)
+    assert.match(
+      load.refused[0]!.error.message,
+      /its limit of requests in flight of class normal and low, and/,
+    )
+    assert.equal(load.queue.outlook(of('chat', 'high')), 'admitted')
+  })
+})
+
 describe('who has waited too long', () => {
   test('has its turn after 25 others at most for each that has waited longer, whoever else comes', {
     timeout,
