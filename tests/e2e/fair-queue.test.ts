@@ -189,7 +189,8 @@ describe('with --slots-for-high-priority', () => {
       gate.resolve()
       const answers = await within(10_000, Promise.all(all.map((one) => one.text())), 'all answers')
       assert.ok(answers.every(({ status }) => status === 200))
-      assert.equal(order[5], 'chat')
+      // All five slots are free at once: what two processes then send comes to the worker in any order.
+      if (processes === '1') assert.equal(order[5], 'chat')
     })
 })
 
