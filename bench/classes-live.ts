@@ -188,8 +188,9 @@ async function main(): Promise<void> {
     },
   })
   if (values.help) return void process.stdout.write(usage)
-  const directory = mkdtempSync(join(tmpdir(), 'vllm-router-classes-'))
   const runtimes = (['node', 'bun'] as const).filter((name) => name === (values.runtime ?? name))
+  if (runtimes.length === 0) throw new Error('--runtime is node or bun')
+  const directory = mkdtempSync(join(tmpdir(), 'vllm-router-classes-'))
   const { processes } = values
   try {
     for (const runtime of runtimes) {
