@@ -86,7 +86,12 @@ describe('the documents', () => {
   })
 
   test('name only flags that exist', () => {
-    const programs = ['bench/main.ts', 'bench/policies/main.ts', 'bench/policies-live.ts']
+    const programs = [
+      'bench/main.ts',
+      'bench/policies/main.ts',
+      'bench/policies-live.ts',
+      'bench/classes-live.ts',
+    ]
       .map(read)
       .join('\n')
     const benchFlags = [...programs.matchAll(/^ {2}--([\w-]+)/gm)].map(([, flag]) => flag)
