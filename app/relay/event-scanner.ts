@@ -1,3 +1,6 @@
+// Imported, because the global one is a getter on Node, called for each token.
+import { Buffer } from 'node:buffer'
+
 const LF = 10
 const CR = 13
 

@@ -28,6 +28,7 @@ const dataField = Buffer.from('data:')
 /** The field may stand there without a colon, too. */
 const dataWord = dataField.subarray(0, 4)
 const choicesField = Buffer.from('"choices":[')
+const firstText = '{"index":0,"delta":{"content":"'
 const role = Buffer.from('"role":"')
 
 /** Reads one event by its first bytes: for the many events after the commit. */
@@ -39,7 +40,12 @@ export function glanceAtEvent(event: Buffer, dialect: Dialect): Meaning {
   if (startsAt(event, at, '{"error"')) return 'error'
   if (dialect !== 'openai') return glanceAtTyped(event, at)
   const choices = event.indexOf(choicesField, at)
-  if (choices !== -1 && event[choices + choicesField.length] === 0x5d) return 'silent'
+  if (choices !== -1) {
+    const first = choices + choicesField.length
+    if (event[first] === 0x5d) return 'silent'
+    // The way vLLM writes a token.
+    if (startsAt(event, first, firstText) && event[first + firstText.length] !== 0x22) return 'content'
+  }
   // A role may come alone and is no token then. No text can hold this: its quotes would be escaped.
   return event.includes(role, Math.max(choices, at)) ? readEvent(event, dialect).meaning : 'content'
 }

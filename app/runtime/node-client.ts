@@ -1,3 +1,5 @@
+// Imported, because the global one is a getter on Node, called for each token.
+import { Buffer } from 'node:buffer'
 import type { ServerResponse } from 'node:http'
 import type { ByteSink, ByteSource } from '../upstream/http-client.ts'
 
@@ -60,16 +62,21 @@ class NodeClient implements ByteSink {
 const CR = 13
 const LF = 10
 
+const hexDigits = Buffer.from('0123456789abcdef')
+
 /** A chunk with its size before it (RFC 9112, section 7.1). */
 function chunkOf(bytes: Uint8Array): Buffer {
-  const size = bytes.byteLength.toString(16)
-  const at = size.length + 2
-  const chunk = Buffer.allocUnsafe(at + bytes.byteLength + 2)
-  for (let index = 0; index < size.length; index++) chunk[index] = size.charCodeAt(index)
+  const size = bytes.byteLength
+  let digits = 1
+  for (let rest = size >>> 4; rest > 0; rest >>>= 4) digits++
+  const at = digits + 2
+  const chunk = Buffer.allocUnsafe(at + size + 2)
+  for (let index = digits - 1, rest = size; index >= 0; index--, rest >>>= 4)
+    chunk[index] = hexDigits[rest & 15]!
   chunk[at - 2] = CR
   chunk[at - 1] = LF
   chunk.set(bytes, at)
-  chunk[chunk.length - 2] = CR
-  chunk[chunk.length - 1] = LF
+  chunk[at + size] = CR
+  chunk[at + size + 1] = LF
   return chunk
 }

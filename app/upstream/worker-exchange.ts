@@ -190,9 +190,13 @@ export class WorkerExchange implements PendingAnswer<RelayedBody>, RelayedBody, 
 
   #takePiece(): Uint8Array | undefined {
     const chunks = this.#chunks
+    if (chunks.length <= 1) {
+      this.#bufferedBytes = 0
+      return chunks.pop()
+    }
     let count = 0
     let bytes = 0
-    do bytes += chunks[count++]?.byteLength ?? 0
+    do bytes += chunks[count++]!.byteLength
     while (count < chunks.length && bytes + chunks[count]!.byteLength <= pieceBytes)
     this.#bufferedBytes -= bytes
     if (count === 1) return chunks.shift()
